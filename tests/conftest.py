@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for every test: an Airflow home of its own, made before airflow is first imported, no credentials of the
+machine, and no connection that leaves it.
+
+pytest loads this file before any test module, in each xdist worker anew, so each worker has its own home and database.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ipaddress
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+_HOME = tempfile.mkdtemp(prefix="airflow-home-")
+_OWNER = os.getpid()
+
+
+def _environment() -> None:
+    for name in list(os.environ):
+        if name.startswith(("AIRFLOW_", "AWS_")) or name.lower().endswith("_proxy"):
+            del os.environ[name]
+    os.environ |= {
+        "AIRFLOW_HOME": _HOME,
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # the default asks the network
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME}/airflow.db",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{_HOME}/logs",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
+def _remove_home() -> None:
+    if os.getpid() == _OWNER:  # not in a child that a test forked
+        shutil.rmtree(_HOME, ignore_errors=True)
+
+
+def _stay_on_this_machine(event: str, args: tuple[Any, ...]) -> None:
+    """Audit hook: a connection to anything but loopback fails the test that opens it."""
+    if event != "socket.connect" or not isinstance(args[1], tuple):
+        return  # something else, or a Unix socket
+    host = args[1][0]
+    if host in ("", "localhost"):
+        return
+    try:
+        local = ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        msg = f"a test tried to connect to {host!r}: tests stay on loopback"
+        raise RuntimeError(msg)
+
+
+_environment()
+atexit.register(_remove_home)
+sys.addaudithook(_stay_on_this_machine)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts all tests with a database into one xdist worker: making it takes seconds, once is enough."""
+    for item in items:
+        if "airflow_db" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("airflow_db"))
+
+
+@pytest.fixture(scope="session")
+def airflow_home() -> Path:
+    """The AIRFLOW_HOME of this worker. Imports nothing of airflow."""
+    return Path(_HOME)
+
+
+@pytest.fixture(scope="session")
+def airflow_db(airflow_home: Path) -> Iterator[Path]:
+    """An empty, migrated SQLite database; yields its file. Ask for it wherever a DAG runs (`dag.test()`)."""
+    from airflow.utils.db import initdb
+
+    initdb()
+    yield airflow_home / "airflow.db"
