@@ -34,7 +34,7 @@ types: $(INSTALLED)
 	@$(BIN)/mypy
 
 import-rules: $(INSTALLED)
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 # Tests that share one Airflow database run in one worker (loadgroup); see tests/conftest.py.
 tests: $(INSTALLED)
