@@ -17,10 +17,12 @@ PACKAGE = ROOT / "airflow_provider_aigen"
 FOLDERS = ("airflow_provider_aigen", "benchmarks", "dags", "demo", "scripts", "tests")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 # What the standard library has of I/O, clocks and randomness, concurrency included: none of it in the core (design §2).
-IMPURE = frozenset(
-    """asyncio concurrent ctypes glob http.client http.server logging multiprocessing os pathlib random secrets select selectors
-    shutil signal socket sqlite3 ssl subprocess sys tempfile threading time urllib.request uuid""".split()
-)
+IMPURE = {
+    "asyncio", "concurrent", "ctypes", "glob", "http.client", "http.server", "logging",
+    "multiprocessing", "os", "pathlib", "random", "secrets", "select", "selectors", "shutil",
+    "signal", "socket", "sqlite3", "ssl", "subprocess", "sys", "tempfile", "threading", "time",
+    "urllib.request", "uuid",
+}  # fmt: skip
 
 
 def _imported(path: Path) -> set[str]:
