@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exceptions of the provider, grouped by what to do about them.
+
+::
+
+    AigenError
+    ├── PermanentError              no task retry helps: mend what the message names, then clear the task
+    │   ├── ConfigurationError      a parameter, the connection, a bucket or a permission is wrong
+    │   ├── AuthenticationError     the endpoint refused the key
+    │   ├── AccountError            429 without Retry-After, again and again: credit exhausted, or the pace too high
+    │   ├── ContractError           the endpoint answers what the contract does not know, many times in a row
+    │   └── DeadLetterRatioError    all is committed, but more documents were dead-lettered than the DAG allows
+    ├── TransientError              try again later: what was answered is kept, the next try goes on from there
+    │   ├── ServiceUnavailableError the endpoint is down, unreachable, or asks for more patience than a document has
+    │   ├── StorageUnavailableError S3 failed in a way that passes (expired token, timeouts after the client's retries)
+    │   └── StoppedError            the task was told to stop (SIGTERM, mark failed) and drained
+    ├── DocumentRefusedError        one document's own fault; only ``AigenHook.extract`` raises it
+    └── ReconciliationError         a planned document has no outcome, or two: a bug of this package
+
+    ObjectStoreCondition            answers of an object store that the protocol expects; none of them leaves the pipeline
+    ├── ObjectNotFound
+    ├── ObjectChanged
+    └── AlreadyExists
+
+No message carries an object's key, a field's value, the API key or a text from outside (design §5, "Nothing personal leaks").
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccountError",
+    "AigenError",
+    "AlreadyExists",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ContractError",
+    "DeadLetterRatioError",
+    "DocumentRefusedError",
+    "ObjectChanged",
+    "ObjectNotFound",
+    "ObjectStoreCondition",
+    "PermanentError",
+    "ReconciliationError",
+    "ServiceUnavailableError",
+    "StorageUnavailableError",
+    "StoppedError",
+    "TransientError",
+]
+
+
+class AigenError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+
+class PermanentError(AigenError):
+    """No task retry helps; the Airflow shell turns it into ``AirflowFailException``."""
+
+
+class ConfigurationError(PermanentError):
+    """A parameter or an object outside is wrong. ``parameter`` names it; the message says what to do."""
+
+    def __init__(self, parameter: str, problem: str) -> None:
+        super().__init__(f"{parameter}: {problem}")
+        self.parameter = parameter
+
+
+class AuthenticationError(PermanentError):
+    """401, 403, 404 or 405 on the endpoint, a TLS failure or a redirect (design §5)."""
+
+
+class AccountError(PermanentError):
+    """429 without ``Retry-After`` on three tries: the credit is exhausted, or the pace is over what the key may do."""
+
+
+class ContractError(PermanentError):
+    """Unknown codes on a 4xx, 20 in a row without a success: the contract changed (design §5)."""
+
+
+class DeadLetterRatioError(PermanentError):
+    """More dead letters than ``max_dead_letter_ratio`` allows; everything is committed."""
+
+
+class TransientError(AigenError):
+    """A later try of the same task goes on where this one stopped."""
+
+
+class ServiceUnavailableError(TransientError):
+    """The endpoint failed for more than one document. ``retry_after_s`` is how long it asked to be left alone, if it did."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StorageUnavailableError(TransientError):
+    """S3 failed after its client's own retries."""
+
+
+class StoppedError(TransientError):
+    """The task was told to stop; what was answered is kept."""
+
+
+class DocumentRefusedError(AigenError):
+    """The endpoint refused one document for good. ``code`` is the contract's code, ``status`` the HTTP status or None."""
+
+    def __init__(self, code: str, status: int | None) -> None:
+        super().__init__(f"the document was refused with code {code}" + (f" (HTTP {status})" if status else ""))
+        self.code = code
+        self.status = status
+
+
+class ReconciliationError(AigenError):
+    """The committed outcomes do not account for every planned document exactly once."""
+
+
+class ObjectStoreCondition(Exception):
+    """An answer of the object store that the protocol waits for; it never leaves the pipeline."""
+
+
+class ObjectNotFound(ObjectStoreCondition):
+    """404 on a GET or on the source of a copy."""
+
+
+class ObjectChanged(ObjectStoreCondition):
+    """412 on a GET, PUT or copy with ``If-Match``: the object is another one by now."""
+
+
+class AlreadyExists(ObjectStoreCondition):
+    """412 on a PUT with ``If-None-Match: *``: the key is taken, perhaps by one's own unacknowledged write."""

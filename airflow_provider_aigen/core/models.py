@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that flows through the provider, in the order in which it flows.
+
+listing → :class:`SourceObject` → :class:`PlanBatch` → (one call) :class:`ApiResponse` | :class:`CallFailure` →
+:class:`KeptAnswer` → :class:`DocumentOutcome` → :class:`CommitEntry` → :class:`FieldRow` and the two tables → :class:`RunReport`
+
+All of them are frozen; all times are aware UTC datetimes, all durations seconds, all sizes bytes, pages count from 1.
+What is stored of them is written by ``adapters/state.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+__all__ = [
+    "Answer",
+    "ApiError",
+    "ApiResponse",
+    "Box",
+    "CallFailure",
+    "CommitEntry",
+    "DocumentOutcome",
+    "ErrorOrigin",
+    "FailureKind",
+    "FieldRow",
+    "KeptAnswer",
+    "Outcome",
+    "OutputSettings",
+    "Plan",
+    "PlanBatch",
+    "Point",
+    "RunIdentity",
+    "RunReport",
+    "SourceObject",
+]
+
+Point = tuple[float, float]
+Box = tuple[Point, ...]
+
+
+# --- what is planned ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SourceObject:
+    """One object of the source prefix, as the listing or the plan names it. ``etag`` is without quotes."""
+
+    bucket: str
+    key: str = field(repr=False)  # a key may hold a plate: it enters no log, so no repr
+    etag: str
+    size: int
+    last_modified: datetime
+    version_id: str | None = None
+
+    @property
+    def document_id(self) -> str:
+        """32 hex digits over bucket, key and version id or ETag: a replaced object is a new document (design §3)."""
+        # JSON keeps the three apart whatever characters they hold.
+        identity = json.dumps([self.bucket, self.key, self.version_id or self.etag]).encode()
+        return hashlib.sha256(identity).hexdigest()[:32]
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """Whose run it is. A try number is no part of it: a retry or a clear works on the same plan (design §3)."""
+
+    dag_id: str
+    task_id: str
+    run_id: str
+    map_index: int = -1
+
+    @property
+    def run_key(self) -> str:
+        """32 hex digits, the name of the run in the state. A mapped task's instances have plans of their own."""
+        identity = [self.dag_id, self.task_id, self.run_id]
+        if self.map_index >= 0:
+            identity.append(str(self.map_index))
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSettings:
+    """Every setting that changes what a commit writes: it travels in plan and commit, so that whoever finishes a
+    commit writes the same bytes to the same places. ``partition`` is ``""`` or ``name=value[/name=value…]``."""
+
+    document_type: str
+    destination: str
+    dead_letter: str
+    partition: str
+    min_confidence: float | None = None
+    copy_image: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PlanBatch:
+    """Documents that become one commit and one Parquet part a table, in listing order. ``number`` counts from 0.
+
+    ``as_of`` is the newest commit that the planner had read: newer ones may have taken documents of this batch."""
+
+    run: RunIdentity
+    number: int
+    as_of: int
+    settings: OutputSettings
+    documents: tuple[SourceObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The plan's last object: it exists, so the plan is whole. ``already_done`` and ``folders`` were listed and left out."""
+
+    run: RunIdentity
+    batches: int
+    documents: int
+    as_of: int
+    already_done: int
+    folders: int
+    settings: OutputSettings
+
+
+# --- what one call gives ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ApiResponse:
+    """What came back over HTTP. ``retry_after`` is the header as received; ``location`` only tells that there was one."""
+
+    status: int
+    body: bytes = field(repr=False)
+    latency_s: float
+    retry_after: str | None = None
+
+
+class FailureKind(StrEnum):
+    """Why no answer came."""
+
+    CONNECT = "connect"  # refused, unreachable, DNS, connect timeout: the request never left
+    TLS = "tls"  # the certificate is not good: the key was not sent
+    TIMEOUT = "timeout"  # the answer did not come, or not whole, in time
+    RESET = "reset"  # the connection broke after the request began
+    PROTOCOL = "protocol"  # what came back is not HTTP
+    TOO_LARGE = "too_large"  # the answer is over the size cap, before or after decoding
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailure:
+    """No usable HTTP answer. ``sent`` is False only where the request surely never left."""
+
+    kind: FailureKind
+    sent: bool
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ApiError:
+    """One ErrorObject of the contract. ``code`` is a string even where the wire had an integer."""
+
+    code: str | None
+    message: str | None = field(repr=False, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A parsed answer: one raw JSON object a page, ``{}`` for a page that gave nothing; the errors, most specific first."""
+
+    status: int
+    pages: tuple[Mapping[str, Any], ...] = field(repr=False)
+    errors: tuple[ApiError, ...] = ()
+
+    @property
+    def failed_pages(self) -> tuple[int, ...]:
+        """Numbers of the pages without a field, from 1."""
+        return tuple(number for number, page in enumerate(self.pages, start=1) if not page)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """What the API finally said of these bytes, as received; stored once, never paid again.
+
+    ``attempts`` counts the calls made for it, ``latency_s`` is that of the last one. ``body`` is empty where the
+    answer could not be read (``failure`` says why), for example because it was over the size cap."""
+
+    content_sha256: str
+    document_type: str
+    status: int | None
+    body: bytes = field(repr=False)
+    received_at: datetime
+    attempts: int
+    latency_s: float
+    failure: FailureKind | None = None
+
+
+# --- what becomes of a document -----------------------------------------------------------------------------------
+
+
+class Outcome(StrEnum):
+    EXTRACTED = "extracted"
+    PARTIAL = "partial"
+    DEAD_LETTER = "dead_letter"
+    GONE = "gone"
+
+
+class ErrorOrigin(StrEnum):
+    API = "api"
+    PREFLIGHT = "preflight"
+    SOURCE = "source"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentOutcome:
+    """The one end of a planned document. Only facts that a commit must fix are here; the confidences of the documents
+    table are computed from the kept answer when the part is written.
+
+    ``error_code`` is the first of ``error_codes``; ``messages`` are the contract's own sentences, nothing else.
+    ``pages`` is None where no answer gave pages; ``field_count`` is how many rows the document has in ``fields``.
+    ``attempts`` are the calls behind the outcome, also where they were made for another document of the same bytes."""
+
+    document: SourceObject
+    outcome: Outcome
+    content_sha256: str | None = None
+    error_codes: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+    error_origin: ErrorOrigin | None = None
+    http_status: int | None = None
+    pages: int | None = None
+    failed_pages: tuple[int, ...] = ()
+    field_count: int = 0
+    attempts: int = 0
+    latency_s: float | None = None
+    answer_reused: bool = False
+    extracted_at: datetime | None = None
+    source_version_id: str | None = None
+
+    @property
+    def error_code(self) -> str | None:
+        return self.error_codes[0] if self.error_codes else None
+
+    @property
+    def has_rows(self) -> bool:
+        return self.outcome in (Outcome.EXTRACTED, Outcome.PARTIAL)
+
+    @property
+    def has_dead_letter(self) -> bool:
+        return self.outcome in (Outcome.DEAD_LETTER, Outcome.PARTIAL)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitEntry:
+    """Commit ``number``: which documents of which batch it takes, and each one's outcome, in plan order.
+
+    ``writer_id`` tells one's own unacknowledged write from another's."""
+
+    number: int
+    writer_id: str
+    run: RunIdentity
+    batch: int
+    settings: OutputSettings
+    outcomes: tuple[DocumentOutcome, ...]
+
+
+# --- what is written ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRow:
+    """One field on one page, as in the ``fields`` table (design §4) without the columns of its document."""
+
+    page_number: int
+    field_name: str
+    value: str | None = field(repr=False)
+    confidence: float | None
+    needs_review: bool
+    bboxes: tuple[Box, ...] | None = None
+    bboxes_norm: tuple[Box, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """A reconciled run: ``documents == extracted + partial + dead_letter + gone``.
+
+    ``api_calls``, ``answers_reused`` and ``billed_retries`` are those of this try; the rest is the run's, whatever the try.
+    ``billed_retries`` are retries of calls that may have been billed already (design §5)."""
+
+    run_key: str
+    documents: int
+    extracted: int
+    partial: int
+    dead_letter: int
+    gone: int
+    rows: int
+    commits: int
+    error_codes: Mapping[str, int]
+    api_calls: int = 0
+    answers_reused: int = 0
+    billed_retries: int = 0

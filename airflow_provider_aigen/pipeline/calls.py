@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request until its answer is kept: slot, limiter, breaker, call, classify, retry (design §5).
+
+This is the only layer that retries a call. An answer is kept before its slot is given free, so that a crash costs at
+most ``max_in_flight`` calls a second time (design §3.3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from airflow_provider_aigen.core.breaker import Breaker, BreakerState, is_systemic
+from airflow_provider_aigen.core.classify import Extracted, Refused, Verdict, classify
+from airflow_provider_aigen.core.config import PipelineConfig
+from airflow_provider_aigen.core.errors import ContractError, ServiceUnavailableError
+from airflow_provider_aigen.core.models import ApiResponse, CallFailure
+from airflow_provider_aigen.core.retry import Attempts, GiveUp, Retry, Settle, decide
+from airflow_provider_aigen.core.retry import Stop as StopDecision
+from airflow_provider_aigen.pipeline.stop import Stop
+from airflow_provider_aigen.ports import Clock, OcrClient, RateLimiter
+
+__all__ = ["Caller", "GaveUp", "Settled"]
+
+T = TypeVar("T")
+
+# While another document probes a half-open breaker there is no time to wait for, only its result.
+_PROBE_POLL_S = 0.25
+
+_DOWN = (
+    "the AIGEN endpoint fails for every document (the circuit breaker is open): nothing was dead-lettered for it, and "
+    "the next try goes on from here"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A result that no retry will change, about to be kept."""
+
+    result: ApiResponse | CallFailure
+    verdict: Verdict
+    attempts: int
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """The service failed for this request and its retries are spent. ``called_at`` is the monotonic start of the last
+    call: a success of a call that began later shows that the failure was this document's own."""
+
+    called_at: float
+    status: int | None
+    attempts: int
+    latency_s: float
+
+
+class Caller:
+    """Makes calls for one run. ``billed_budget`` is how many perhaps billed calls may be retried in the whole run;
+    ``jitter`` gives numbers from 0 to 1."""
+
+    def __init__(
+        self,
+        client: OcrClient,
+        limiter: RateLimiter,
+        clock: Clock,
+        stop: Stop,
+        *,
+        config: PipelineConfig,
+        billed_budget: int,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._client = client
+        self._limiter = limiter
+        self._clock = clock
+        self._stop = stop
+        self._config = config.retry
+        self._billed_left = billed_budget
+        self._jitter = jitter
+        self._slots = asyncio.Semaphore(config.max_in_flight)
+        self._unknown_codes = 0
+        self._probe: asyncio.Task[object] | None = None
+        self.breaker = Breaker()
+        self.calls = 0
+        self.billed_retries = 0
+        self.last_success_at: float | None = None
+        self.in_flight: set[asyncio.Task[object]] = set()
+
+    async def call(self, body: bytes, keep: Callable[[Settled], Awaitable[T]]) -> T | GaveUp:
+        """Send ``body`` until its result is settled, and return what ``keep`` made of it, or why there is none.
+
+        Raises what stops the run: ``AuthenticationError``, ``AccountError``, ``ContractError``,
+        ``ServiceUnavailableError``, and whatever ``keep`` raises."""
+        attempts = Attempts()
+        first_call_at: float | None = None
+        while True:
+            async with self._slots:
+                await self._turn()
+                with self._in_flight():
+                    called_at = self._clock.monotonic()
+                    first_call_at = called_at if first_call_at is None else first_call_at
+                    self.calls += 1
+                    result = await self._client.call(body)
+                    verdict = classify(result)
+                    self._record(verdict, called_at)
+                    decision = decide(
+                        verdict,
+                        attempts,
+                        billed_left=self._billed_left,
+                        elapsed_s=self._clock.monotonic() - first_call_at,
+                        now=self._clock.now(),
+                        jitter=self._jitter(),
+                        config=self._config,
+                    )
+                    attempts = attempts.after(decision)
+                    if isinstance(decision, Retry) and decision.billed:
+                        self._billed_left -= 1
+                        self.billed_retries += 1
+                    if isinstance(decision, Settle):
+                        kept = await keep(Settled(result, verdict, attempts.calls, self._clock.now()))
+                        await self._limiter.succeeded()
+                        self._check_contract(verdict)
+                        return kept
+            match decision:
+                case Retry():
+                    if decision.pause_everyone:
+                        await self._limiter.throttled(decision.delay_s)
+                    await self._clock.sleep(decision.delay_s)
+                case GiveUp():
+                    if self.breaker.state(self._clock.monotonic()) is not BreakerState.CLOSED:
+                        raise ServiceUnavailableError(_DOWN)
+                    status = result.status if isinstance(result, ApiResponse) else None
+                    return GaveUp(called_at, status, attempts.calls, result.latency_s)
+                case StopDecision():
+                    raise decision.error
+
+    async def _turn(self) -> None:
+        """Wait until limiter and breaker both let a call begin. The breaker is asked last: a limiter's turn may take
+        longer than it takes a service to fail."""
+        while True:
+            await self._limiter.acquire()
+            if self._stop.is_set:
+                # The supervisor cancels whoever waits; this one was on its way already.
+                raise asyncio.CancelledError
+            now = self._clock.monotonic()
+            probing = self.breaker.state(now) is BreakerState.HALF_OPEN
+            if self.breaker.may_call(now):
+                self._probe = asyncio.current_task() if probing else self._probe
+                return
+            await self._clock.sleep(max(_PROBE_POLL_S, self.breaker.wait_s(now)))
+
+    @contextmanager
+    def _in_flight(self) -> Iterator[None]:
+        """Mark the running task as one that a stop lets finish."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.in_flight.add(task)
+        try:
+            yield
+        finally:
+            self.in_flight.discard(task)
+            if task is self._probe:
+                self._probe = None
+                self.breaker.release_probe()
+
+    def _record(self, verdict: Verdict, called_at: float) -> None:
+        now = self._clock.monotonic()
+        match is_systemic(verdict):
+            case True:
+                self.breaker.record_failure(now)
+            case False:
+                self.breaker.record_success(now)
+                self.last_success_at = max(called_at, self.last_success_at or called_at)
+            case None:
+                pass
+
+    def _check_contract(self, verdict: Verdict) -> None:
+        """Count refusals with codes that no table knows: one is a document's, twenty in a row are a new contract."""
+        if isinstance(verdict, Refused) and not verdict.known:
+            self._unknown_codes += 1
+        elif isinstance(verdict, (Extracted, Refused)):
+            self._unknown_codes = 0
+        if self._unknown_codes >= self._config.unknown_code_limit:
+            raise ContractError(
+                f"{self._unknown_codes} answers in a row carried error codes that the contract does not list, and none "
+                "succeeded: the API has changed. Their dead letters tell the codes; upgrade the provider before the "
+                "task is cleared"
+            )

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commits and their effects (design §3): number and create the entry, then write what follows from it.
+
+The effects are a pure function of the entry and the kept answers, so it does not matter who writes them, or how often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from airflow_provider_aigen.core.classify import Extracted, classify_kept
+from airflow_provider_aigen.core.commits import is_of_run, next_entry, taken_ids
+from airflow_provider_aigen.core.errors import ReconciliationError
+from airflow_provider_aigen.core.flatten import flatten
+from airflow_provider_aigen.core.models import (
+    CommitEntry,
+    DocumentOutcome,
+    FieldRow,
+    KeptAnswer,
+    Plan,
+    PlanBatch,
+)
+from airflow_provider_aigen.ports import DeadLetters, Ledger, StateStore, Tables
+
+__all__ = ["Committer", "Effects", "finish_commits"]
+
+log = logging.getLogger(__name__)
+
+_DEAD_LETTERS_AT_ONCE = 8
+
+
+class Effects:
+    """Writes what a commit means, in the order of design §3: dead letters, fields, documents, then the applied mark."""
+
+    def __init__(self, state: StateStore, tables: Tables, dead_letters: DeadLetters) -> None:
+        self._state = state
+        self._tables = tables
+        self._dead_letters = dead_letters
+
+    async def apply(self, entry: CommitEntry, answers: Mapping[str, KeptAnswer] | None = None) -> None:
+        """``answers`` maps a content's SHA-256 to its kept answer, for those that are at hand; the others are read."""
+        some = asyncio.Semaphore(_DEAD_LETTERS_AT_ONCE)
+
+        async def write_dead_letter(outcome: DocumentOutcome) -> None:
+            async with some:
+                await self._dead_letters.write(entry, outcome)
+
+        async with asyncio.TaskGroup() as group:
+            for outcome in entry.outcomes:
+                if outcome.has_dead_letter:
+                    group.create_task(write_dead_letter(outcome))
+        rows = [(outcome, await self._rows(entry, outcome, answers or {})) for outcome in entry.outcomes]
+        await self._tables.write_fields(entry, rows)
+        await self._tables.write_documents(entry, rows)
+        await self._state.mark_applied(entry.number)
+
+    async def _rows(
+        self, entry: CommitEntry, outcome: DocumentOutcome, answers: Mapping[str, KeptAnswer]
+    ) -> tuple[FieldRow, ...]:
+        if not outcome.has_rows or outcome.content_sha256 is None:
+            return ()
+        kept = answers.get(outcome.content_sha256)
+        if kept is None:
+            kept = await self._state.read_answer(entry.settings.document_type, outcome.content_sha256)
+        verdict = classify_kept(kept) if kept is not None else None
+        if not isinstance(verdict, Extracted):
+            raise ReconciliationError(
+                f"commit {entry.number} takes document {outcome.document.document_id} as {outcome.outcome}, but the "
+                "kept answer is missing or says otherwise: was something under the state prefix deleted?"
+            )
+        return flatten(verdict.answer, min_confidence=entry.settings.min_confidence)
+
+
+async def finish_commits(state: StateStore, effects: Effects) -> int:
+    """Write the effects of every commit that lacks its applied mark, whoever made it; returns how many (design §3)."""
+    unapplied = await state.unapplied_commits()
+    for number in unapplied:
+        entry = await state.read_commit(number)
+        if entry is None:
+            raise ReconciliationError(f"commit {number} was listed, but is not there")
+        log.info("Finishing commit %d of %d documents", number, len(entry.outcomes))
+        await effects.apply(entry)
+    return len(unapplied)
+
+
+class Committer:
+    """Commits the batches of one plan, one after the other.
+
+    ``done`` has the numbers of the plan's batches that are committed; ``foreign`` is an empty ledger at first and
+    then has the documents that other runs' newer commits took."""
+
+    def __init__(self, plan: Plan, state: StateStore, effects: Effects, foreign: Ledger, writer_id: str) -> None:
+        self._plan = plan
+        self._state = state
+        self._effects = effects
+        self._writer_id = writer_id
+        self._head = plan.as_of
+        self.foreign = foreign
+        self.done: set[int] = set()
+
+    async def catch_up(self) -> None:
+        """Read every commit that is newer than the plan."""
+        async for entry in self._state.commits_after(self._head):
+            self._see(entry)
+
+    async def commit(
+        self, batch: PlanBatch, outcomes: Mapping[str, DocumentOutcome], answers: Mapping[str, KeptAnswer]
+    ) -> None:
+        """Commit the batch, or adopt the entry by which another try committed it, and write the effects."""
+        while batch.number not in self.done:
+            entry = next_entry(
+                self._head + 1, self._writer_id, batch, outcomes, lambda document_id: document_id in self.foreign
+            )
+            if entry is None:
+                return
+            # A PUT that succeeds proves that nobody else wrote this number, nor, numbers being gapless, a later one:
+            # so every newer commit was read. One that fails may have been this very writer's, acknowledgement lost.
+            if not await self._state.create_commit(entry):
+                entry = await self._read_taken(entry.number)
+            self._see(entry)
+            if is_of_run(entry, self._plan.run) and entry.batch == batch.number:
+                await self._effects.apply(entry, answers)
+                log.info("Committed %d documents as commit %d", len(entry.outcomes), entry.number)
+
+    async def _read_taken(self, number: int) -> CommitEntry:
+        entry = await self._state.read_commit(number)
+        if entry is None:
+            raise ReconciliationError(f"commit {number} exists when it is written, but not when it is read")
+        return entry
+
+    def _see(self, entry: CommitEntry) -> None:
+        self._head = entry.number
+        if is_of_run(entry, self._plan.run):
+            self.done.add(entry.batch)
+        else:
+            self.foreign.add(taken_ids(entry))

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One document from its object to its outcome: fetch, preflight, answered before?, call, keep (design §2).
+
+Same bytes under two keys are paid once: in one process a lock for each content, between processes the kept answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from airflow_provider_aigen.core import outcomes
+from airflow_provider_aigen.core.classify import EMPTY_OBJECT, TOO_LARGE
+from airflow_provider_aigen.core.errors import ObjectChanged, ObjectNotFound, ObjectUnreadable
+from airflow_provider_aigen.core.models import (
+    ApiResponse,
+    CallFailure,
+    DocumentOutcome,
+    ErrorOrigin,
+    KeptAnswer,
+    SourceObject,
+)
+from airflow_provider_aigen.core.preflight import MAX_BYTES, Rejected, preflight
+from airflow_provider_aigen.core.wire import encode_request
+from airflow_provider_aigen.pipeline.calls import Caller, GaveUp, Settled
+from airflow_provider_aigen.ports import ObjectStore, StateStore
+
+__all__ = ["DocumentLine", "Ended", "Undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The document's outcome, with the answer it rests on where there is one."""
+
+    outcome: DocumentOutcome
+    answer: KeptAnswer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """The service failed for it; whether the document or the service is at fault, the calls of others will tell."""
+
+    failed_at: float
+    outcome: DocumentOutcome
+
+
+class DocumentLine:
+    """Takes documents of one document type through to their outcome; ``answers_reused`` counts those that cost no call."""
+
+    def __init__(self, source: ObjectStore, state: StateStore, caller: Caller, document_type: str) -> None:
+        self._source = source
+        self._state = state
+        self._caller = caller
+        self._document_type = document_type
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._users: defaultdict[str, int] = defaultdict(int)
+        self.answers_reused = 0
+
+    async def process(self, document: SourceObject) -> Ended | Undecided:
+        """Raises what stops the run and nothing else, however odd the object is."""
+        # The listing's size is that of the bytes, as the ETag is theirs: no need to fetch what can't be sent.
+        if document.size == 0:
+            return Ended(outcomes.rejected(document, EMPTY_OBJECT, ErrorOrigin.PREFLIGHT))
+        if document.size > MAX_BYTES:
+            return Ended(outcomes.rejected(document, TOO_LARGE, ErrorOrigin.PREFLIGHT))
+        try:
+            stored = await self._source.get(document.bucket, document.key, if_match=document.etag)
+        except (ObjectNotFound, ObjectChanged):
+            return Ended(outcomes.gone(document))
+        except ObjectUnreadable as unreadable:
+            return Ended(outcomes.rejected(document, unreadable.code, ErrorOrigin.SOURCE))
+        content_sha256 = hashlib.sha256(stored.body).hexdigest()
+        checked = preflight(stored.body)
+        if isinstance(checked, Rejected):
+            rejected = outcomes.rejected(
+                document, checked.code, ErrorOrigin.PREFLIGHT, content_sha256=content_sha256
+            )
+            return Ended(rejected)
+        async with self._only_one(content_sha256):
+            kept = await self._state.read_answer(self._document_type, content_sha256)
+            if kept is not None:
+                self.answers_reused += 1
+                return Ended(outcomes.answered(document, kept, reused=True, version_id=stored.version_id), kept)
+            called = await self._call(encode_request(stored.body), content_sha256)
+        if isinstance(called, GaveUp):
+            failed = outcomes.service_failed(
+                document,
+                content_sha256=content_sha256,
+                status=called.status,
+                attempts=called.attempts,
+                latency_s=called.latency_s,
+            )
+            return Undecided(called.called_at, failed)
+        return Ended(outcomes.answered(document, called, reused=False, version_id=stored.version_id), called)
+
+    async def _call(self, body: bytes, content_sha256: str) -> KeptAnswer | GaveUp:
+        async def keep(settled: Settled) -> KeptAnswer:
+            return await self._state.keep_answer(kept_answer(settled, content_sha256, self._document_type))
+
+        return await self._caller.call(body, keep)
+
+    @asynccontextmanager
+    async def _only_one(self, content_sha256: str) -> AsyncIterator[None]:
+        self._users[content_sha256] += 1
+        try:
+            async with self._locks[content_sha256]:
+                yield
+        finally:
+            self._users[content_sha256] -= 1
+            if not self._users[content_sha256]:
+                del self._users[content_sha256], self._locks[content_sha256]
+
+
+def kept_answer(settled: Settled, content_sha256: str, document_type: str) -> KeptAnswer:
+    """What is stored of a settled call: the response as received, or why there was none to read."""
+    match settled.result:
+        case ApiResponse() as response:
+            status, body, failure = response.status, response.body, None
+        case CallFailure() as failed:
+            status, body, failure = None, b"", failed.kind
+    return KeptAnswer(
+        content_sha256=content_sha256,
+        document_type=document_type,
+        status=status,
+        body=body,
+        received_at=settled.received_at,
+        attempts=settled.attempts,
+        latency_s=settled.result.latency_s,
+        failure=failure,
+    )

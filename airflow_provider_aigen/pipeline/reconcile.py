@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reconcile a run: every planned document accounted for, else it fails (design §1, ``AigenOcrReportOperator``)."""
+
+from __future__ import annotations
+
+from airflow_provider_aigen.core.commits import is_of_run
+from airflow_provider_aigen.core.errors import ReconciliationError
+from airflow_provider_aigen.core.models import Plan, PlanBatch, RunReport
+from airflow_provider_aigen.core.report import Reconciliation
+from airflow_provider_aigen.pipeline.process import Processed
+from airflow_provider_aigen.ports import StateStore
+
+__all__ = ["reconcile"]
+
+
+async def reconcile(plan: Plan, state: StateStore, processed: Processed) -> RunReport:
+    """Read back what is committed and count it; ``processed`` is what this try cost.
+
+    Raises ``ReconciliationError`` where a planned document has no outcome, or two."""
+    reconciliation = Reconciliation(plan.run.run_key)
+    committed: set[int] = set()
+    async for entry in state.commits_after(plan.as_of):
+        if is_of_run(entry, plan.run):
+            if entry.batch in committed:
+                raise ReconciliationError(f"batch {entry.batch} of run {plan.run.run_key} was committed twice")
+            committed.add(entry.batch)
+            reconciliation.own(await _batch(plan, state, entry.batch), entry)
+    for number in range(plan.batches):
+        if number not in committed:
+            reconciliation.own(await _batch(plan, state, number), None)
+    if reconciliation.missing:
+        async for entry in state.commits_after(plan.as_of):
+            if not is_of_run(entry, plan.run):
+                reconciliation.foreign(entry)
+    return reconciliation.report(
+        api_calls=processed.api_calls,
+        answers_reused=processed.answers_reused,
+        billed_retries=processed.billed_retries,
+    )
+
+
+async def _batch(plan: Plan, state: StateStore, number: int) -> PlanBatch:
+    batch = await state.read_batch(plan.run.run_key, number)
+    if batch is None:
+        raise ReconciliationError(f"batch {number} of plan {plan.run.run_key} is missing")
+    return batch

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one way to end a run early (design §5, Stop)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["Stop"]
+
+T = TypeVar("T")
+
+
+class Stop:
+    """Set once, by the first error or by the task's ``on_kill``: no call begins after it.
+
+    It belongs to one event loop; from elsewhere go through ``loop.call_soon_threadsafe``."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.error: BaseException | None = None
+
+    def set(self, error: BaseException) -> None:
+        """Stop the run for ``error``. The first one stands: what follows is mostly its consequence."""
+        if self.error is None:
+            self.error = error
+            self._event.set()
+
+    @property
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+    async def or_result(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of ``work``, or the stop's error as soon as it is set: for work that may be broken off anywhere."""
+        running = asyncio.create_task(work)
+        stopped = asyncio.create_task(self._event.wait())
+        try:
+            await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            if not running.done():
+                running.cancel()
+        if running.done():
+            return running.result()
+        assert self.error is not None
+        raise self.error

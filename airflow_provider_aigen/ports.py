@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the pipeline needs from outside, as protocols. The adapters fulfil them, ``tests/fakes.py`` and the simulation too.
+
+Every port raises the exceptions of :mod:`~airflow_provider_aigen.core.errors` and no others: a ``PermanentError`` or
+``TransientError`` stops the run, an ``ObjectStoreCondition`` is an answer that the protocol waits for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from airflow_provider_aigen.core.models import (
+    ApiResponse,
+    CallFailure,
+    CommitEntry,
+    DocumentOutcome,
+    FieldRow,
+    KeptAnswer,
+    OutputSettings,
+    Plan,
+    PlanBatch,
+    RunReport,
+    SourceObject,
+)
+
+__all__ = [
+    "Clock",
+    "DeadLetters",
+    "Ledger",
+    "ObjectStore",
+    "OcrClient",
+    "RateLimiter",
+    "StateStore",
+    "StoredObject",
+    "Tables",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What a GET gave. ``etag`` is without quotes, ``version_id`` None where the bucket has no versions."""
+
+    body: bytes = field(repr=False)
+    etag: str
+    version_id: str | None = None
+
+
+class ObjectStore(Protocol):
+    """An S3: strongly consistent, conditional on PUT (``If-None-Match: *``, ``If-Match``), GET and the source of a copy."""
+
+    def list(self, bucket: str, prefix: str, *, after: str | None = None) -> AsyncIterator[SourceObject]:
+        """All objects under ``prefix``, all pages, in the order of their keys, from behind the key ``after``."""
+        ...
+
+    async def get(self, bucket: str, key: str, *, if_match: str | None = None) -> StoredObject:
+        """The whole object. Raises ``ObjectNotFound``, and ``ObjectChanged`` where ``if_match`` is another ETag."""
+        ...
+
+    async def put(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str = "application/octet-stream",
+        create_only: bool = False,
+        if_match: str | None = None,
+    ) -> None:
+        """Write. Raises ``AlreadyExists`` where ``create_only`` finds the key taken, ``ObjectChanged`` for ``if_match``."""
+        ...
+
+    async def copy(self, source: SourceObject, bucket: str, key: str) -> None:
+        """Server-side, only if the source still has its ETag. Raises ``ObjectNotFound`` or ``ObjectChanged``."""
+        ...
+
+    async def delete(self, bucket: str, key: str) -> None:
+        """Delete; no error where nothing is there."""
+        ...
+
+
+class OcrClient(Protocol):
+    async def call(self, body: bytes) -> ApiResponse | CallFailure:
+        """Send one encoded request (``core.wire.encode_request``), once. Never raises for what the network or the
+        endpoint does: that is data for ``core.classify``."""
+        ...
+
+
+class RateLimiter(Protocol):
+    async def acquire(self) -> None:
+        """Wait for one's turn; the call starts right after. Turns are given in the order of asking."""
+        ...
+
+    async def throttled(self, pause_s: float) -> None:
+        """The endpoint asked for patience: nobody who shares this limiter starts a call for ``pause_s`` seconds, and
+        the pace afterwards is lower and recovers."""
+        ...
+
+    async def succeeded(self) -> None:
+        """A call was answered: the pace may recover."""
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Wall-clock time, aware, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds, never going back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Ledger(Protocol):
+    """The ids of the documents that commits have taken; as many as a destination ever saw, so not a set in memory."""
+
+    def add(self, document_ids: Sequence[str]) -> None: ...
+
+    def __contains__(self, document_id: str) -> bool: ...
+
+
+class StateStore(Protocol):
+    """The create-only objects of design §3, under one state prefix."""
+
+    async def probe(self) -> None:
+        """Raise ``ConfigurationError`` unless the store refuses a second create of the same key."""
+        ...
+
+    async def read_plan(self, run_key: str) -> Plan | None: ...
+
+    async def create_plan(self, plan: Plan) -> Plan:
+        """Create, or return the one that is there."""
+        ...
+
+    async def read_batch(self, run_key: str, number: int) -> PlanBatch | None: ...
+
+    async def create_batch(self, batch: PlanBatch) -> bool:
+        """False where the batch is there already (it may differ)."""
+        ...
+
+    async def read_answer(self, document_type: str, content_sha256: str) -> KeptAnswer | None: ...
+
+    async def keep_answer(self, answer: KeptAnswer) -> KeptAnswer:
+        """Create, or return the one that is there: the first answer stands."""
+        ...
+
+    async def read_commit(self, number: int) -> CommitEntry | None: ...
+
+    async def create_commit(self, entry: CommitEntry) -> bool:
+        """False where that number is taken, perhaps by this very entry (a lost acknowledgement)."""
+        ...
+
+    def commits_after(self, number: int) -> AsyncIterator[CommitEntry]:
+        """Commits ``number + 1``, ``number + 2``, … in order, up to the newest."""
+        ...
+
+    async def unapplied_commits(self) -> Sequence[int]:
+        """Numbers of the commits whose effects are not known to be complete, in order."""
+        ...
+
+    async def mark_applied(self, number: int) -> None: ...
+
+    async def write_report(self, report: RunReport) -> str:
+        """Write or replace the run's report; returns its URI."""
+        ...
+
+
+class Tables(Protocol):
+    """The two tables. Equal input gives equal bytes at equal places."""
+
+    async def write_fields(
+        self, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
+    ) -> None:
+        """Write the commit's ``fields`` part; nothing where no document has a row."""
+        ...
+
+    async def write_documents(
+        self, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
+    ) -> None:
+        """Write the commit's ``documents`` part: one row for each outcome, in plan order."""
+        ...
+
+
+class DeadLetters(Protocol):
+    async def probe(self) -> None:
+        """Raise ``ConfigurationError`` unless the dead-letter prefix can be written."""
+        ...
+
+    async def write(self, entry: CommitEntry, outcome: DocumentOutcome) -> None:
+        """Write record and, where ``settings.copy_image``, the image. Writing again changes nothing."""
+        ...
+
+    def uri(self, settings: OutputSettings, outcome: DocumentOutcome) -> str:
+        """Where the record of this outcome lies."""
+        ...
