@@ -20,6 +20,7 @@
     ObjectStoreCondition            answers of an object store that the protocol expects; none of them leaves the pipeline
     ├── ObjectNotFound
     ├── ObjectChanged
+    ├── ObjectUnreadable        one object is there, but S3 does not hand it out: a dead letter with origin ``source``
     └── AlreadyExists
 
 No message carries an object's key, a field's value, the API key or a text from outside (design §5, "Nothing personal leaks").
@@ -39,6 +40,7 @@ __all__ = [
     "ObjectChanged",
     "ObjectNotFound",
     "ObjectStoreCondition",
+    "ObjectUnreadable",
     "PermanentError",
     "ReconciliationError",
     "ServiceUnavailableError",
@@ -123,6 +125,15 @@ class ObjectNotFound(ObjectStoreCondition):
 
 class ObjectChanged(ObjectStoreCondition):
     """412 on a GET, PUT or copy with ``If-Match``: the object is another one by now."""
+
+
+class ObjectUnreadable(ObjectStoreCondition):
+    """The object is there and S3 will not hand out its bytes, whoever asks again. ``code`` is the dead letter's error
+    code: ``archived_object``, ``encrypted_object`` (SSE-C) or ``unreadable_object``."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"the object cannot be read: {code}")
+        self.code = code
 
 
 class AlreadyExists(ObjectStoreCondition):

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""botocore's failures → the exceptions of :mod:`~airflow_provider_aigen.core.errors` (design §5, the S3 rows).
+
+A message names the bucket, the operation, the permission to look at and S3's error code. It never repeats S3's own
+sentence: that one carries the object's key.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoAuthTokenError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    SSOError,
+    TokenRetrievalError,
+)
+from botocore.parsers import ResponseParserError
+
+from airflow_provider_aigen.core.errors import (
+    AlreadyExists,
+    ConfigurationError,
+    ObjectChanged,
+    ObjectNotFound,
+    ObjectUnreadable,
+    StorageUnavailableError,
+)
+
+__all__ = ["S3Call", "WriteConflict", "translate"]
+
+
+class WriteConflict(Exception):
+    """409: another conditional write of the same key is under way. Try again; botocore does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Call:
+    """Which call failed. ``operation`` is the API's name for it, ``source_bucket`` that of a copy's source."""
+
+    operation: str
+    bucket: str
+    create_only: bool = False
+    if_match: bool = False
+    source_bucket: str | None = None
+    expected_bucket_owner: bool = False
+    kms: bool = False
+
+    @property
+    def buckets(self) -> str:
+        if self.source_bucket and self.source_bucket != self.bucket:
+            return f"s3://{self.source_bucket} to s3://{self.bucket}"
+        return f"s3://{self.bucket}"
+
+
+_PERMISSIONS = {
+    "ListObjectsV2": "s3:ListBucket on the bucket",
+    "GetObject": "s3:GetObject on its objects, and s3:ListBucket on the bucket (without it S3 denies an object that is not there)",
+    "PutObject": "s3:PutObject on its objects",
+    "CopyObject": "s3:GetObject on the source's objects and s3:PutObject on the destination's",
+    "DeleteObject": "s3:DeleteObject on its objects",
+}
+_KMS_PERMISSIONS = {
+    "GetObject": "kms:Decrypt",
+    "PutObject": "kms:GenerateDataKey",
+    "CopyObject": "kms:Decrypt and kms:GenerateDataKey",
+}
+
+_CREDENTIALS = {
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSecurity",
+    "InvalidToken",
+    "MissingAuthenticationToken",
+    "MissingSecurityHeader",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+_REGION = {
+    "301",
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+    "IncorrectEndpoint",
+    "PermanentRedirect",
+    "TemporaryRedirect",
+}
+_PASSING = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InternalError",
+    "PriorRequestNotComplete",
+    "RequestExpired",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "RequestTimeTooSkewed",
+    "ServiceUnavailable",
+    "SlowDown",
+    "TokenRefreshRequired",
+    "TooManyRequests",
+}
+_CONFLICT = {"ConditionalRequestConflict", "OperationAborted"}
+# What a GET or a copy says of one object and not of the bucket, the caller or the service. The values are the error
+# codes of the dead letter (design §5, origin ``source``).
+_UNREADABLE = {
+    "InvalidObjectState": "archived_object",  # GLACIER and the like: readable only after a restore
+    "InvalidURI": "unreadable_object",
+    "KeyTooLongError": "unreadable_object",
+    "MethodNotAllowed": "unreadable_object",
+    "XMinioInvalidObjectName": "unreadable_object",
+}
+
+
+def translate(error: Exception, call: S3Call) -> Exception:
+    """The exception to raise instead of ``error``. Raise it outside the ``except`` clause: a chained traceback would
+    show the client's own words, with the key in them."""
+    if isinstance(error, ClientError):
+        return _client_error(error, call)
+    name = type(error).__name__
+    if isinstance(error, NoCredentialsError | PartialCredentialsError | NoAuthTokenError | SSOError):
+        return ConfigurationError("aws_conn_id", f"the AWS connection gives no credentials ({name})")
+    if isinstance(error, ParamValidationError):
+        return _not_sent(error, call)
+    passing = (
+        HTTPClientError,
+        IncompleteReadError,
+        ResponseParserError,
+        FlexibleChecksumError,
+        CredentialRetrievalError,
+        TokenRetrievalError,
+    )
+    if isinstance(error, passing) or not isinstance(error, BotoCoreError | ValueError | TypeError):
+        return StorageUnavailableError(f"{call.operation} on {call.buckets} failed: {name}")
+    return ConfigurationError(call.buckets, f"{call.operation} could not be sent ({name}): look at the AWS connection")
+
+
+def _not_sent(error: ParamValidationError, call: S3Call) -> Exception:
+    report = str(error)
+    if "Unknown parameter" in report:
+        return ConfigurationError("boto3", f"is too old for a conditional {call.operation}: upgrade it")
+    if "bucket name" in report.lower():
+        return ConfigurationError(call.buckets, "is no valid bucket name")
+    if call.operation in ("GetObject", "CopyObject"):
+        return ObjectUnreadable("unreadable_object")
+    return ConfigurationError(call.buckets, f"{call.operation} was refused by the client: the prefix is no valid key")
+
+
+def _client_error(error: ClientError, call: S3Call) -> Exception:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    shown = code if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", code) else f"HTTP {status}"
+    if error.operation_name != call.operation:  # the credentials' own refresh, by a role for example
+        if _passes(code, status):
+            return StorageUnavailableError(f"{error.operation_name} for the AWS credentials failed: {shown}")
+        return ConfigurationError("aws_conn_id", f"{error.operation_name} for the AWS credentials was refused ({shown})")
+    condition = _condition(error, code, status, call)
+    if condition is not None:
+        return condition
+    if _passes(code, status):
+        return StorageUnavailableError(f"{call.operation} on {call.buckets} failed: {shown} (HTTP {status})")
+    return _configuration(code, status, shown, call)
+
+
+def _condition(error: ClientError, code: str, status: int, call: S3Call) -> Exception | None:
+    """The answers that the protocol waits for."""
+    if status == 412 or code == "PreconditionFailed":
+        return AlreadyExists("the key is taken") if call.create_only else ObjectChanged("the object is another one")
+    if code in _CONFLICT:
+        return WriteConflict()
+    reads = call.operation in ("GetObject", "CopyObject")
+    if reads and code in _UNREADABLE:
+        return ObjectUnreadable(_UNREADABLE[code])
+    if reads and code == "InvalidRequest":  # SSE-C: only S3's sentence tells it from other odd objects
+        return ObjectUnreadable("encrypted_object" if "ncrypt" in _sentence(error) else "unreadable_object")
+    if status == 404 and code != "NoSuchBucket" and (reads or call.if_match):
+        return ObjectNotFound("the object is not there")
+    return None
+
+
+def _sentence(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Message", ""))
+
+
+def _passes(code: str, status: int) -> bool:
+    return code in _PASSING or "Throttl" in code or status in (408, 429) or (status >= 500 and status != 501)
+
+
+def _configuration(code: str, status: int, shown: str, call: S3Call) -> ConfigurationError:
+    if code in _CREDENTIALS:
+        return ConfigurationError(
+            "aws_conn_id", f"the credentials were refused by {call.operation} on {call.buckets} ({shown})"
+        )
+    if code in _REGION or status == 301:
+        return ConfigurationError(
+            call.buckets,
+            f"{call.operation} went to the wrong region or endpoint ({shown}): set region_name or endpoint_url in the "
+            "AWS connection's extras",
+        )
+    if status == 404:
+        return ConfigurationError(call.buckets, f"there is no such bucket ({call.operation}: {shown})")
+    if status == 501:
+        return ConfigurationError(
+            call.buckets, f"the store does not implement what {call.operation} asks for ({shown}): conditional requests"
+        )
+    if code.startswith("KMS"):
+        return ConfigurationError(call.buckets, f"{call.operation}: the KMS key cannot be used ({shown})")
+    if status == 403:
+        return ConfigurationError(call.buckets, _denied(shown, call))
+    return ConfigurationError(call.buckets, f"{call.operation} was refused with {shown} (HTTP {status})")
+
+
+def _denied(shown: str, call: S3Call) -> str:
+    problem = f"{call.operation} was denied ({shown}): allow {_PERMISSIONS[call.operation]}"
+    key = _KMS_PERMISSIONS.get(call.operation)
+    if key:
+        problem += f"; where a KMS key encrypts, {key} on that key" if not call.kms else f"; {key} on sse_kms_key_id"
+    if call.expected_bucket_owner:
+        problem += "; or expected_bucket_owner is not the account that owns the bucket"
+    return problem
