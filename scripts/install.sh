@@ -20,7 +20,6 @@ map PIP_FIND_LINKS UV_FIND_LINKS
 map PIP_TRUSTED_HOST UV_INSECURE_HOST
 map PIP_CERT SSL_CERT_FILE
 map PIP_DEFAULT_TIMEOUT UV_HTTP_TIMEOUT
-export UV_LINK_MODE=${UV_LINK_MODE:-copy}  # the cache may lie on another file system
 
 # The same version and hashes of uv as in the lock.
 awk '/^uv==/ {block = 1} block {print} block && !/\\$/ {exit}' constraints.txt > "$venv/uv.txt"
