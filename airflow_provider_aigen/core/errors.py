@@ -58,7 +58,7 @@ class PermanentError(AigenError):
     """No task retry helps; the Airflow shell turns it into ``AirflowFailException``."""
 
 
-class ConfigurationError(PermanentError):
+class ConfigurationError(PermanentError, ValueError):
     """A parameter or an object outside is wrong. ``parameter`` names it; the message says what to do."""
 
     def __init__(self, parameter: str, problem: str) -> None:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operators, and what assembles the pipeline for them."""

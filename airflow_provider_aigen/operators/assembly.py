@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections → adapters → the pipeline's ports, and the one event loop of a task (design §7)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_aigen.core.config import EndpointConfig
+from airflow_provider_aigen.core.errors import StoppedError
+
+if TYPE_CHECKING:
+    from airflow_provider_aigen.pipeline import Ports, Stop
+    from airflow_provider_aigen.ports import Ledger
+
+__all__ = ["LoopRunner", "PortSettings", "open_ports", "s3_client"]
+
+T = TypeVar("T")
+
+# S3 calls beside those that the documents in flight make: listing, state, effects.
+_S3_CALLS_BESIDE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PortSettings:
+    """What the adapters need, resolved before the loop runs. ``client`` is a boto3 S3 client."""
+
+    client: Any
+    endpoint: EndpointConfig
+    requests_per_second: float
+    max_in_flight: int
+    state: str
+    dead_letter: str
+    expected_bucket_owner: str | None
+    sse_kms_key_id: str | None
+
+    @property
+    def s3_concurrency(self) -> int:
+        return s3_concurrency(self.max_in_flight)
+
+
+def s3_concurrency(max_in_flight: int) -> int:
+    """S3 calls at once, and connections of the client."""
+    return max_in_flight + _S3_CALLS_BESIDE
+
+
+def s3_client(aws_conn_id: str | None, max_in_flight: int) -> Any:
+    """A boto3 client from the AWS connection, with a connection for each thread; the connection's own config stands
+    over our defaults."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from botocore.config import Config
+
+    hook = S3Hook(aws_conn_id=aws_conn_id)
+    ours = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=10, read_timeout=60)
+    pool = Config(max_pool_connections=s3_concurrency(max_in_flight))
+    return hook.get_client_type(config=ours.merge(hook.config).merge(pool))
+
+
+@asynccontextmanager
+async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
+    """The pipeline's ports over the real adapters; closes client, threads and ledgers at the end."""
+    from airflow_provider_aigen.adapters.clock import SystemClock
+    from airflow_provider_aigen.adapters.dead_letters import S3DeadLetters
+    from airflow_provider_aigen.adapters.ledger import DiskLedger
+    from airflow_provider_aigen.adapters.ocr_http import HttpOcrClient
+    from airflow_provider_aigen.adapters.parquet import ParquetTables
+    from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
+    from airflow_provider_aigen.adapters.s3 import S3ObjectStore
+    from airflow_provider_aigen.adapters.state import S3StateStore
+    from airflow_provider_aigen.core.uris import S3Prefix
+    from airflow_provider_aigen.pipeline import Ports
+
+    async with AsyncExitStack() as stack:
+        store = S3ObjectStore(
+            settings.client,
+            concurrency=settings.s3_concurrency,
+            expected_bucket_owner=settings.expected_bucket_owner,
+            sse_kms_key_id=settings.sse_kms_key_id,
+        )
+        stack.callback(store.close)
+        clock = SystemClock()
+        ocr = await stack.enter_async_context(HttpOcrClient(settings.endpoint, max_in_flight=settings.max_in_flight))
+
+        def new_ledger() -> Ledger:
+            return stack.enter_context(DiskLedger())
+
+        yield Ports(
+            source=store,
+            ocr=ocr,
+            limiter=LocalRateLimiter(settings.requests_per_second, clock),
+            clock=clock,
+            state=S3StateStore(store, S3Prefix.parse("state", settings.state)),
+            tables=ParquetTables(store),
+            dead_letters=S3DeadLetters(store, S3Prefix.parse("dead_letter", settings.dead_letter)),
+            new_ledger=new_ledger,
+            writer_id=uuid.uuid4().hex,
+            jitter=random.random,
+        )
+
+
+class LoopRunner:
+    """Runs the task's one event loop, and stops it from a signal handler."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: Stop | None = None
+
+    def run(self, main: Callable[[Stop], Coroutine[Any, Any, T]]) -> T:
+        """Like ``asyncio.run(main(stop))``, but what a signal handler raises (a timeout, SIGTERM on Airflow 2) stops the
+        run in order, with its grace time, before it goes on."""
+        from airflow_provider_aigen.pipeline import Stop
+
+        stop = self._stop = Stop()
+        with asyncio.Runner() as runner:
+            self._loop = runner.get_loop()
+            task = self._loop.create_task(main(stop))
+            try:
+                return self._loop.run_until_complete(task)
+            except BaseException:
+                if not task.done():
+                    stop.set(StoppedError("the task was interrupted; what was answered is kept"))
+                    with suppress(Exception):
+                        self._loop.run_until_complete(task)
+                raise
+            finally:
+                self._loop = None
+
+    def stop(self) -> None:
+        """Start no new call, let those in flight finish. Safe from a signal handler or thread, before and after the
+        loop runs, and any number of times."""
+        loop, stop = self._loop, self._stop
+        if loop is None or stop is None:
+            return
+        error = StoppedError("the task was told to stop; what was answered is kept, the next try goes on from there")
+        with suppress(RuntimeError):  # the loop was closed between the look and the call
+            loop.call_soon_threadsafe(stop.set, error)

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scanned documents under an S3 prefix → rows in Parquet (design §1).
+
+DAG files import this module, so nothing heavy is imported at its head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
+
+from airflow_provider_aigen.core.config import DEFAULT_DOCUMENT_TYPE, PipelineConfig
+from airflow_provider_aigen.core.errors import PermanentError, TransientError
+from airflow_provider_aigen.core.uris import S3Prefix
+from airflow_provider_aigen.operators.parameters import (
+    check_parameters,
+    default_partition,
+    plan_request,
+    run_identity,
+    to_number,
+)
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_aigen.core.models import RunReport
+    from airflow_provider_aigen.core.planning import PlanRequest
+    from airflow_provider_aigen.operators.assembly import LoopRunner, PortSettings
+
+__all__ = ["AigenOcrOperator"]
+
+
+class AigenOcrOperator(BaseOperator):
+    """Take the images under ``source`` that no earlier run took, and leave one row a field in ``destination``.
+
+    All in one task: plan, OCR, commit, report. A retried or cleared task works on the same plan and pays nothing twice.
+
+    :param source: S3 prefix or glob (``s3://scans/incoming/**/*.jpg``) of the images. (templated)
+    :param destination: S3 prefix of the tables ``fields`` and ``documents``. (templated)
+    :param dead_letter: S3 prefix for what the API refuses. (templated)
+    :param document_type: ``<document>/<version>`` of the AIGEN endpoint. (templated)
+    :param aigen_conn_id: the AIGEN connection. (templated)
+    :param aws_conn_id: the AWS connection, for S3. (templated)
+    :param requests_per_second: calls started in any second; None takes the connection's. (templated)
+    :param max_in_flight: calls that wait for an answer at once.
+    :param batch_size: documents a commit and a Parquet part.
+    :param partition: Hive partition path such as ``dt={{ ds }}``; ``""`` for none; None for ``dt=`` and the UTC day of
+        the run (data interval start, else logical date, else ``run_after``). (templated)
+    :param max_documents: take at most so many documents in a run; None for all. (templated)
+    :param max_dead_letter_ratio: over it, 0 to 1, the task fails after everything is committed. (templated)
+    :param min_confidence: fields under it, 0 to 1, are flagged ``needs_review``. (templated)
+    :param copy_image: put the image beside its dead-letter record.
+    :param state: S3 prefix of plans, answers and commits; None for ``<destination>/_aigen``. (templated)
+    :param expected_bucket_owner: AWS account id that must own every bucket. (templated)
+    :param sse_kms_key_id: KMS key for all that is written. (templated)
+
+    Returns counts and the report's URI, without a key or a value of any document:
+    ``{"run_key", "documents", "extracted", "partial", "dead_letter", "gone", "api_calls", "answers_reused", "rows",
+    "commits", "error_codes": {code: n}, "report": uri}``, where ``documents == extracted + partial + dead_letter + gone``.
+
+    Raises ``ConfigurationError`` (a ``ValueError``) for a wrong parameter when the DAG is parsed; at run time
+    ``AirflowFailException`` where no retry helps, and ``AirflowException`` where the next try goes on from where this
+    one stopped.
+    """
+
+    template_fields: Sequence[str] = (
+        "source",
+        "destination",
+        "dead_letter",
+        "document_type",
+        "aigen_conn_id",
+        "aws_conn_id",
+        "requests_per_second",
+        "partition",
+        "max_documents",
+        "max_dead_letter_ratio",
+        "min_confidence",
+        "state",
+        "expected_bucket_owner",
+        "sse_kms_key_id",
+    )
+    ui_color = "#e8f4ea"
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        destination: str,
+        dead_letter: str,
+        document_type: str = DEFAULT_DOCUMENT_TYPE,
+        aigen_conn_id: str = "aigen_default",
+        aws_conn_id: str | None = "aws_default",
+        requests_per_second: float | str | None = None,
+        max_in_flight: int = 16,
+        batch_size: int = 500,
+        partition: str | None = None,
+        max_documents: int | str | None = None,
+        max_dead_letter_ratio: float | str | None = None,
+        min_confidence: float | str | None = None,
+        copy_image: bool = True,
+        state: str | None = None,
+        expected_bucket_owner: str | None = None,
+        sse_kms_key_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.destination = destination
+        self.dead_letter = dead_letter
+        self.document_type = document_type
+        self.aigen_conn_id = aigen_conn_id
+        self.aws_conn_id = aws_conn_id
+        self.requests_per_second = requests_per_second
+        self.max_in_flight = max_in_flight
+        self.batch_size = batch_size
+        self.partition = partition
+        self.max_documents = max_documents
+        self.max_dead_letter_ratio = max_dead_letter_ratio
+        self.min_confidence = min_confidence
+        self.copy_image = copy_image
+        self.state = state
+        self.expected_bucket_owner = expected_bucket_owner
+        self.sse_kms_key_id = sse_kms_key_id
+        self._runner: LoopRunner | None = None
+        check_parameters(self._parameters())
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Plan, OCR, commit, report."""
+        try:
+            return self._execute(context)
+        except PermanentError as error:
+            raise AirflowFailException(str(error)) from error
+        except TransientError as error:
+            raise AirflowException(str(error)) from error
+
+    def on_kill(self) -> None:
+        """Drain: no new call, answers that arrive within the grace time are kept (design §5)."""
+        if self._runner is not None:
+            self._runner.stop()
+
+    def _execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_aigen.core.report import check_dead_letter_ratio
+        from airflow_provider_aigen.operators.assembly import LoopRunner
+
+        check_parameters(self._parameters())
+        request = self._plan_request(context)
+        settings = self._port_settings()
+        config = PipelineConfig(max_in_flight=self.max_in_flight)
+        self._runner = LoopRunner()
+        report, uri = self._runner.run(lambda stop: _run(request, settings, config, stop))
+        self._log_report(report)
+        check_dead_letter_ratio(report, to_number("max_dead_letter_ratio", self.max_dead_letter_ratio))
+        return {
+            "run_key": report.run_key,
+            "documents": report.documents,
+            "extracted": report.extracted,
+            "partial": report.partial,
+            "dead_letter": report.dead_letter,
+            "gone": report.gone,
+            "api_calls": report.api_calls,
+            "answers_reused": report.answers_reused,
+            "rows": report.rows,
+            "commits": report.commits,
+            "error_codes": dict(report.error_codes),
+            "report": uri,
+        }
+
+    def _parameters(self) -> dict[str, Any]:
+        names = (*self.template_fields, "max_in_flight", "batch_size")
+        return {name: getattr(self, name) for name in names}
+
+    def _plan_request(self, context: Context) -> PlanRequest:
+        return plan_request(
+            run_identity(context),
+            source=self.source,
+            destination=self.destination,
+            dead_letter=self.dead_letter,
+            document_type=self.document_type,
+            partition=default_partition(context) if self.partition is None else self.partition,
+            batch_size=self.batch_size,
+            max_documents=to_number("max_documents", self.max_documents, integer=True),
+            min_confidence=to_number("min_confidence", self.min_confidence),
+            copy_image=self.copy_image,
+        )
+
+    def _port_settings(self) -> PortSettings:
+        """Resolve both connections, synchronously (design §7)."""
+        from airflow_provider_aigen.hooks.aigen import AigenHook
+        from airflow_provider_aigen.operators.assembly import PortSettings, s3_client
+
+        hook = AigenHook(self.aigen_conn_id)
+        requests_per_second = to_number("requests_per_second", self.requests_per_second)
+        return PortSettings(
+            client=s3_client(self.aws_conn_id, self.max_in_flight),
+            endpoint=hook.endpoint(self.document_type),
+            requests_per_second=hook.requests_per_second if requests_per_second is None else requests_per_second,
+            max_in_flight=self.max_in_flight,
+            state=self.state or f"{S3Prefix.parse('destination', self.destination).uri}_aigen/",
+            dead_letter=self.dead_letter,
+            expected_bucket_owner=self.expected_bucket_owner,
+            sse_kms_key_id=self.sse_kms_key_id,
+        )
+
+    def _log_report(self, report: RunReport) -> None:
+        self.log.info(
+            "%d documents: %d extracted, %d partial, %d dead letters, %d gone; %d calls, %d answers reused, %d rows in "
+            "%d commits; codes: %s",
+            report.documents,
+            report.extracted,
+            report.partial,
+            report.dead_letter,
+            report.gone,
+            report.api_calls,
+            report.answers_reused,
+            report.rows,
+            report.commits,
+            ", ".join(f"{code}={count}" for code, count in report.error_codes.items()) or "none",
+        )
+
+
+async def _run(request: PlanRequest, settings: PortSettings, config: PipelineConfig, stop: Any) -> tuple[RunReport, str]:
+    from airflow_provider_aigen.operators.assembly import open_ports
+    from airflow_provider_aigen.pipeline import run
+
+    async with open_ports(settings) as ports:
+        return await run(request, ports, config=config, stop=stop)
