@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One outside thing a file, each fulfilling a protocol of :mod:`~airflow_provider_aigen.ports`. Nothing here knows Airflow."""
+"""One outside thing a file, each fulfilling a protocol of ``ports.py``. Nothing here knows Airflow."""

@@ -78,16 +78,17 @@ class S3ObjectStore:
             if not page.get("IsTruncated"):
                 return
             if not page.get("NextContinuationToken"):
-                raise StorageUnavailableError(f"ListObjectsV2 on s3://{bucket} broke off: more pages, but no way to them")
+                raise StorageUnavailableError(f"ListObjectsV2 on s3://{bucket} broke off before its last page")
             position = {"ContinuationToken": page["NextContinuationToken"]}
 
     async def get(self, bucket: str, key: str, *, if_match: str | None = None) -> StoredObject:
-        """The whole object. Raises ``ObjectNotFound``, ``ObjectChanged``, and ``ObjectUnreadable`` for what S3 holds but
-        does not hand out (archived, or encrypted with a key of the writer's)."""
+        """The whole object. Raises ``ObjectNotFound``, ``ObjectChanged``, and ``ObjectUnreadable`` for what S3 holds
+        but does not hand out (archived, or encrypted with a key of the writer's)."""
         condition = {"IfMatch": f'"{if_match}"'} if if_match else {}
-        return await self._run(
+        stored: StoredObject = await self._run(
             self._call("GetObject", bucket), self._get, {"Bucket": bucket, "Key": key, **condition, **self._owner}
         )
+        return stored
 
     def _get(self, **request: Any) -> StoredObject:
         for left in reversed(range(_BODY_TRIES)):
@@ -112,8 +113,8 @@ class S3ObjectStore:
         create_only: bool = False,
         if_match: str | None = None,
     ) -> None:
-        """Write. Raises ``AlreadyExists`` for ``create_only``, ``ObjectChanged`` and ``ObjectNotFound`` for ``if_match``;
-        both also where the client repeated a write of its own whose acknowledgement was lost."""
+        """Write. Raises ``AlreadyExists`` for ``create_only``, ``ObjectChanged`` and ``ObjectNotFound`` for
+        ``if_match``; both also where the client repeated a write of its own whose acknowledgement was lost."""
         condition = {"IfNoneMatch": "*"} if create_only else {"IfMatch": f'"{if_match}"'} if if_match else {}
         request = {"Bucket": bucket, "Key": key, "Body": body, "ContentType": content_type}
         await self._write(
@@ -123,8 +124,8 @@ class S3ObjectStore:
         )
 
     async def copy(self, source: SourceObject, bucket: str, key: str) -> None:
-        """Server-side, without an ACL (many buckets refuse one) and without the source's tags (they would need rights of
-        their own). Raises ``ObjectNotFound``, ``ObjectChanged``, and ``ObjectUnreadable`` as ``get`` does."""
+        """Server-side, without an ACL (many buckets refuse one) and without the source's tags (they would need rights
+        of their own). Raises ``ObjectNotFound``, ``ObjectChanged``, and ``ObjectUnreadable`` as ``get`` does."""
         copy_source = {"Bucket": source.bucket, "Key": source.key}
         if source.version_id:
             copy_source["VersionId"] = source.version_id
@@ -158,7 +159,9 @@ class S3ObjectStore:
             except WriteConflict:
                 continue
             return
-        raise StorageUnavailableError(f"{call.operation} on {call.buckets}: {_CONFLICT_TRIES} times in conflict with another")
+        raise StorageUnavailableError(
+            f"{call.operation} on {call.buckets} met another write of the same key {_CONFLICT_TRIES} times"
+        )
 
     async def _run(self, call: S3Call, method: Callable[..., Any], request: Mapping[str, Any]) -> Any:
         def attempt() -> Any:

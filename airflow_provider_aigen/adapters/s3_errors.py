@@ -63,7 +63,8 @@ class S3Call:
 
 _PERMISSIONS = {
     "ListObjectsV2": "s3:ListBucket on the bucket",
-    "GetObject": "s3:GetObject on its objects, and s3:ListBucket on the bucket (without it S3 denies an object that is not there)",
+    # Without ListBucket, S3 denies an object that is not there instead of saying so.
+    "GetObject": "s3:GetObject on its objects and s3:ListBucket on the bucket",
     "PutObject": "s3:PutObject on its objects",
     "CopyObject": "s3:GetObject on the source's objects and s3:PutObject on the destination's",
     "DeleteObject": "s3:DeleteObject on its objects",
@@ -159,7 +160,9 @@ def _client_error(error: ClientError, call: S3Call) -> Exception:
     if error.operation_name != call.operation:  # the credentials' own refresh, by a role for example
         if _passes(code, status):
             return StorageUnavailableError(f"{error.operation_name} for the AWS credentials failed: {shown}")
-        return ConfigurationError("aws_conn_id", f"{error.operation_name} for the AWS credentials was refused ({shown})")
+        return ConfigurationError(
+            "aws_conn_id", f"{error.operation_name} for the AWS credentials was refused ({shown})"
+        )
     condition = _condition(error, code, status, call)
     if condition is not None:
         return condition
@@ -198,22 +201,21 @@ def _configuration(code: str, status: int, shown: str, call: S3Call) -> Configur
             "aws_conn_id", f"the credentials were refused by {call.operation} on {call.buckets} ({shown})"
         )
     if code in _REGION or status == 301:
-        return ConfigurationError(
-            call.buckets,
+        problem = (
             f"{call.operation} went to the wrong region or endpoint ({shown}): set region_name or endpoint_url in the "
-            "AWS connection's extras",
+            "AWS connection's extras"
         )
-    if status == 404:
-        return ConfigurationError(call.buckets, f"there is no such bucket ({call.operation}: {shown})")
-    if status == 501:
-        return ConfigurationError(
-            call.buckets, f"the store does not implement what {call.operation} asks for ({shown}): conditional requests"
-        )
-    if code.startswith("KMS"):
-        return ConfigurationError(call.buckets, f"{call.operation}: the KMS key cannot be used ({shown})")
-    if status == 403:
-        return ConfigurationError(call.buckets, _denied(shown, call))
-    return ConfigurationError(call.buckets, f"{call.operation} was refused with {shown} (HTTP {status})")
+    elif status == 404:
+        problem = f"there is no such bucket ({call.operation}: {shown})"
+    elif status == 501:
+        problem = f"the store does not implement conditional requests ({call.operation}: {shown})"
+    elif code.startswith("KMS"):
+        problem = f"{call.operation}: the KMS key cannot be used ({shown})"
+    elif status == 403:
+        problem = _denied(shown, call)
+    else:
+        problem = f"{call.operation} was refused with {shown} (HTTP {status})"
+    return ConfigurationError(call.buckets, problem)
 
 
 def _denied(shown: str, call: S3Call) -> str:

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frozen values ↔ the bytes of a state object: JSON with sorted keys and a schema number, gzip without a time.
+
+Equal values give equal bytes. ``zcat`` shows a person all there is to see: an answer's body is text wherever it is
+UTF-8, and each document carries its ``document_id``, which reading ignores.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import zlib
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from airflow_provider_aigen.core.errors import ConfigurationError
+from airflow_provider_aigen.core.models import CommitEntry, KeptAnswer, Plan, PlanBatch, RunReport, SourceObject
+
+__all__ = ["ANSWER", "BATCH", "COMMIT", "PLAN", "REPORT", "SCHEMA", "Codec"]
+
+SCHEMA = 1
+
+T = TypeVar("T")
+
+
+class Codec(Generic[T]):
+    """Of one kind of value; ``kind`` names it in the message about one that can't be read."""
+
+    def __init__(self, kind: str, model: type[T]) -> None:
+        self._kind = kind
+        self._adapter = TypeAdapter(model)
+
+    def to_json(self, value: T, *, indent: int | None = None) -> bytes:
+        """UTF-8 JSON, compact unless ``indent``."""
+        return json.dumps(
+            {"schema": SCHEMA, **self._fields(value)},
+            allow_nan=False,
+            ensure_ascii=False,
+            indent=indent,
+            separators=None if indent else (",", ":"),
+            sort_keys=True,
+        ).encode()
+
+    def to_gzip(self, value: T) -> bytes:
+        return gzip.compress(self.to_json(value), compresslevel=6, mtime=0)
+
+    def from_gzip(self, data: bytes) -> T:
+        """Raises ``ConfigurationError`` for what is damaged, or was written by a newer version of this package."""
+        try:
+            stored = json.loads(gzip.decompress(data))
+            schema = stored["schema"]
+            if isinstance(schema, int) and schema > SCHEMA:
+                raise ConfigurationError(
+                    "state",
+                    f"a {self._kind} was written by a newer airflow-provider-aigen (schema {schema}, this one reads up "
+                    f"to {SCHEMA}): upgrade it here",
+                )
+            if schema == SCHEMA:
+                return self._adapter.validate_python(self._stored_fields(stored))
+        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError, ValidationError):
+            pass
+        raise ConfigurationError(
+            "state", f"a {self._kind} cannot be read: it is damaged, or something else wrote under the state prefix"
+        )
+
+    def _fields(self, value: T) -> dict[str, Any]:
+        fields: dict[str, Any] = self._adapter.dump_python(value, mode="json")
+        return fields
+
+    def _stored_fields(self, stored: dict[str, Any]) -> dict[str, Any]:
+        return stored
+
+
+class _AnswerCodec(Codec[KeptAnswer]):
+    def _fields(self, value: KeptAnswer) -> dict[str, Any]:
+        fields: dict[str, Any] = self._adapter.dump_python(value, mode="json", exclude={"body"})
+        try:
+            fields["body"] = value.body.decode()
+        except UnicodeDecodeError:
+            fields["body_base64"] = base64.b64encode(value.body).decode()
+        return fields
+
+    def _stored_fields(self, stored: dict[str, Any]) -> dict[str, Any]:
+        encoded = stored.pop("body_base64", None)
+        body = stored["body"].encode() if encoded is None else base64.b64decode(encoded, validate=True)
+        return {**stored, "body": body}
+
+
+class _BatchCodec(Codec[PlanBatch]):
+    def _fields(self, value: PlanBatch) -> dict[str, Any]:
+        fields = super()._fields(value)
+        _add_ids(value.documents, fields["documents"])
+        return fields
+
+
+class _CommitCodec(Codec[CommitEntry]):
+    def _fields(self, value: CommitEntry) -> dict[str, Any]:
+        fields = super()._fields(value)
+        _add_ids(
+            [outcome.document for outcome in value.outcomes],
+            [outcome["document"] for outcome in fields["outcomes"]],
+        )
+        return fields
+
+
+def _add_ids(documents: Sequence[SourceObject], stored: Sequence[dict[str, Any]]) -> None:
+    for document, fields in zip(documents, stored, strict=True):
+        fields["document_id"] = document.document_id
+
+
+ANSWER: Codec[KeptAnswer] = _AnswerCodec("kept answer", KeptAnswer)
+BATCH: Codec[PlanBatch] = _BatchCodec("batch of a plan", PlanBatch)
+COMMIT: Codec[CommitEntry] = _CommitCodec("commit", CommitEntry)
+PLAN: Codec[Plan] = Codec("plan", Plan)
+REPORT: Codec[RunReport] = Codec("report", RunReport)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading an answer's body without trusting it: never more than a given number of bytes, as received and as decoded.
+
+The request asks for ``identity``. An answer that comes compressed nevertheless may be paid already, so gzip and deflate
+(zlib) are decoded, a bounded piece at a time: httpx's own decoders expand whatever they are given, a thousandfold.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+import httpx
+
+__all__ = ["BodyTooLarge", "BodyUnreadable", "read_body"]
+
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+
+
+class BodyTooLarge(Exception):
+    """The body is over the cap, before or after decoding."""
+
+
+class BodyUnreadable(Exception):
+    """The body is not what its headers say: an encoding that is not known, or broken."""
+
+
+async def read_body(response: httpx.Response, max_bytes: int) -> bytes:
+    """The decoded body. Raises ``BodyTooLarge``, ``BodyUnreadable``, and what httpx raises while reading."""
+    if _declared_length(response) > max_bytes:
+        raise BodyTooLarge
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    inflate = _Inflate() if encoding in ("gzip", "x-gzip", "deflate") else None
+    if inflate is None and encoding not in ("", "identity"):
+        raise BodyUnreadable
+    decode: Callable[[bytes, int], bytes] = inflate.decode if inflate else _identity
+    body = bytearray()
+    received = 0
+    async for chunk in response.aiter_raw():
+        received += len(chunk)
+        if received > max_bytes:
+            raise BodyTooLarge
+        body += decode(chunk, max_bytes - len(body))
+    if inflate is not None and received and not inflate.whole:
+        raise BodyUnreadable
+    return bytes(body)
+
+
+def _declared_length(response: httpx.Response) -> int:
+    declared = response.headers.get("content-length", "")
+    return int(declared) if declared.isascii() and declared.isdigit() else 0
+
+
+def _identity(chunk: bytes, limit: int) -> bytes:
+    return chunk
+
+
+class _Inflate:
+    """Decodes gzip, also of several members, and zlib."""
+
+    def __init__(self) -> None:
+        self._inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
+
+    @property
+    def whole(self) -> bool:
+        return self._inflater.eof
+
+    def decode(self, chunk: bytes, limit: int) -> bytes:
+        """At most ``limit`` bytes; raises ``BodyTooLarge`` where there are more."""
+        decoded = bytearray()
+        while chunk:
+            if self._inflater.eof:
+                self._inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
+            try:
+                decoded += self._inflater.decompress(chunk, limit - len(decoded) + 1)
+            except zlib.error:
+                raise BodyUnreadable from None
+            if len(decoded) > limit:
+                raise BodyTooLarge
+            chunk = self._inflater.unconsumed_tail or self._inflater.unused_data
+        return bytes(decoded)

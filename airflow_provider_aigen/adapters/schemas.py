@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The schemas of the two tables (design §4). Every column is here by name, type and nullability, in its order.
+
+A change that a reader can notice raises ``SCHEMA_VERSION``, which each file carries in its metadata.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+__all__ = ["BOXES", "DOCUMENTS_SCHEMA", "FIELDS_SCHEMA", "SCHEMA_VERSION", "TIMESTAMP"]
+
+SCHEMA_VERSION = "1"
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+POINT = pa.struct([pa.field("x", pa.float64()), pa.field("y", pa.float64())])
+BOXES = pa.list_(pa.list_(POINT))
+_METADATA = {"schema_version": SCHEMA_VERSION}
+
+
+def _required(name: str, type_: pa.DataType) -> pa.Field:
+    return pa.field(name, type_, nullable=False)
+
+
+# One row a field on a page of a document.
+FIELDS_SCHEMA = pa.schema(
+    [
+        _required("document_id", pa.string()),
+        _required("source_uri", pa.string()),
+        _required("page_number", pa.int32()),
+        _required("field_name", pa.string()),
+        pa.field("value", pa.string()),
+        pa.field("confidence", pa.float64()),
+        _required("needs_review", pa.bool_()),
+        pa.field("bboxes", BOXES),
+        pa.field("bboxes_norm", BOXES),
+        _required("document_type", pa.string()),
+        _required("extracted_at", TIMESTAMP),
+        _required("commit", pa.int64()),
+    ],
+    metadata=_METADATA,
+)
+
+# One row a planned object. The two lists are empty, never null.
+DOCUMENTS_SCHEMA = pa.schema(
+    [
+        _required("document_id", pa.string()),
+        _required("source_uri", pa.string()),
+        _required("source_etag", pa.string()),
+        pa.field("source_version_id", pa.string()),
+        _required("source_size", pa.int64()),
+        _required("source_last_modified", TIMESTAMP),
+        pa.field("content_sha256", pa.string()),
+        _required("document_type", pa.string()),
+        _required("outcome", pa.string()),
+        pa.field("error_code", pa.string()),
+        _required("error_codes", pa.list_(pa.string())),
+        pa.field("error_origin", pa.string()),
+        pa.field("http_status", pa.int32()),
+        pa.field("pages", pa.int32()),
+        _required("failed_pages", pa.list_(pa.int32())),
+        _required("field_count", pa.int32()),
+        pa.field("min_confidence", pa.float64()),
+        pa.field("mean_confidence", pa.float64()),
+        _required("attempts", pa.int32()),
+        pa.field("latency_s", pa.float64()),
+        _required("answer_reused", pa.bool_()),
+        pa.field("dead_letter_uri", pa.string()),
+        pa.field("extracted_at", TIMESTAMP),
+        _required("dag_id", pa.string()),
+        _required("run_id", pa.string()),
+        _required("commit", pa.int64()),
+    ],
+    metadata=_METADATA,
+)
