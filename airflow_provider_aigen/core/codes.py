@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Error codes: the contract's, read with their messages, and the few that the provider adds.
+
+A code is kept as it came, whatever it is. What it means is decided here and nowhere else, for both families of the
+contract. Of the messages only the contract's own sentences pass: anything else may hold what stands on a document.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from enum import Enum, auto
+from urllib.parse import quote
+
+from airflow_provider_aigen.core.models import ApiError
+
+__all__ = [
+    "EMPTY_OBJECT",
+    "MALFORMED_RESPONSE",
+    "NO_CONTENT",
+    "SERVICE_ERROR",
+    "SIDE_TOO_LONG",
+    "SIDE_TOO_SHORT",
+    "TOO_LARGE",
+    "UNSUPPORTED_MEDIA_TYPE",
+    "Meaning",
+    "contract_message",
+    "generality",
+    "meaning",
+    "path_segment",
+]
+
+# The provider's own.
+SERVICE_ERROR = "service_error"
+MALFORMED_RESPONSE = "malformed_response"
+NO_CONTENT = "no_content"
+UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+EMPTY_OBJECT = "empty_object"
+
+# The contract's, which preflight gives too, before the call.
+SIDE_TOO_SHORT = "1001"
+SIDE_TOO_LONG = "1002"
+TOO_LARGE = "20000"
+
+_DOCUMENT_CODES = frozenset({SIDE_TOO_SHORT, SIDE_TOO_LONG, "1003", TOO_LARGE, "20002"})
+_SERVICE_CODES = frozenset({"2001", "40001", "40000"})
+_GENERIC_CODES = frozenset({"bad_request", "partial_content", "206"})
+_PAGE_ERROR_CODE = "internal_server_error"
+_AMBIGUOUS_CODE = "400"  # of the later family: "not a book", or a page error, by its message
+# `…_vehicle_registration_…` for this document; the other documents have the same shape (contract, Request).
+_NOT_FOUND = re.compile(r"can_not_find_[a-z0-9_]+_on_image")
+
+_PAGE_MESSAGES = (
+    (re.compile(r"Page ([0-9]{1,6}) ?: ?Internal Server Error", re.IGNORECASE), "Page {} : Internal Server Error"),
+    (
+        re.compile(r"Internal process error during extract image page: ?([0-9]{1,6})", re.IGNORECASE),
+        "Internal process error during extract image page: {}",
+    ),
+)
+_BAD_REQUEST = "bad request"
+_MESSAGES = {
+    message.casefold(): message
+    for message in (
+        "Bad Request",
+        "Partial content",
+        "Internal Error",
+        "can not find vehicle registration on image",
+        "Cannot read specified image",
+        "The request image base64 is too large.",
+        "Too low image resolution (image must be base64 and image size must between 500x500 and 10000x10000)",
+        "Image quality not acceptable (image must be base64 and image size must between 500x500 and 10000x10000)",
+    )
+}
+
+_PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SEGMENT_LIMIT = 128
+_CUT_AT = 96
+
+
+class Meaning(Enum):
+    """What an error object says."""
+
+    DOCUMENT = auto()  # the document's own fault
+    PAGE_ERROR = auto()  # a page broke the service, perhaps passing
+    SERVICE = auto()  # a part of the service failed
+    UNKNOWN = auto()  # not in the contract's table
+    NOT_A_BOOK_LATER = auto()  # `400` "Bad request"
+    GENERIC = auto()  # only says again that something is wrong
+
+
+def generality(error: ApiError) -> int:
+    """Key for a stable sort, the most specific first: the endpoint's own order holds, but generic codes go to the end,
+    and before them `400` "Bad request", which is generic beside another code."""
+    return {Meaning.NOT_A_BOOK_LATER: 1, Meaning.GENERIC: 2}.get(meaning(error), 0)
+
+
+def meaning(error: ApiError) -> Meaning:
+    """What the contract's table says of this code, and of its message where the code is ambiguous."""
+    code = error.code
+    found = Meaning.UNKNOWN
+    if code == _AMBIGUOUS_CODE:
+        message = (error.message or "").strip()
+        if _page_message(message) is not None:
+            found = Meaning.PAGE_ERROR
+        elif message.casefold() == _BAD_REQUEST:
+            found = Meaning.NOT_A_BOOK_LATER
+    elif code == _PAGE_ERROR_CODE:
+        found = Meaning.PAGE_ERROR
+    elif code in _SERVICE_CODES:
+        found = Meaning.SERVICE
+    elif code in _GENERIC_CODES:
+        found = Meaning.GENERIC
+    elif code in _DOCUMENT_CODES or (code is not None and _NOT_FOUND.fullmatch(code)):
+        found = Meaning.DOCUMENT
+    return found
+
+
+def contract_message(message: str | None) -> str | None:
+    """The contract's sentence that ``message`` is, page numbers rebuilt from their digits; None for any other text."""
+    text = (message or "").strip()
+    return _MESSAGES.get(text.casefold()) or _page_message(text)
+
+
+def _page_message(text: str) -> str | None:
+    for pattern, sentence in _PAGE_MESSAGES:
+        if found := pattern.fullmatch(text):
+            return sentence.format(int(found[1]))
+    return None
+
+
+def path_segment(code: str) -> str:
+    """``code`` for a path: ``[A-Za-z0-9_-]{1,64}`` as it is, else percent-encoded; at most 128 characters, a longer one
+    is cut and ends with a hash of the whole (design §4)."""
+    if _PLAIN_SEGMENT.fullmatch(code):
+        return code
+    raw = code.encode("utf-8", "surrogatepass")
+    encoded = quote(raw, safe="").replace(".", "%2E").replace("~", "%7E")
+    if encoded and len(encoded) <= _SEGMENT_LIMIT:
+        return encoded
+    whole_escapes = re.sub(r"%[0-9A-F]?$", "", encoded[:_CUT_AT])
+    return f"{whole_escapes}-{hashlib.sha256(raw).hexdigest()[:16]}"

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Request bytes out, answer bytes in (contract, Request and Answer).
+
+What comes in is foreign: whatever the bytes are, the result is an :class:`~.models.Answer` or ``MalformedAnswer``, in
+time linear in their length. The body itself is kept elsewhere as received, so what is lost here is not lost for good:
+of duplicate keys the last one stands, a lone surrogate becomes U+FFFD (nothing could store it), a whole number of
+more than 300 digits becomes text.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_aigen.core.models import Answer, ApiError
+
+__all__ = ["MAX_CODE_LENGTH", "MAX_DEPTH", "MalformedAnswer", "encode_request", "parse_answer"]
+
+MAX_DEPTH = 64
+MAX_CODE_LENGTH = 256
+
+_MAX_INT_DIGITS = 300
+_BOM = b"\xef\xbb\xbf"
+# Possessive, and the closing quote optional: an unterminated string swallows the rest instead of being tried again at
+# each of its escaped quotes, so the time stays linear. The JSON parser refuses it afterwards.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
+_LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (_MAX_INT_DIGITS + 1))
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class MalformedAnswer(ValueError):  # noqa: N818  it says what the answer is; the pipeline's errors live in core.errors
+    """The body is no answer of the contract. The message is one of a few sentences of this module, never foreign text."""
+
+
+def encode_request(image: bytes) -> bytes:
+    """``{"image": "<base64>"}``, made by joining bytes: a JSON encoder would read the big string character by character."""
+    return b"".join((b'{"image":"', binascii.b2a_base64(image, newline=False), b'"}'))
+
+
+def parse_answer(status: int, body: bytes) -> Answer:
+    """The answer in ``body``: pages in order, ``{}`` for null ones, codes as strings.
+
+    Raises ``MalformedAnswer`` for what is not UTF-8, not JSON, not an object, or nests deeper than 64 levels, and on a
+    2xx for ``data`` that is no list of pages. On other statuses such data is left out: there the errors are what counts.
+    """
+    document = _load(body.removeprefix(_BOM))
+    if not isinstance(document, dict):
+        raise MalformedAnswer("the answer is not a JSON object")
+    return Answer(status, _pages(document.get("data"), required=200 <= status < 300), _errors(document.get("error")))
+
+
+def _load(body: bytes) -> Any:
+    _check_depth(body)
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedAnswer("the answer is not UTF-8") from None
+    # A hook that is called for each number costs more than the parsing: it is set only where it is needed.
+    parse_int = _bounded_int if _LONG_NUMBER.search(body) else None
+    try:
+        # Not strict: a raw control character in a string is no reason to throw away a paid answer.
+        document = json.loads(text, strict=False, parse_int=parse_int)
+    except ValueError:
+        raise MalformedAnswer("the answer is not JSON") from None
+    return _storable(document) if _SURROGATE_ESCAPE.search(body) else document
+
+
+def _check_depth(body: bytes) -> None:
+    """Raise where arrays and objects nest deeper than ``MAX_DEPTH``, or do not close, before the parser recurses."""
+    brackets = _STRING.sub(b"", body).translate(_SQUARE, _NO_BRACKET)
+    for _ in range(MAX_DEPTH):
+        if not brackets:
+            return
+        brackets = brackets.replace(b"[]", b"")  # takes away exactly the innermost level
+    if brackets:
+        raise MalformedAnswer(f"the answer nests deeper than {MAX_DEPTH} levels or does not close them")
+
+
+def _bounded_int(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MAX_INT_DIGITS else digits
+
+
+def _storable(value: Any) -> Any:
+    """``value`` with lone surrogates replaced, in keys too; its depth is bounded, so recursion is."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    return value
+
+
+def _pages(data: Any, *, required: bool) -> tuple[Mapping[str, Any], ...]:
+    if not data:
+        return ()
+    if isinstance(data, list) and all(page is None or isinstance(page, dict) for page in data):
+        return tuple(page or {} for page in data)
+    if required:
+        raise MalformedAnswer("the answer's data is not a list of pages")
+    return ()
+
+
+def _errors(errors: Any) -> tuple[ApiError, ...]:
+    listed = errors if isinstance(errors, list) else [errors]
+    return tuple(_error(error) for error in listed if isinstance(error, dict))
+
+
+def _error(error: Mapping[str, Any]) -> ApiError:
+    code = error.get("code")
+    if isinstance(code, int) and not isinstance(code, bool):
+        code = str(code)
+    # Beyond a length that no code has it is foreign text.
+    if not isinstance(code, str) or not 0 < len(code) <= MAX_CODE_LENGTH:
+        code = None
+    message = error.get("message")
+    return ApiError(code, message if isinstance(message, str) else None)
