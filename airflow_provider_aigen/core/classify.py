@@ -15,6 +15,7 @@ from airflow_provider_aigen.core.codes import (
     MALFORMED_RESPONSE,
     NO_CONTENT,
     SERVICE_ERROR,
+    TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     Meaning,
     contract_message,
@@ -29,6 +30,7 @@ __all__ = [
     "MALFORMED_RESPONSE",
     "NO_CONTENT",
     "SERVICE_ERROR",
+    "TOO_LARGE",
     "UNSUPPORTED_MEDIA_TYPE",
     "Extracted",
     "Fatal",
@@ -40,7 +42,6 @@ __all__ = [
     "Verdict",
     "classify",
     "classify_kept",
-    "is_systemic",
 ]
 
 # An answer of the contract names a handful; a list of thousands would only swell commits and records.
@@ -61,7 +62,7 @@ class FatalReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """At least one page has fields. ``error_codes`` and ``messages`` are those of the failed pages, empty without any."""
+    """At least one page has fields. ``error_codes`` and ``messages`` say why others failed, empty where none did."""
 
     answer: Answer
     error_codes: tuple[str, ...] = ()
@@ -143,24 +144,6 @@ def classify_kept(kept: KeptAnswer) -> Verdict:
     if kept.status is None:
         return Malformed()
     return classify(ApiResponse(kept.status, kept.body, kept.latency_s))
-
-
-def is_systemic(verdict: Verdict) -> bool | None:
-    """For the breaker: True a failure of the service, False a sign that it is alive, None neither."""
-    match verdict:
-        case ServiceFailed() | Malformed():
-            return True
-        case Throttled():
-            # With Retry-After it is pace, and the limiter's matter.
-            return True if verdict.retry_after is None else None
-        case Extracted():
-            return False
-        case Refused():
-            # Codes from outside the contract are counted elsewhere (design §5), and a page that broke the service
-            # shows neither that it works nor that it doesn't.
-            return False if verdict.known and not verdict.perhaps_passing else None
-        case Fatal():
-            return None  # it stops the run by itself: nothing is left for a breaker to hold back
 
 
 def _of_failure(failure: CallFailure) -> Verdict:

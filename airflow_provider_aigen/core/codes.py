@@ -7,10 +7,8 @@ contract. Of the messages only the contract's own sentences pass: anything else 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from enum import Enum, auto
-from urllib.parse import quote
 
 from airflow_provider_aigen.core.models import ApiError
 
@@ -27,7 +25,6 @@ __all__ = [
     "contract_message",
     "generality",
     "meaning",
-    "path_segment",
 ]
 
 # The provider's own.
@@ -71,10 +68,6 @@ _MESSAGES = {
         "Image quality not acceptable (image must be base64 and image size must between 500x500 and 10000x10000)",
     )
 }
-
-_PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_SEGMENT_LIMIT = 128
-_CUT_AT = 96
 
 
 class Meaning(Enum):
@@ -126,16 +119,3 @@ def _page_message(text: str) -> str | None:
         if found := pattern.fullmatch(text):
             return sentence.format(int(found[1]))
     return None
-
-
-def path_segment(code: str) -> str:
-    """``code`` for a path: ``[A-Za-z0-9_-]{1,64}`` as it is, else percent-encoded; at most 128 characters, a longer one
-    is cut and ends with a hash of the whole (design §4)."""
-    if _PLAIN_SEGMENT.fullmatch(code):
-        return code
-    raw = code.encode("utf-8", "surrogatepass")
-    encoded = quote(raw, safe="").replace(".", "%2E").replace("~", "%7E")
-    if encoded and len(encoded) <= _SEGMENT_LIMIT:
-        return encoded
-    whole_escapes = re.sub(r"%[0-9A-F]?$", "", encoded[:_CUT_AT])
-    return f"{whole_escapes}-{hashlib.sha256(raw).hexdigest()[:16]}"

@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def flatten(answer: Answer, *, min_confidence: float | None) -> tuple[FieldRow, ...]:
-    """One row for each field on each page. A field is a FieldObject, a plain scalar or null, or an empty object or list.
+    """One row for each field on each page. A field is a FieldObject, a scalar or null, or an empty object or list.
     With ``min_confidence`` a row needs review where its confidence is under it or null; without it none does."""
     return tuple(
         _row(number, name, field, min_confidence)

@@ -2,7 +2,7 @@
 """(verdict, what was tried, budgets, time) → ``RetryDecision`` (design §5, Retries). The only layer that retries.
 
 Two budgets: a free retry repeats a request that surely was not processed, a billed one may be paid twice. Nothing is
-retried past the document's deadline. Delays are full jitter, ``jitter × min(cap, base × 2^n)`` with n retries behind
+retried past the document's deadline. Delays are full jitter, ``jitter * min(cap, base * 2^n)`` with n retries behind
 it; a usable ``Retry-After`` is a floor.
 """
 
@@ -139,7 +139,7 @@ class _Moment:
     attempts: Attempts
     billed_left: int
     time_left_s: float
-    now: datetime
+    at: datetime
     jitter: float
     config: RetryConfig
 
@@ -169,7 +169,7 @@ class _Moment:
 
 
 def _after_failure(failed: ServiceFailed, moment: _Moment) -> RetryDecision:
-    floor_s = parse_retry_after(failed.retry_after, moment.now) or 0.0
+    floor_s = parse_retry_after(failed.retry_after, moment.at) or 0.0
     retry = moment.billed_retry(floor_s) if failed.billed else moment.free_retry(floor_s)
     if retry is not None:
         return retry
@@ -184,7 +184,7 @@ def _after_failure(failed: ServiceFailed, moment: _Moment) -> RetryDecision:
 
 
 def _after_throttle(throttled: Throttled, moment: _Moment) -> RetryDecision:
-    pause_s = parse_retry_after(throttled.retry_after, moment.now)
+    pause_s = parse_retry_after(throttled.retry_after, moment.at)
     if pause_s is not None:
         # Jitter on top, so that a Retry-After of 0 is no busy loop.
         asked = Retry(
@@ -201,9 +201,9 @@ def _after_throttle(throttled: Throttled, moment: _Moment) -> RetryDecision:
     if moment.attempts.throttles >= moment.config.throttle_retries:
         return Stop(
             AccountError(
-                f"the endpoint still answers 429 without Retry-After after {moment.attempts.throttles} pauses: either the "
-                "account's credit is exhausted (top it up at the vendor), or requests_per_second is higher than the key "
-                "may use (lower it)"
+                f"the endpoint still answers 429 without Retry-After after {moment.attempts.throttles} pauses: either "
+                "the account's credit is exhausted (top it up at the vendor), or requests_per_second is higher than "
+                "the key may use (lower it)"
             )
         )
     retry = moment.in_time(Retry(moment.growing_pause_s(), billed=False, pause_everyone=True))
@@ -216,8 +216,8 @@ def _fatal_message(fatal: Fatal) -> str:
     match fatal.reason:
         case FatalReason.UNAUTHORIZED:
             return (
-                "the endpoint refuses the API key (HTTP 401): check the password of the AIGEN connection; the key may be "
-                "mistyped, revoked or another environment's"
+                "the endpoint refuses the API key (HTTP 401): check the password of the AIGEN connection; the key may "
+                "be mistyped, revoked or another environment's"
             )
         case FatalReason.FORBIDDEN:
             return (
@@ -225,11 +225,14 @@ def _fatal_message(fatal: Fatal) -> str:
                 "enabled it for this key"
             )
         case FatalReason.NO_ENDPOINT:
-            return f"there is no such endpoint (HTTP {fatal.status}): check the host of the AIGEN connection and document_type"
+            return (
+                f"there is no such endpoint (HTTP {fatal.status}): check the host of the AIGEN connection and "
+                "document_type"
+            )
         case FatalReason.REDIRECT:
             return (
-                f"the endpoint redirects (HTTP {fatal.status}), which is never followed because it would carry the key to "
-                "another address: put the final base URL into the host of the AIGEN connection"
+                f"the endpoint redirects (HTTP {fatal.status}), which is never followed because it would carry the key "
+                "to another address: put the final base URL into the host of the AIGEN connection"
             )
         case FatalReason.TLS:
             return (

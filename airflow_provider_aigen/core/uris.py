@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""S3 URIs as users write them: prefixes to write under, a prefix or glob to read from (design §1).
+"""S3 URIs as users write them: prefixes to write under, a prefix or glob to read from (design §1, §4).
 
 Errors name the parameter and never repeat the URI: a key may hold a plate or a name, and a mistyped URI a password.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
+from urllib.parse import quote
 
 from airflow_provider_aigen.core.errors import ConfigurationError
 
-__all__ = ["S3Prefix", "Source", "check_disjoint"]
+__all__ = ["S3Prefix", "Source", "check_disjoint", "path_segment"]
 
 _SCHEME = "s3://"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -23,6 +25,10 @@ _WILDCARD = re.compile(r"[*?\[]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # S3's keys end at 1,024 bytes; what is written under a prefix takes up to 300 of them.
 _MAX_PREFIX_BYTES = 700
+
+_PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SEGMENT_LIMIT = 128
+_CUT_AT = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,8 @@ class Source:
 
     List under ``prefix`` and ask ``matches``. A folder's prefix is listed without its closing slash, for an object may
     have exactly that key; ``incoming`` takes ``incoming`` and ``incoming/…``, never ``incoming2/…``. In a glob ``*``,
-    ``?``, ``[abc]``, ``[!a]`` stay within a folder, ``**`` does not, ``**/`` is any number of folders, also none; ``[*]``
-    is a star itself; one that ends with ``/`` means all that is in the folders that it matches."""
+    ``?``, ``[abc]``, ``[!a]`` stay within a folder, ``**`` does not, ``**/`` is any number of folders, also none;
+    ``[*]`` is a star itself; one that ends with ``/`` means all that is in the folders that it matches."""
 
     bucket: str
     prefix: str = field(repr=False)
@@ -94,9 +100,9 @@ class Source:
 
 
 def check_disjoint(uris: Mapping[str, str | None]) -> None:
-    """Raise ``ConfigurationError``, naming both parameters, where two of ``source``, ``destination``, ``dead_letter`` and
-    ``state`` overlap: what one run writes would be the next one's input, or another's table. ``state`` may lie inside
-    ``destination``, outside the two tables. A URI that is no S3 URI raises too; None is left out."""
+    """Raise ``ConfigurationError``, naming both parameters, where two of ``source``, ``destination``, ``dead_letter``
+    and ``state`` overlap: what one run writes would be the next one's input, or another's table. ``state`` may lie
+    inside ``destination``, outside the two tables. A URI that is no S3 URI raises too; None is left out."""
     territories: dict[str, tuple[str, str]] = {}
     for parameter, uri in uris.items():
         if uri is None:
@@ -121,6 +127,19 @@ def _check_state(destination: str, state: str) -> None:
         raise ConfigurationError("destination", "lies inside state: only state may lie inside destination")
     if state.removeprefix(destination).startswith(("fields/", "documents/")):
         raise ConfigurationError("state", "lies inside one of destination's tables: use a folder of its own")
+
+
+def path_segment(code: str) -> str:
+    """``code`` for a path: ``[A-Za-z0-9_-]{1,64}`` as it is, else percent-encoded; at most 128 characters, a longer one
+    is cut and ends with a hash of the whole (design §4)."""
+    if _PLAIN_SEGMENT.fullmatch(code):
+        return code
+    raw = code.encode("utf-8", "surrogatepass")
+    encoded = quote(raw, safe="").replace(".", "%2E").replace("~", "%7E")
+    if encoded and len(encoded) <= _SEGMENT_LIMIT:
+        return encoded
+    whole_escapes = re.sub(r"%[0-9A-F]?$", "", encoded[:_CUT_AT])
+    return f"{whole_escapes}-{hashlib.sha256(raw).hexdigest()[:16]}"
 
 
 def _split(parameter: str, uri: str) -> tuple[str, str]:
@@ -151,8 +170,8 @@ _FOLDERS = "(?:.*?/)??"
 
 @lru_cache(maxsize=32)
 def _compiled(glob: str) -> re.Pattern[str]:
-    """The glob as a regular expression that does not backtrack over more than two of its wildcards, so that no key, however
-    odd, holds up a listing. Raises ``ValueError`` for a bracket range that runs backwards.
+    """The glob as a regular expression that does not backtrack over more than two of its wildcards, so that no key,
+    however odd, holds up a listing. Raises ``ValueError`` for a bracket range that runs backwards.
 
     What follows a wildcard up to the next one is matched where it comes first, for good: a later wildcard of the same
     kind or a wider one can make up for any earlier place, so a later place is never needed. Only what follows the last

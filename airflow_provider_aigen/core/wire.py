@@ -34,20 +34,20 @@ _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class MalformedAnswer(ValueError):  # noqa: N818  it says what the answer is; the pipeline's errors live in core.errors
-    """The body is no answer of the contract. The message is one of a few sentences of this module, never foreign text."""
+class MalformedAnswer(ValueError):
+    """The body is no answer of the contract. The message is one of this module's sentences, never foreign text."""
 
 
 def encode_request(image: bytes) -> bytes:
-    """``{"image": "<base64>"}``, made by joining bytes: a JSON encoder would read the big string character by character."""
+    """``{"image": "<base64>"}``, made by joining bytes: a JSON encoder would read all of the string again."""
     return b"".join((b'{"image":"', binascii.b2a_base64(image, newline=False), b'"}'))
 
 
 def parse_answer(status: int, body: bytes) -> Answer:
     """The answer in ``body``: pages in order, ``{}`` for null ones, codes as strings.
 
-    Raises ``MalformedAnswer`` for what is not UTF-8, not JSON, not an object, or nests deeper than 64 levels, and on a
-    2xx for ``data`` that is no list of pages. On other statuses such data is left out: there the errors are what counts.
+    Raises ``MalformedAnswer`` for what is not UTF-8, not JSON, not an object, or nests deeper than 64 levels, and on
+    a 2xx for ``data`` that is no list of pages. On other statuses such data is left out: there the errors count.
     """
     document = _load(body.removeprefix(_BOM))
     if not isinstance(document, dict):
