@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the pipeline needs from outside, as protocols. The adapters fulfil them, ``tests/fakes.py`` and the simulation too.
+"""What the pipeline needs from outside, as protocols. The adapters fulfil them, and the tests' fakes.
 
 Every port raises the exceptions of :mod:`~airflow_provider_aigen.core.errors` and no others: a ``PermanentError`` or
 ``TransientError`` stops the run, an ``ObjectStoreCondition`` is an answer that the protocol waits for.
@@ -7,7 +7,7 @@ Every port raises the exceptions of :mod:`~airflow_provider_aigen.core.errors` a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -15,6 +15,7 @@ from typing import Protocol
 from airflow_provider_aigen.core.models import (
     ApiResponse,
     CallFailure,
+    Claim,
     CommitEntry,
     DocumentOutcome,
     FieldRow,
@@ -32,6 +33,7 @@ __all__ = [
     "Ledger",
     "ObjectStore",
     "OcrClient",
+    "Ports",
     "RateLimiter",
     "StateStore",
     "StoredObject",
@@ -49,7 +51,7 @@ class StoredObject:
 
 
 class ObjectStore(Protocol):
-    """An S3: strongly consistent, conditional on PUT (``If-None-Match: *``, ``If-Match``), GET and the source of a copy."""
+    """An S3: strongly consistent, conditional on PUT (``If-None-Match: *``, ``If-Match``), GET and a copy's source."""
 
     def list(self, bucket: str, prefix: str, *, after: str | None = None) -> AsyncIterator[SourceObject]:
         """All objects under ``prefix``, all pages, in the order of their keys, from behind the key ``after``."""
@@ -69,7 +71,8 @@ class ObjectStore(Protocol):
         create_only: bool = False,
         if_match: str | None = None,
     ) -> None:
-        """Write. Raises ``AlreadyExists`` where ``create_only`` finds the key taken, ``ObjectChanged`` for ``if_match``."""
+        """Write. Raises ``AlreadyExists`` where ``create_only`` finds the key taken, ``ObjectChanged`` for another ETag
+        than ``if_match``."""
         ...
 
     async def copy(self, source: SourceObject, bucket: str, key: str) -> None:
@@ -82,6 +85,8 @@ class ObjectStore(Protocol):
 
 
 class OcrClient(Protocol):
+    """The endpoint of one document type."""
+
     async def call(self, body: bytes) -> ApiResponse | CallFailure:
         """Send one encoded request (``core.wire.encode_request``), once. Never raises for what the network or the
         endpoint does: that is data for ``core.classify``."""
@@ -89,6 +94,8 @@ class OcrClient(Protocol):
 
 
 class RateLimiter(Protocol):
+    """The pace of everything that shares one AIGEN connection (design §6)."""
+
     async def acquire(self) -> None:
         """Wait for one's turn; the call starts right after. Turns are given in the order of asking."""
         ...
@@ -104,6 +111,8 @@ class RateLimiter(Protocol):
 
 
 class Clock(Protocol):
+    """Time, so that tests can move it."""
+
     def now(self) -> datetime:
         """Wall-clock time, aware, UTC."""
         ...
@@ -148,6 +157,11 @@ class StateStore(Protocol):
         """Create, or return the one that is there: the first answer stands."""
         ...
 
+    async def claim(self, wanted: Claim) -> tuple[Claim, bool]:
+        """Create the claim, or take over one that expired by ``wanted.claimed_at``. Returns the claim that stands and
+        whether it is the first on these bytes: where it is not, an answer may have been kept meanwhile."""
+        ...
+
     async def read_commit(self, number: int) -> CommitEntry | None: ...
 
     async def create_commit(self, entry: CommitEntry) -> bool:
@@ -186,6 +200,8 @@ class Tables(Protocol):
 
 
 class DeadLetters(Protocol):
+    """The dead-letter prefix: a record and, by the settings, an image for each (design §4)."""
+
     async def probe(self) -> None:
         """Raise ``ConfigurationError`` unless the dead-letter prefix can be written."""
         ...
@@ -197,3 +213,20 @@ class DeadLetters(Protocol):
     def uri(self, settings: OutputSettings, outcome: DocumentOutcome) -> str:
         """Where the record of this outcome lies."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside. ``new_ledger`` gives an empty ledger; ``writer_id`` is unique to this process; ``jitter``
+    gives numbers from 0 to 1."""
+
+    source: ObjectStore
+    ocr: OcrClient
+    limiter: RateLimiter
+    clock: Clock
+    state: StateStore
+    tables: Tables
+    dead_letters: DeadLetters
+    new_ledger: Callable[[], Ledger]
+    writer_id: str
+    jitter: Callable[[], float]

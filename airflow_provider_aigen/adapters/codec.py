@@ -17,9 +17,9 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_aigen.core.errors import ConfigurationError
-from airflow_provider_aigen.core.models import CommitEntry, KeptAnswer, Plan, PlanBatch, RunReport, SourceObject
+from airflow_provider_aigen.core.models import Claim, CommitEntry, KeptAnswer, Plan, PlanBatch, RunReport, SourceObject
 
-__all__ = ["ANSWER", "BATCH", "COMMIT", "PLAN", "REPORT", "SCHEMA", "Codec"]
+__all__ = ["ANSWER", "BATCH", "CLAIM", "COMMIT", "PLAN", "REPORT", "SCHEMA", "Codec"]
 
 SCHEMA = 1
 
@@ -113,6 +113,7 @@ def _add_ids(documents: Sequence[SourceObject], stored: Sequence[dict[str, Any]]
 
 ANSWER: Codec[KeptAnswer] = _AnswerCodec("kept answer", KeptAnswer)
 BATCH: Codec[PlanBatch] = _BatchCodec("batch of a plan", PlanBatch)
+CLAIM: Codec[Claim] = Codec("claim", Claim)
 COMMIT: Codec[CommitEntry] = _CommitCodec("commit", CommitEntry)
 PLAN: Codec[Plan] = Codec("plan", Plan)
 REPORT: Codec[RunReport] = Codec("report", RunReport)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The provider's own state: create-only objects under one prefix (design §3).
+"""The provider's own state: create-only objects under one prefix (design §3, and claims).
 
 ::
 
     probe.json                                           the proof that the store refuses a second create
     plans/<run_key>/<batch>.json.gz                      documents of one batch, in listing order
     plans/<run_key>/plan.json.gz                         written last: the plan is whole
+    claims/<document_type>/<hh>/<sha256>.json.gz         who is about to send these bytes, or did
     answers/<document_type>/<hh>/<sha256>.json.gz        what the API finally said of these bytes
     commits/<n>.json.gz                                  n from 1 without a gap
     commits/<n>.applied                                  empty: the effects of commit n are written
@@ -22,14 +23,15 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
-from airflow_provider_aigen.adapters.codec import ANSWER, BATCH, COMMIT, PLAN, REPORT, SCHEMA, Codec
+from airflow_provider_aigen.adapters.codec import ANSWER, BATCH, CLAIM, COMMIT, PLAN, REPORT, SCHEMA, Codec
 from airflow_provider_aigen.core.errors import (
     AlreadyExists,
     ConfigurationError,
+    ObjectChanged,
     ObjectNotFound,
     StorageUnavailableError,
 )
-from airflow_provider_aigen.core.models import CommitEntry, KeptAnswer, Plan, PlanBatch, RunReport
+from airflow_provider_aigen.core.models import Claim, CommitEntry, KeptAnswer, Plan, PlanBatch, RunReport
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.ports import ObjectStore
 
@@ -52,7 +54,7 @@ class S3StateStore:
         self._prefix = prefix
 
     async def probe(self) -> None:
-        """Create ``probe.json``, and again if that passes. Raises ``ConfigurationError`` where the second one passes."""
+        """Create ``probe.json``, and again if that passes. Raises ``ConfigurationError`` where both do."""
         body = f'{{"schema":{SCHEMA},"purpose":"the second create of this object must be refused"}}\n'.encode()
 
         async def created() -> bool:
@@ -80,12 +82,31 @@ class S3StateStore:
         return await self._create(BATCH.to_gzip(batch), "plans", batch.run.run_key, f"{batch.number:05d}.json.gz")
 
     async def read_answer(self, document_type: str, content_sha256: str) -> KeptAnswer | None:
-        return await self._read(ANSWER, *_answer_names(document_type, content_sha256))
+        return await self._read(ANSWER, *_content_names("answers", document_type, content_sha256))
 
     async def keep_answer(self, answer: KeptAnswer) -> KeptAnswer:
         """Create, or return the one that is there: the first answer stands."""
-        names = _answer_names(answer.document_type, answer.content_sha256)
+        names = _content_names("answers", answer.document_type, answer.content_sha256)
         return await self._create_or_read(ANSWER, answer, *names)
+
+    async def claim(self, wanted: Claim) -> tuple[Claim, bool]:
+        """Create the claim, or take over one that expired. Claims stay: one that is there says that the bytes were
+        sent, or nearly."""
+        names = _content_names("claims", wanted.document_type, wanted.content_sha256)
+        body = CLAIM.to_gzip(wanted)
+        if await self._create(body, *names):
+            return wanted, True
+        key = self._prefix.join(*names)
+        stored = await self._store.get(self._prefix.bucket, key)
+        standing = CLAIM.from_gzip(stored.body)
+        if standing.writer_id == wanted.writer_id or standing.expires_at > wanted.claimed_at:
+            return standing, False
+        try:
+            await self._store.put(self._prefix.bucket, key, body, content_type="application/gzip", if_match=stored.etag)
+        except ObjectChanged:  # by another process, or by this very write whose acknowledgement was lost
+            stored = await self._store.get(self._prefix.bucket, key)
+            return CLAIM.from_gzip(stored.body), False
+        return wanted, False
 
     async def read_commit(self, number: int) -> CommitEntry | None:
         entry = await self._read(COMMIT, "commits", f"{number:08d}.json.gz")
@@ -180,8 +201,8 @@ class S3StateStore:
         return stored
 
 
-def _answer_names(document_type: str, content_sha256: str) -> tuple[str, ...]:
-    return "answers", *document_type.split("/"), content_sha256[:2], f"{content_sha256}.json.gz"
+def _content_names(folder: str, document_type: str, content_sha256: str) -> tuple[str, ...]:
+    return folder, *document_type.split("/"), content_sha256[:2], f"{content_sha256}.json.gz"
 
 
 def _missing_commit(number: int) -> ConfigurationError:

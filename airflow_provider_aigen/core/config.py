@@ -103,10 +103,13 @@ class EndpointConfig:
         except ValueError:
             raise ConfigurationError("host", "the AIGEN connection's host is not a URL") from None
         if parts.username is not None or parts.password is not None:
-            raise ConfigurationError("host", "must not hold a user name or password: the key goes into the password field")
+            raise ConfigurationError(
+                "host", "must not hold a user name or password: the key goes into the password field"
+            )
         if parts.scheme == "http" and not self.allow_http:
             raise ConfigurationError(
-                "host", "must be https: plain http would show key and images to the network (allow_http is for local use)"
+                "host",
+                "must be https: plain http would show key and images to the network (allow_http is for local use)",
             )
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError("host", f"must be a URL such as {DEFAULT_BASE_URL}")
@@ -139,12 +142,15 @@ class RetryConfig:
 
 @dataclass(frozen=True, slots=True)
 class PipelineConfig:
-    """How one task works; none of it changes a byte of what is written."""
+    """How one task works; none of it changes a byte of what is written. ``grace_s`` is how long calls in flight may take
+    to finish at a stop, ``claim_s`` how long another process leaves a claimed document alone."""
 
     max_in_flight: int = 16
     grace_s: float = 4.0
+    claim_s: float = 180.0
     retry: RetryConfig = field(default_factory=RetryConfig)
 
     def __post_init__(self) -> None:
         check_positive("max_in_flight", self.max_in_flight, integer=True)
         check_positive("grace_s", self.grace_s)
+        check_positive("claim_s", self.claim_s)

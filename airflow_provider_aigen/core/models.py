@@ -24,6 +24,7 @@ __all__ = [
     "ApiResponse",
     "Box",
     "CallFailure",
+    "Claim",
     "CommitEntry",
     "DocumentOutcome",
     "ErrorOrigin",
@@ -197,6 +198,18 @@ class KeptAnswer:
     attempts: int
     latency_s: float
     failure: FailureKind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A process is about to send these bytes, or has: others leave them alone until ``expires_at`` and look for the
+    answer meanwhile, so that overlapping runs do not pay for the same document twice."""
+
+    content_sha256: str
+    document_type: str
+    writer_id: str
+    claimed_at: datetime
+    expires_at: datetime
 
 
 # --- what becomes of a document -----------------------------------------------------------------------------------

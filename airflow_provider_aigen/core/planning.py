@@ -45,7 +45,6 @@ class BatchBuilder:
     folders: int = 0
     _open: list[SourceObject] = field(default_factory=list)
 
-    @property
     def full(self) -> bool:
         """Whether ``max_documents`` is reached: the rest of the listing need not be read."""
         limit = self.request.max_documents
@@ -54,7 +53,7 @@ class BatchBuilder:
     def offer(self, listed: SourceObject, taken: Callable[[str], bool]) -> PlanBatch | None:
         """Take the object unless it is a folder, outside the source, taken already or over ``max_documents``; return
         the batch that it completes."""
-        if self.full or not self.request.matches(listed.key):
+        if self.full() or not self.request.matches(listed.key):
             return None
         if is_folder(listed):
             self.folders += 1

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The straight line, over ports (design §2)::
+"""The straight line, over ports (design §2).
+
+::
 
     plan ──► fetch ──► preflight ──► answered before? ──► limiter ──► OCR call ──► classify ──► keep the answer
                         report ◄── dead letters, documents part ◄── fields part ◄── commit ◄── a batch complete
@@ -19,9 +21,6 @@ or Airflow. What must hold at any crash is said in design §3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.models import Plan, RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
@@ -30,39 +29,9 @@ from airflow_provider_aigen.pipeline.plan import make_plan
 from airflow_provider_aigen.pipeline.process import Processed, process
 from airflow_provider_aigen.pipeline.reconcile import reconcile
 from airflow_provider_aigen.pipeline.stop import Stop
-from airflow_provider_aigen.ports import (
-    Clock,
-    DeadLetters,
-    Ledger,
-    ObjectStore,
-    OcrClient,
-    RateLimiter,
-    StateStore,
-    Tables,
-)
+from airflow_provider_aigen.ports import Ports
 
 __all__ = ["Ports", "Stop", "plan_stage", "process_stage", "report_stage", "run"]
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Everything outside. ``new_ledger`` gives an empty ledger; ``writer_id`` is unique to this process; ``jitter``
-    gives numbers from 0 to 1."""
-
-    source: ObjectStore
-    ocr: OcrClient
-    limiter: RateLimiter
-    clock: Clock
-    state: StateStore
-    tables: Tables
-    dead_letters: DeadLetters
-    new_ledger: Callable[[], Ledger]
-    writer_id: str
-    jitter: Callable[[], float]
-
-    @property
-    def effects(self) -> Effects:
-        return Effects(self.state, self.tables, self.dead_letters)
 
 
 async def run(request: PlanRequest, ports: Ports, *, config: PipelineConfig, stop: Stop) -> tuple[RunReport, str]:
@@ -78,29 +47,22 @@ async def plan_stage(request: PlanRequest, ports: Ports) -> Plan:
     """Prove that state and dead letters can be written, finish what earlier runs left, then plan. Makes no call."""
     await ports.state.probe()
     await ports.dead_letters.probe()
-    await finish_commits(ports.state, ports.effects)
+    await finish_commits(ports.state, _effects(ports))
     return await make_plan(request, ports.source, ports.state, ports.new_ledger())
 
 
 async def process_stage(plan: Plan, ports: Ports, *, config: PipelineConfig, stop: Stop) -> Processed:
     """Take the plan's documents to their commits."""
-    committer = Committer(plan, ports.state, ports.effects, ports.new_ledger(), ports.writer_id)
-    return await process(
-        plan,
-        source=ports.source,
-        ocr=ports.ocr,
-        limiter=ports.limiter,
-        clock=ports.clock,
-        state=ports.state,
-        committer=committer,
-        stop=stop,
-        config=config,
-        jitter=ports.jitter,
-    )
+    committer = Committer(plan, ports.state, _effects(ports), ports.new_ledger(), ports.writer_id)
+    return await process(plan, ports, committer, config=config, stop=stop)
 
 
 async def report_stage(plan: Plan, ports: Ports, processed: Processed) -> tuple[RunReport, str]:
     """Finish commits whose writer died between commit and effects, reconcile, write the report."""
-    await finish_commits(ports.state, ports.effects)
+    await finish_commits(ports.state, _effects(ports))
     report = await reconcile(plan, ports.state, processed)
     return report, await ports.state.write_report(report)
+
+
+def _effects(ports: Ports) -> Effects:
+    return Effects(ports.state, ports.tables, ports.dead_letters)

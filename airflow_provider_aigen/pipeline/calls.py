@@ -156,7 +156,8 @@ class Caller:
     def _in_flight(self) -> Iterator[None]:
         """Mark the running task as one that a stop lets finish."""
         task = asyncio.current_task()
-        assert task is not None
+        if task is None:
+            raise RuntimeError("a call belongs to a task")
         self.in_flight.add(task)
         try:
             yield

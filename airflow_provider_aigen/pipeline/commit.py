@@ -97,32 +97,41 @@ class Committer:
         self._effects = effects
         self._writer_id = writer_id
         self._head = plan.as_of
+        self._one_reader = asyncio.Lock()
         self.foreign = foreign
         self.done: set[int] = set()
 
     async def catch_up(self) -> None:
         """Read every commit that is newer than the plan."""
-        async for entry in self._state.commits_after(self._head):
-            self._see(entry)
+        async with self._one_reader:
+            async for entry in self._state.commits_after(self._head):
+                self._see(entry)
 
     async def commit(
         self, batch: PlanBatch, outcomes: Mapping[str, DocumentOutcome], answers: Mapping[str, KeptAnswer]
     ) -> None:
         """Commit the batch, or adopt the entry by which another try committed it, and write the effects."""
+        async with self._one_reader:
+            entry = await self._commit(batch, outcomes)
+        if entry is not None:
+            await self._effects.apply(entry, answers)
+            log.info("Committed %d documents as commit %d", len(entry.outcomes), entry.number)
+
+    async def _commit(self, batch: PlanBatch, outcomes: Mapping[str, DocumentOutcome]) -> CommitEntry | None:
         while batch.number not in self.done:
             entry = next_entry(
                 self._head + 1, self._writer_id, batch, outcomes, lambda document_id: document_id in self.foreign
             )
             if entry is None:
-                return
+                return None
             # A PUT that succeeds proves that nobody else wrote this number, nor, numbers being gapless, a later one:
             # so every newer commit was read. One that fails may have been this very writer's, acknowledgement lost.
             if not await self._state.create_commit(entry):
                 entry = await self._read_taken(entry.number)
             self._see(entry)
             if is_of_run(entry, self._plan.run) and entry.batch == batch.number:
-                await self._effects.apply(entry, answers)
-                log.info("Committed %d documents as commit %d", len(entry.outcomes), entry.number)
+                return entry
+        return None
 
     async def _read_taken(self, number: int) -> CommitEntry:
         entry = await self._state.read_commit(number)

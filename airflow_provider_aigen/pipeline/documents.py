@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One document from its object to its outcome: fetch, preflight, answered before?, call, keep (design §2).
+"""One document from its object to its outcome: fetch, preflight, answered before?, claim, call, keep (design §2).
 
-Same bytes under two keys are paid once: in one process a lock for each content, between processes the kept answer.
+Same bytes under two keys are paid once: in one process by a lock for each content, between processes that overlap by a
+claim, and ever after by the kept answer.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from airflow_provider_aigen.core import outcomes
 from airflow_provider_aigen.core.classify import EMPTY_OBJECT, TOO_LARGE
@@ -19,6 +21,7 @@ from airflow_provider_aigen.core.errors import ObjectChanged, ObjectNotFound, Ob
 from airflow_provider_aigen.core.models import (
     ApiResponse,
     CallFailure,
+    Claim,
     DocumentOutcome,
     ErrorOrigin,
     KeptAnswer,
@@ -27,9 +30,9 @@ from airflow_provider_aigen.core.models import (
 from airflow_provider_aigen.core.preflight import MAX_BYTES, Rejected, preflight
 from airflow_provider_aigen.core.wire import encode_request
 from airflow_provider_aigen.pipeline.calls import Caller, GaveUp, Settled
-from airflow_provider_aigen.ports import ObjectStore, StateStore
+from airflow_provider_aigen.ports import Clock, ObjectStore, StateStore, StoredObject
 
-__all__ = ["DocumentLine", "Ended", "Undecided"]
+__all__ = ["DocumentLine", "Elsewhere", "Ended", "Undecided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,43 +51,75 @@ class Undecided:
     outcome: DocumentOutcome
 
 
-class DocumentLine:
-    """Takes documents of one document type through to their outcome; ``answers_reused`` counts those that cost no call."""
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Another process claimed its bytes: look for the answer, and process the document again after ``expires_at``."""
 
-    def __init__(self, source: ObjectStore, state: StateStore, caller: Caller, document_type: str) -> None:
+    document: SourceObject
+    content_sha256: str
+    version_id: str | None
+    expires_at: datetime
+
+
+class DocumentLine:
+    """Takes documents of one document type through to their outcome; ``answers_reused`` counts those that cost no
+    call."""
+
+    def __init__(
+        self,
+        source: ObjectStore,
+        state: StateStore,
+        caller: Caller,
+        clock: Clock,
+        *,
+        document_type: str,
+        writer_id: str,
+        claim_s: float,
+    ) -> None:
         self._source = source
         self._state = state
         self._caller = caller
+        self._clock = clock
         self._document_type = document_type
+        self._writer_id = writer_id
+        self._claim_for = timedelta(seconds=claim_s)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._users: defaultdict[str, int] = defaultdict(int)
         self.answers_reused = 0
 
-    async def process(self, document: SourceObject) -> Ended | Undecided:
+    async def process(self, document: SourceObject) -> Ended | Undecided | Elsewhere:
         """Raises what stops the run and nothing else, however odd the object is."""
+        fetched = await self._fetch(document)
+        return fetched if isinstance(fetched, Ended) else await self._extract(document, fetched)
+
+    async def _fetch(self, document: SourceObject) -> StoredObject | Ended:
         # The listing's size is that of the bytes, as the ETag is theirs: no need to fetch what can't be sent.
         if document.size == 0:
             return Ended(outcomes.rejected(document, EMPTY_OBJECT, ErrorOrigin.PREFLIGHT))
         if document.size > MAX_BYTES:
             return Ended(outcomes.rejected(document, TOO_LARGE, ErrorOrigin.PREFLIGHT))
         try:
-            stored = await self._source.get(document.bucket, document.key, if_match=document.etag)
+            return await self._source.get(document.bucket, document.key, if_match=document.etag)
         except (ObjectNotFound, ObjectChanged):
             return Ended(outcomes.gone(document))
         except ObjectUnreadable as unreadable:
             return Ended(outcomes.rejected(document, unreadable.code, ErrorOrigin.SOURCE))
+
+    async def _extract(self, document: SourceObject, stored: StoredObject) -> Ended | Undecided | Elsewhere:
         content_sha256 = hashlib.sha256(stored.body).hexdigest()
         checked = preflight(stored.body)
         if isinstance(checked, Rejected):
-            rejected = outcomes.rejected(
-                document, checked.code, ErrorOrigin.PREFLIGHT, content_sha256=content_sha256
+            return Ended(
+                outcomes.rejected(document, checked.code, ErrorOrigin.PREFLIGHT, content_sha256=content_sha256)
             )
-            return Ended(rejected)
         async with self._only_one(content_sha256):
-            kept = await self._state.read_answer(self._document_type, content_sha256)
-            if kept is not None:
-                self.answers_reused += 1
-                return Ended(outcomes.answered(document, kept, reused=True, version_id=stored.version_id), kept)
+            if (reused := await self._reuse(document, content_sha256, stored.version_id)) is not None:
+                return reused
+            claim, first = await self._claim(content_sha256)
+            if claim.writer_id != self._writer_id:
+                return Elsewhere(document, content_sha256, stored.version_id, claim.expires_at)
+            if not first and (reused := await self._reuse(document, content_sha256, stored.version_id)) is not None:
+                return reused
             called = await self._call(encode_request(stored.body), content_sha256)
         if isinstance(called, GaveUp):
             failed = outcomes.service_failed(
@@ -96,6 +131,23 @@ class DocumentLine:
             )
             return Undecided(called.called_at, failed)
         return Ended(outcomes.answered(document, called, reused=False, version_id=stored.version_id), called)
+
+    async def revisit(self, elsewhere: Elsewhere) -> Ended | None:
+        """The outcome, if the process that claimed the bytes has kept an answer by now."""
+        return await self._reuse(elsewhere.document, elsewhere.content_sha256, elsewhere.version_id)
+
+    async def _reuse(self, document: SourceObject, content_sha256: str, version_id: str | None) -> Ended | None:
+        kept = await self._state.read_answer(self._document_type, content_sha256)
+        if kept is None:
+            return None
+        self.answers_reused += 1
+        return Ended(outcomes.answered(document, kept, reused=True, version_id=version_id), kept)
+
+    async def _claim(self, content_sha256: str) -> tuple[Claim, bool]:
+        now = self._clock.now()
+        return await self._state.claim(
+            Claim(content_sha256, self._document_type, self._writer_id, now, now + self._claim_for)
+        )
 
     async def _call(self, body: bytes, content_sha256: str) -> KeptAnswer | GaveUp:
         async def keep(settled: Settled) -> KeptAnswer:
@@ -117,18 +169,15 @@ class DocumentLine:
 
 def kept_answer(settled: Settled, content_sha256: str, document_type: str) -> KeptAnswer:
     """What is stored of a settled call: the response as received, or why there was none to read."""
-    match settled.result:
-        case ApiResponse() as response:
-            status, body, failure = response.status, response.body, None
-        case CallFailure() as failed:
-            status, body, failure = None, b"", failed.kind
+    result = settled.result
+    response = result if isinstance(result, ApiResponse) else None
     return KeptAnswer(
         content_sha256=content_sha256,
         document_type=document_type,
-        status=status,
-        body=body,
+        status=response.status if response else None,
+        body=response.body if response else b"",
         received_at=settled.received_at,
         attempts=settled.attempts,
-        latency_s=settled.result.latency_s,
-        failure=failure,
+        latency_s=result.latency_s,
+        failure=result.kind if isinstance(result, CallFailure) else None,
     )

@@ -6,8 +6,8 @@ from __future__ import annotations
 import logging
 
 from airflow_provider_aigen.core.commits import taken_ids
-from airflow_provider_aigen.core.planning import BatchBuilder, PlanRequest
 from airflow_provider_aigen.core.models import Plan, PlanBatch
+from airflow_provider_aigen.core.planning import BatchBuilder, PlanRequest
 from airflow_provider_aigen.ports import Ledger, ObjectStore, StateStore
 
 __all__ = ["make_plan"]
@@ -26,9 +26,8 @@ async def make_plan(request: PlanRequest, source: ObjectStore, state: StateStore
     async for entry in state.commits_after(0):
         ledger.add(taken_ids(entry))
         as_of = entry.number
-    builder = await _list(request, source, state, ledger, as_of)
-    while builder is None:
-        builder = await _list(request, source, state, ledger, as_of)
+    while (builder := await _list(request, source, state, ledger, as_of)) is None:
+        log.info("Another process plans this run too: going on behind its batches")
     plan = await state.create_plan(builder.plan())
     log.info(
         "Planned %d documents in %d batches; %d were done already, %d folders skipped",
@@ -48,15 +47,15 @@ async def _list(
     builder = BatchBuilder(request, as_of)
     while (batch := await state.read_batch(request.run.run_key, builder.number)) is not None:
         _skip(builder, batch, ledger)
-    if not builder.full:
+    if not builder.full():
         async for listed in source.list(request.bucket, request.prefix):
-            batch = builder.offer(listed, ledger.__contains__)
-            if batch is not None and not await state.create_batch(batch):
+            complete = builder.offer(listed, ledger.__contains__)
+            if complete is not None and not await state.create_batch(complete):
                 return None
-            if builder.full:
+            if builder.full():
                 break
-    batch = builder.last()
-    if batch is not None and not await state.create_batch(batch):
+    last = builder.last()
+    if last is not None and not await state.create_batch(last):
         return None
     return builder
 

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The plan's documents through the line, many at once, across batches; complete batches are committed on the way.
 
-Memory is bounded by ``2 × batch size`` outcomes and by the documents that the workers hold, whatever the prefix holds.
+Memory is bounded by the outcomes of two batches and by the documents that the workers hold, whatever the prefix holds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from airflow_provider_aigen.core.breaker import BreakerState
 from airflow_provider_aigen.core.config import PipelineConfig
@@ -17,14 +18,17 @@ from airflow_provider_aigen.core.errors import ReconciliationError, ServiceUnava
 from airflow_provider_aigen.core.models import DocumentOutcome, KeptAnswer, Plan, PlanBatch, SourceObject
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.commit import Committer
-from airflow_provider_aigen.pipeline.documents import DocumentLine, Ended, Undecided
+from airflow_provider_aigen.pipeline.documents import DocumentLine, Elsewhere, Ended, Undecided
 from airflow_provider_aigen.pipeline.stop import Stop
-from airflow_provider_aigen.ports import Clock, ObjectStore, OcrClient, RateLimiter, StateStore
+from airflow_provider_aigen.ports import Ports
 
 __all__ = ["Processed", "billed_budget", "process"]
 
 # Workers beyond the calls in flight: they fetch and check the next documents meanwhile.
 _MAX_FETCHING = 8
+
+# How often to look whether another process has answered what it claimed.
+_REVISIT_S = 2.0
 
 # At the end of a run so few undecided documents, while the service answers others, are their own fault; more of them
 # look like the beginning of an outage, and wait for the next try.
@@ -45,6 +49,7 @@ class _OpenBatch:
     """A batch on its way: ``waiting`` are the ids without an outcome yet."""
 
     batch: PlanBatch
+    size: int
     waiting: set[str]
     outcomes: dict[str, DocumentOutcome] = field(default_factory=dict)
     answers: dict[str, KeptAnswer] = field(default_factory=dict)
@@ -55,29 +60,31 @@ def billed_budget(plan: Plan, config: PipelineConfig) -> int:
     return math.ceil(plan.documents * config.retry.billed_ratio)
 
 
-async def process(
-    plan: Plan,
-    *,
-    source: ObjectStore,
-    ocr: OcrClient,
-    limiter: RateLimiter,
-    clock: Clock,
-    state: StateStore,
-    committer: Committer,
-    stop: Stop,
-    config: PipelineConfig,
-    jitter: Callable[[], float],
-) -> Processed:
+async def process(plan: Plan, ports: Ports, committer: Committer, *, config: PipelineConfig, stop: Stop) -> Processed:
     """Process and commit what the plan has and no commit took.
 
     Raises what stopped the run, after the calls in flight had ``config.grace_s`` seconds to finish and every complete
     batch is committed."""
     caller = Caller(
-        ocr, limiter, clock, stop, config=config, billed_budget=billed_budget(plan, config), jitter=jitter
+        ports.ocr,
+        ports.limiter,
+        ports.clock,
+        stop,
+        config=config,
+        billed_budget=billed_budget(plan, config),
+        jitter=ports.jitter,
     )
-    line = DocumentLine(source, state, caller, plan.settings.document_type)
+    line = DocumentLine(
+        ports.source,
+        ports.state,
+        caller,
+        ports.clock,
+        document_type=plan.settings.document_type,
+        writer_id=ports.writer_id,
+        claim_s=config.claim_s,
+    )
     await committer.catch_up()
-    await _Run(plan, state, caller, line, committer, stop, clock, config).run()
+    await _Run(plan, ports, caller, line, committer, stop, config).run()
     return Processed(caller.calls, line.answers_reused, caller.billed_retries)
 
 
@@ -85,37 +92,37 @@ class _Run:
     def __init__(
         self,
         plan: Plan,
-        state: StateStore,
+        ports: Ports,
         caller: Caller,
         line: DocumentLine,
         committer: Committer,
         stop: Stop,
-        clock: Clock,
         config: PipelineConfig,
     ) -> None:
         self._plan = plan
-        self._state = state
+        self._state = ports.state
         self._caller = caller
         self._line = line
         self._committer = committer
         self._stop = stop
-        self._clock = clock
+        self._clock = ports.clock
         self._grace_s = config.grace_s
         self._worker_count = config.max_in_flight + min(config.max_in_flight, _MAX_FETCHING)
         self._documents: asyncio.Queue[tuple[_OpenBatch, SourceObject] | None] = asyncio.Queue(self._worker_count)
         self._complete: asyncio.Queue[_OpenBatch | None] = asyncio.Queue()
         self._undecided: list[tuple[_OpenBatch, Undecided]] = []
+        self._elsewhere: list[tuple[_OpenBatch, Elsewhere]] = []
         self._open_documents = 0
-        self._closed_some = asyncio.Event()
+        self._moved = asyncio.Event()
 
     async def run(self) -> None:
         feeder = asyncio.create_task(self._guard(self._feed()))
         workers = [asyncio.create_task(self._guard(self._work())) for _ in range(self._worker_count)]
         committing = asyncio.create_task(self._guard(self._commit()))
         stopped = asyncio.create_task(self._stop.wait())
-        line = asyncio.gather(feeder, *workers)
+        line = asyncio.ensure_future(asyncio.wait([feeder, *workers]))
         try:
-            await asyncio.wait({line, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([line, stopped], return_when=asyncio.FIRST_COMPLETED)
             if not self._stop.is_set:
                 self._decide_at_end()
             await self._drain([feeder, *workers])
@@ -128,10 +135,10 @@ class _Run:
         if self._stop.error is not None:
             raise self._stop.error
 
-    async def _guard(self, work: asyncio.Future[None] | object) -> None:
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         """Whatever ends one of the tasks early stops the run; the tasks themselves never fail."""
         try:
-            await work  # type: ignore[misc]
+            await work
         except asyncio.CancelledError:
             if not self._stop.is_set:
                 raise
@@ -163,38 +170,82 @@ class _Run:
             if not documents:
                 continue
             await self._room_for(len(documents))
-            opened = _OpenBatch(batch, {document.document_id for document in documents})
+            opened = _OpenBatch(batch, len(documents), {document.document_id for document in documents})
             for document in documents:
                 await self._documents.put((opened, document))
+            await self._revisit()
+        await self._documents.join()
+        while self._elsewhere:
+            await self._clock.sleep(_REVISIT_S)
+            await self._revisit()
+            await self._documents.join()
         for _ in range(self._worker_count):
             await self._documents.put(None)
 
     async def _room_for(self, count: int) -> None:
-        """Wait while the open batches hold as much as they may. An undecided document keeps its batch open, but only
-        until the next success, or until the breaker opens: that cannot fill the room for good."""
+        """Wait while the open batches hold as much as they may. What keeps a batch open ends by itself: an undecided
+        document with the next success, or when the breaker opens; one that is elsewhere when its claim expires."""
         most = count + 4 * self._worker_count
         while self._open_documents > most:
-            self._closed_some.clear()
-            await self._closed_some.wait()
+            self._moved.clear()
+            if self._elsewhere:
+                await self._clock.sleep(_REVISIT_S)
+                await self._revisit()
+            else:
+                await self._moved.wait()
         self._open_documents += count
+
+    async def _revisit(self) -> None:
+        """Look after the documents that other processes claimed: answered, committed, or given up by now?"""
+        if not self._elsewhere:
+            return
+        await self._committer.catch_up()
+        waiting, self._elsewhere = self._elsewhere, []
+        for opened, elsewhere in waiting:
+            if self._taken(opened, elsewhere.document):
+                continue
+            if (ended := await self._line.revisit(elsewhere)) is not None:
+                self._end(opened, ended)
+            elif elsewhere.expires_at <= self._clock.now():
+                await self._documents.put((opened, elsewhere.document))
+            else:
+                self._elsewhere.append((opened, elsewhere))
 
     async def _work(self) -> None:
         while (taken := await self._documents.get()) is not None:
-            opened, document = taken
-            match await self._line.process(document):
-                case Ended() as ended:
-                    self._end(opened, ended)
-                case Undecided() as undecided:
-                    self._undecided.append((opened, undecided))
-            self._decide()
+            await self._process(*taken)
+            self._documents.task_done()
             if self._stop.is_set:
                 return
+
+    async def _process(self, opened: _OpenBatch, document: SourceObject) -> None:
+        if self._taken(opened, document):
+            return
+        match await self._line.process(document):
+            case Ended() as ended:
+                self._end(opened, ended)
+            case Undecided() as undecided:
+                self._undecided.append((opened, undecided))
+            case Elsewhere() as elsewhere:
+                self._elsewhere.append((opened, elsewhere))
+                self._moved.set()
+        self._decide()
+
+    def _taken(self, opened: _OpenBatch, document: SourceObject) -> bool:
+        """Whether another run committed the document meanwhile: then it needs no outcome here."""
+        taken = document.document_id in self._committer.foreign
+        if taken:
+            self._close(opened, document.document_id)
+        return taken
 
     def _end(self, opened: _OpenBatch, ended: Ended) -> None:
         document_id = ended.outcome.document.document_id
         opened.outcomes[document_id] = ended.outcome
         if ended.answer is not None:
             opened.answers[ended.answer.content_sha256] = ended.answer
+        self._close(opened, document_id)
+
+    def _close(self, opened: _OpenBatch, document_id: str) -> None:
         opened.waiting.discard(document_id)
         if not opened.waiting:
             self._complete.put_nowait(opened)
@@ -237,5 +288,5 @@ class _Run:
     async def _commit(self) -> None:
         while (opened := await self._complete.get()) is not None:
             await self._committer.commit(opened.batch, opened.outcomes, opened.answers)
-            self._open_documents -= len(opened.outcomes)
-            self._closed_some.set()
+            self._open_documents -= opened.size
+            self._moved.set()

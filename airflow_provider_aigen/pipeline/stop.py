@@ -35,7 +35,7 @@ class Stop:
         await self._event.wait()
 
     async def or_result(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of ``work``, or the stop's error as soon as it is set: for work that may be broken off anywhere."""
+        """The result of ``work``, or the stop's error once it is set: for work that may be broken off anywhere."""
         running = asyncio.create_task(work)
         stopped = asyncio.create_task(self._event.wait())
         try:
@@ -46,5 +46,4 @@ class Stop:
                 running.cancel()
         if running.done():
             return running.result()
-        assert self.error is not None
-        raise self.error
+        raise self.error or RuntimeError("stopped without an error")
