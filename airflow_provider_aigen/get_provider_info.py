@@ -12,7 +12,9 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-provider-aigen",
         "name": "AIGEN OCR",
         "description": "OCR of the images under an S3 prefix with the AIGEN service, into Parquet tables on S3.",
-        "integrations": [{"integration-name": "AIGEN OCR", "external-doc-url": "https://aigen.online", "tags": ["service"]}],
+        "integrations": [
+            {"integration-name": "AIGEN OCR", "external-doc-url": "https://aigen.online", "tags": ["service"]}
+        ],
         "operators": [
             {"integration-name": "AIGEN OCR", "python-modules": ["airflow_provider_aigen.operators.ocr"]},
         ],

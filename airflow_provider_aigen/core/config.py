@@ -17,6 +17,7 @@ __all__ = [
     "DEFAULT_BASE_URL",
     "DEFAULT_DOCUMENT_TYPE",
     "DEFAULT_REQUESTS_PER_SECOND",
+    "DEFAULT_TIMEOUT_S",
     "EndpointConfig",
     "PipelineConfig",
     "RetryConfig",
@@ -29,6 +30,7 @@ __all__ = [
 DEFAULT_BASE_URL = "https://apis.aigen.online"
 DEFAULT_DOCUMENT_TYPE = "vehicle-registration-book/v2"
 DEFAULT_REQUESTS_PER_SECOND = 5.0
+DEFAULT_TIMEOUT_S = 60.0
 
 _MIN_KEY_LENGTH = 8
 _DOCUMENT_TYPE = re.compile(r"[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9._-]*")
@@ -73,7 +75,7 @@ class EndpointConfig:
     base_url: str
     api_key: str = field(repr=False)
     document_type: str = DEFAULT_DOCUMENT_TYPE
-    timeout_s: float = 60.0
+    timeout_s: float = DEFAULT_TIMEOUT_S
     allow_http: bool = False
     connect_timeout_s: float = 10.0
     max_response_bytes: int = 16 * 1024 * 1024

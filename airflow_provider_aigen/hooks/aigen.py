@@ -8,8 +8,10 @@ an event loop runs (design §7).
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 from airflow.providers.common.compat.sdk import BaseHook
 
@@ -17,17 +19,24 @@ from airflow_provider_aigen.core.config import (
     DEFAULT_BASE_URL,
     DEFAULT_DOCUMENT_TYPE,
     DEFAULT_REQUESTS_PER_SECOND,
+    DEFAULT_TIMEOUT_S,
     EndpointConfig,
     PipelineConfig,
     check_positive,
 )
-from airflow_provider_aigen.core.errors import AigenError, ConfigurationError, DocumentRefusedError
+from airflow_provider_aigen.core.errors import (
+    AigenError,
+    ConfigurationError,
+    DocumentRefusedError,
+    ServiceUnavailableError,
+)
+from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
 
 if TYPE_CHECKING:
     from airflow_provider_aigen.adapters.ocr_http import HttpOcrClient
+    from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
     from airflow_provider_aigen.core.models import Answer
-    from airflow_provider_aigen.pipeline.calls import Settled
-    from airflow_provider_aigen.ports import RateLimiter
+    from airflow_provider_aigen.pipeline.calls import GaveUp, Settled
 
 __all__ = ["AigenHook"]
 
@@ -47,7 +56,7 @@ class AigenHook(BaseHook):
     def __init__(self, aigen_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.aigen_conn_id = aigen_conn_id
-        self._limiter: RateLimiter | None = None
+        self._limiter: LocalRateLimiter | None = None
         self._connection: Any = None
 
     @classmethod
@@ -55,15 +64,12 @@ class AigenHook(BaseHook):
         """The form's own fields before Airflow 3.2; from then on they come from ``get_provider_info()``."""
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
         from flask_babel import lazy_gettext
-        from wtforms import BooleanField, FloatField
-        from wtforms.validators import NumberRange, Optional
+        from wtforms import BooleanField, StringField
 
-        positive = [Optional(), NumberRange(min=0)]
+        # Airflow takes no hook whose form has another class than these two, integers and passwords.
         return {
-            "requests_per_second": FloatField(
-                lazy_gettext("Requests per second"), widget=BS3TextFieldWidget(), validators=positive
-            ),
-            "timeout_s": FloatField(lazy_gettext("Timeout (s)"), widget=BS3TextFieldWidget(), validators=positive),
+            "requests_per_second": StringField(lazy_gettext("Requests per second"), widget=BS3TextFieldWidget()),
+            "timeout_s": StringField(lazy_gettext("Timeout (s)"), widget=BS3TextFieldWidget()),
             "allow_http": BooleanField(lazy_gettext("Allow http"), default=False),
         }
 
@@ -89,23 +95,27 @@ class AigenHook(BaseHook):
 
     def endpoint(self, document_type: str = DEFAULT_DOCUMENT_TYPE) -> EndpointConfig:
         """The endpoint of ``document_type``. Raises ``ConfigurationError``; no message holds the key or the host."""
-        extra = self.connection.extra_dejson
         return EndpointConfig(
             base_url=_base_url(self.connection),
             api_key=self.connection.password or "",
             document_type=document_type,
-            timeout_s=_number(extra, "timeout_s", 60.0),
-            allow_http=_flag(extra, "allow_http"),
+            timeout_s=_number(self._extra, "timeout_s", DEFAULT_TIMEOUT_S),
+            allow_http=_flag(self._extra, "allow_http"),
         )
 
     @property
     def requests_per_second(self) -> float:
         """Calls that may start in any second, of the connection's extra or the default."""
-        return _number(self.connection.extra_dejson, "requests_per_second", DEFAULT_REQUESTS_PER_SECOND)
+        return _number(self._extra, "requests_per_second", DEFAULT_REQUESTS_PER_SECOND)
 
-    def async_client(
-        self, document_type: str = DEFAULT_DOCUMENT_TYPE, *, max_in_flight: int = 1
-    ) -> HttpOcrClient:
+    @property
+    def _extra(self) -> dict[str, Any]:
+        extra = self.connection.extra_dejson
+        if not isinstance(extra, dict):
+            raise ConfigurationError("extra", "must be a JSON object")
+        return extra
+
+    def async_client(self, document_type: str = DEFAULT_DOCUMENT_TYPE, *, max_in_flight: int = 1) -> HttpOcrClient:
         """The client that the pipeline uses: an async context manager with ``call(body)``. It neither waits for a
         limiter nor retries."""
         from airflow_provider_aigen.adapters.ocr_http import HttpOcrClient
@@ -115,11 +125,10 @@ class AigenHook(BaseHook):
     def extract(self, image: bytes, document_type: str = DEFAULT_DOCUMENT_TYPE) -> Answer:
         """Send one image and return what the API read: its pages, and the errors of those that failed.
 
-        The limiter (shared by the calls of this hook), the retries and the errors are the pipeline's; nothing is stored,
-        so the same image sent twice is paid twice. Raises ``DocumentRefusedError`` with the contract's code where
-        there is no page, ``PermanentError`` or ``TransientError`` where no answer can be had now."""
-        from airflow_provider_aigen.core.classify import Extracted, Malformed, Refused
-        from airflow_provider_aigen.core.classify import MALFORMED_RESPONSE, SERVICE_ERROR
+        The limiter (shared by the calls of this hook), the retries and the errors are the pipeline's; nothing is
+        stored, so the same image sent twice is paid twice. Raises ``DocumentRefusedError`` with the contract's code
+        where there is no page, ``PermanentError`` or ``TransientError`` where no answer can be had now."""
+        from airflow_provider_aigen.core.classify import MALFORMED_RESPONSE, Extracted, Refused
         from airflow_provider_aigen.core.preflight import Rejected, preflight
         from airflow_provider_aigen.pipeline.calls import GaveUp
 
@@ -128,19 +137,20 @@ class AigenHook(BaseHook):
             raise DocumentRefusedError(checked.code, None)
         settled = asyncio.run(self._extract(image, document_type))
         if isinstance(settled, GaveUp):
-            raise DocumentRefusedError(SERVICE_ERROR, settled.status)
+            # There is no other document to tell whether this one is at fault (design §5): so it is the service's day.
+            said = f" (HTTP {settled.status})" if settled.status else ""
+            raise ServiceUnavailableError(f"the AIGEN endpoint failed {settled.attempts} times for this image{said}")
         match settled.verdict:
             case Extracted(answer=answer):
                 return answer
             case Refused(status=status, error_codes=codes):
                 raise DocumentRefusedError(codes[0], status)
-            case Malformed(status=status):
-                raise DocumentRefusedError(MALFORMED_RESPONSE, status)
-            case other:  # decide() settles nothing else
-                raise AssertionError(type(other).__name__)
+        result = settled.result
+        raise DocumentRefusedError(MALFORMED_RESPONSE, result.status if isinstance(result, ApiResponse) else None)
 
-    async def _extract(self, image: bytes, document_type: str) -> Any:
+    async def _extract(self, image: bytes, document_type: str) -> Settled | GaveUp:
         from airflow_provider_aigen.adapters.clock import SystemClock
+        from airflow_provider_aigen.adapters.ocr_http import HttpOcrClient
         from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
         from airflow_provider_aigen.core.wire import encode_request
         from airflow_provider_aigen.pipeline import Stop
@@ -150,12 +160,12 @@ class AigenHook(BaseHook):
             return settled
 
         clock = SystemClock()
-        if self._limiter is None:
-            self._limiter = LocalRateLimiter(self.requests_per_second, clock)
-        async with self.async_client(document_type) as client:
+        limiter = self._limiter = self._limiter or LocalRateLimiter(self.requests_per_second, clock)
+        endpoint = self.endpoint(document_type)
+        async with HttpOcrClient(endpoint, max_in_flight=1, before_send=limiter.starting) as client:
             caller = Caller(
                 client,
-                self._limiter,
+                limiter,
                 clock,
                 Stop(),
                 config=PipelineConfig(max_in_flight=1),
@@ -166,7 +176,6 @@ class AigenHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Send an empty image: 401 or 403 says that the key is wrong, an answer about the image that all is well."""
-        from airflow_provider_aigen.core.models import ApiResponse, CallFailure
         from airflow_provider_aigen.core.wire import encode_request
 
         async def send() -> ApiResponse | CallFailure:
@@ -179,45 +188,70 @@ class AigenHook(BaseHook):
             return False, str(error)
 
 
-def _judge(result: Any) -> tuple[bool, str]:
+_NOT_AIGEN = "Something answers at the base URL, but it does not speak the AIGEN API"
+
+_BY_FAILURE = {
+    FailureKind.CONNECT: "The base URL cannot be reached: check host, port and network.",
+    FailureKind.TLS: "The server's TLS certificate is not valid for the base URL; the key was not sent.",
+    FailureKind.TIMEOUT: "The endpoint did not answer in time.",
+}
+
+_BY_STATUS = {
+    401: "The endpoint is there, but it does not accept the key (401).",
+    403: "The key has no right to this endpoint (403).",
+    404: "There is no AIGEN endpoint at the base URL (404).",
+    405: "There is no AIGEN endpoint at the base URL (405).",
+    429: "The endpoint takes no call now (429): the credit is exhausted, or too many calls are made at once.",
+}
+
+
+def _judge(result: ApiResponse | CallFailure) -> tuple[bool, str]:
     """A sentence for whoever pressed the Test button."""
     from airflow_provider_aigen.core.classify import Extracted, Refused, classify
-    from airflow_provider_aigen.core.models import CallFailure, FailureKind
 
     if isinstance(result, CallFailure):
-        return False, {
-            FailureKind.CONNECT: "The base URL cannot be reached: check host, port and network.",
-            FailureKind.TLS: "The server's TLS certificate is not valid for the base URL; the key was not sent.",
-            FailureKind.TIMEOUT: "The endpoint did not answer in time.",
-        }.get(result.kind, "Something answers at the base URL, but it does not speak the AIGEN API.")
-    if isinstance(classify(result), (Extracted, Refused)):
-        return True, "The endpoint answers and accepts the key."
-    match result.status:
-        case 401:
-            return False, "The endpoint is there, but it does not accept the key (401)."
-        case 403:
-            return False, "The key is valid, but has no right to this endpoint (403)."
-        case 429:
-            return False, "The key is accepted, but has no calls left now (429): credit exhausted, or rate too high."
-        case 404 | 405:
-            return False, f"There is no AIGEN endpoint at the base URL ({result.status})."
-        case status if status >= 500:
-            return False, f"The endpoint is there, but the service fails ({status})."
-        case status:
-            return False, f"Something answers at the base URL, but it does not speak the AIGEN API ({status})."
+        return False, _BY_FAILURE.get(result.kind, f"{_NOT_AIGEN}.")
+    match classify(result):
+        # Without an error object of the contract it is a 400 that any server gives.
+        case Refused(error_codes=codes) if codes[0] != f"http_{result.status}":
+            return True, "The endpoint answers and accepts the key."
+        case Extracted():
+            return True, "The endpoint answers and accepts the key."
+    if result.status >= 500:
+        return False, f"The endpoint is there, but the service fails ({result.status})."
+    if 300 <= result.status < 400:
+        return False, f"The base URL redirects ({result.status}), which is never followed: put in the final one."
+    return False, _BY_STATUS.get(result.status, f"{_NOT_AIGEN} ({result.status}).")
 
 
 def _base_url(connection: Any) -> str:
-    """``host`` as the form takes it, or put together from a connection URI (``aigen://:key@host:port/http``)."""
+    """``host`` as the form takes it, or put together from the parts of a connection URI, as Airflow's HTTP hook does:
+    ``aigen://:key@host:port/http``."""
+    if connection.login:
+        raise ConfigurationError("login", "the AIGEN connection takes no user name: the key goes into the password")
     host = (connection.host or "").strip()
     if not host:
         return DEFAULT_BASE_URL
-    if "://" in host:
-        return host
-    if connection.login:
-        raise ConfigurationError("login", "the AIGEN connection takes no user name: the key goes into the password field")
-    port = f":{connection.port}" if connection.port else ""
-    return f"{connection.schema or 'https'}://{host}{port}"
+    if "://" not in host:
+        scheme = connection.schema or "https"
+        if scheme not in ("http", "https"):
+            raise ConfigurationError("schema", "must be https, or empty: it is the scheme of the base URL")
+        if host.count(":") > 1 and not host.startswith("["):
+            host = f"[{host}]"  # an IPv6 address
+        host = f"{scheme}://{host}"
+    return _with_port(host, connection.port) if connection.port else host
+
+
+def _with_port(base_url: str, port: int) -> str:
+    """Raises ``ConfigurationError`` where the URL has a port already, and it is another."""
+    parts = urlsplit(base_url)
+    try:
+        own = parts.port
+    except ValueError:
+        return base_url  # EndpointConfig says what is wrong with it
+    if own is not None and own != port:
+        raise ConfigurationError("port", "is another one than that of the host: leave one of them empty")
+    return base_url if own else urlunsplit(parts._replace(netloc=f"{parts.netloc}:{port}"))
 
 
 def _number(extra: dict[str, Any], name: str, default: float) -> float:
@@ -225,13 +259,18 @@ def _number(extra: dict[str, Any], name: str, default: float) -> float:
     if value is None or value == "":
         return default
     try:
-        number = float(value)
+        number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
-        number = -1.0
+        number = math.nan
     check_positive(f"connection extra {name}", number)
     return number
 
 
 def _flag(extra: dict[str, Any], name: str) -> bool:
-    value = extra.get(name, False)
-    return value if isinstance(value, bool) else str(value).strip().lower() in ("1", "true", "yes", "on")
+    """A connection URI and the forms of older Airflows give text."""
+    word = str(extra.get(name, "")).strip().lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("", "0", "false", "no", "off", "none"):
+        return False
+    raise ConfigurationError(f"connection extra {name}", "must be true or false")

@@ -84,7 +84,10 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
         )
         stack.callback(store.close)
         clock = SystemClock()
-        ocr = await stack.enter_async_context(HttpOcrClient(settings.endpoint, max_in_flight=settings.max_in_flight))
+        limiter = LocalRateLimiter(settings.requests_per_second, clock)
+        ocr = await stack.enter_async_context(
+            HttpOcrClient(settings.endpoint, max_in_flight=settings.max_in_flight, before_send=limiter.starting)
+        )
 
         def new_ledger() -> Ledger:
             return stack.enter_context(DiskLedger())
@@ -92,7 +95,7 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
         yield Ports(
             source=store,
             ocr=ocr,
-            limiter=LocalRateLimiter(settings.requests_per_second, clock),
+            limiter=limiter,
             clock=clock,
             state=S3StateStore(store, S3Prefix.parse("state", settings.state)),
             tables=ParquetTables(store),
@@ -104,38 +107,50 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
 
 
 class LoopRunner:
-    """Runs the task's one event loop, and stops it from a signal handler."""
+    """Runs the one event loop of a task, and stops it from a signal handler."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: Stop | None = None
+        self._wanted = False
+        self._over = False
 
     def run(self, main: Callable[[Stop], Coroutine[Any, Any, T]]) -> T:
-        """Like ``asyncio.run(main(stop))``, but what a signal handler raises (a timeout, SIGTERM on Airflow 2) stops the
-        run in order, with its grace time, before it goes on."""
+        """Like ``asyncio.run(main(stop))``, but what a signal handler raises (a timeout, SIGTERM on Airflow 2) stops
+        the run in order, with its grace time, before it goes on. A stop that was asked for before is kept."""
         from airflow_provider_aigen.pipeline import Stop
 
-        stop = self._stop = Stop()
         with asyncio.Runner() as runner:
-            self._loop = runner.get_loop()
-            task = self._loop.create_task(main(stop))
+            loop = runner.get_loop()
+            stop = self._stop = Stop()
+            self._over, self._loop = False, loop
             try:
-                return self._loop.run_until_complete(task)
-            except BaseException:
-                if not task.done():
-                    stop.set(StoppedError("the task was interrupted; what was answered is kept"))
-                    with suppress(Exception):
-                        self._loop.run_until_complete(task)
-                raise
+                if self._wanted:
+                    raise _stopped()
+                task = loop.create_task(main(stop))
+                try:
+                    return loop.run_until_complete(task)
+                except BaseException:
+                    if not task.done():
+                        stop.set(StoppedError("the task was interrupted; what was answered is kept"))
+                        with suppress(Exception):
+                            loop.run_until_complete(task)
+                    raise
             finally:
-                self._loop = None
+                self._loop, self._wanted, self._over = None, False, True
 
     def stop(self) -> None:
-        """Start no new call, let those in flight finish. Safe from a signal handler or thread, before and after the
-        loop runs, and any number of times."""
+        """Start no new call, let those in flight finish. Safe from a signal handler or thread, and any number of
+        times: before the loop runs it is remembered, after it there is nothing to do."""
+        if self._over:
+            return
+        self._wanted = True
         loop, stop = self._loop, self._stop
         if loop is None or stop is None:
             return
-        error = StoppedError("the task was told to stop; what was answered is kept, the next try goes on from there")
         with suppress(RuntimeError):  # the loop was closed between the look and the call
-            loop.call_soon_threadsafe(stop.set, error)
+            loop.call_soon_threadsafe(stop.set, _stopped())
+
+
+def _stopped() -> StoppedError:
+    return StoppedError("the task was told to stop; what was answered is kept, the next try goes on from there")

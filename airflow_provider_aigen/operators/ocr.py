@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_aigen.core.config import DEFAULT_DOCUMENT_TYPE, PipelineConfig
 from airflow_provider_aigen.core.errors import PermanentError, TransientError
 from airflow_provider_aigen.core.uris import S3Prefix
+from airflow_provider_aigen.operators.assembly import LoopRunner, PortSettings, open_ports, s3_client
 from airflow_provider_aigen.operators.parameters import (
     check_parameters,
     default_partition,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_aigen.core.models import RunReport
     from airflow_provider_aigen.core.planning import PlanRequest
-    from airflow_provider_aigen.operators.assembly import LoopRunner, PortSettings
+    from airflow_provider_aigen.pipeline import Stop
 
 __all__ = ["AigenOcrOperator"]
 
@@ -58,7 +59,8 @@ class AigenOcrOperator(BaseOperator):
 
     Returns counts and the report's URI, without a key or a value of any document:
     ``{"run_key", "documents", "extracted", "partial", "dead_letter", "gone", "api_calls", "answers_reused", "rows",
-    "commits", "error_codes": {code: n}, "report": uri}``, where ``documents == extracted + partial + dead_letter + gone``.
+    "commits", "error_codes": {code: n}, "report": uri}``, where
+    ``documents == extracted + partial + dead_letter + gone``.
 
     Raises ``ConfigurationError`` (a ``ValueError``) for a wrong parameter when the DAG is parsed; at run time
     ``AirflowFailException`` where no retry helps, and ``AirflowException`` where the next try goes on from where this
@@ -123,8 +125,8 @@ class AigenOcrOperator(BaseOperator):
         self.state = state
         self.expected_bucket_owner = expected_bucket_owner
         self.sse_kms_key_id = sse_kms_key_id
-        self._runner: LoopRunner | None = None
-        check_parameters(self._parameters())
+        self._runner = LoopRunner()
+        check_parameters(self._parameters(), templated=self.template_fields)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, OCR, commit, report."""
@@ -137,18 +139,15 @@ class AigenOcrOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Drain: no new call, answers that arrive within the grace time are kept (design §5)."""
-        if self._runner is not None:
-            self._runner.stop()
+        self._runner.stop()
 
     def _execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_aigen.core.report import check_dead_letter_ratio
-        from airflow_provider_aigen.operators.assembly import LoopRunner
 
         check_parameters(self._parameters())
         request = self._plan_request(context)
         settings = self._port_settings()
         config = PipelineConfig(max_in_flight=self.max_in_flight)
-        self._runner = LoopRunner()
         report, uri = self._runner.run(lambda stop: _run(request, settings, config, stop))
         self._log_report(report)
         check_dead_letter_ratio(report, to_number("max_dead_letter_ratio", self.max_dead_letter_ratio))
@@ -168,7 +167,7 @@ class AigenOcrOperator(BaseOperator):
         }
 
     def _parameters(self) -> dict[str, Any]:
-        names = (*self.template_fields, "max_in_flight", "batch_size")
+        names = (*self.template_fields, "max_in_flight", "batch_size", "copy_image")
         return {name: getattr(self, name) for name in names}
 
     def _plan_request(self, context: Context) -> PlanRequest:
@@ -188,7 +187,6 @@ class AigenOcrOperator(BaseOperator):
     def _port_settings(self) -> PortSettings:
         """Resolve both connections, synchronously (design §7)."""
         from airflow_provider_aigen.hooks.aigen import AigenHook
-        from airflow_provider_aigen.operators.assembly import PortSettings, s3_client
 
         hook = AigenHook(self.aigen_conn_id)
         requests_per_second = to_number("requests_per_second", self.requests_per_second)
@@ -220,8 +218,9 @@ class AigenOcrOperator(BaseOperator):
         )
 
 
-async def _run(request: PlanRequest, settings: PortSettings, config: PipelineConfig, stop: Any) -> tuple[RunReport, str]:
-    from airflow_provider_aigen.operators.assembly import open_ports
+async def _run(
+    request: PlanRequest, settings: PortSettings, config: PipelineConfig, stop: Stop
+) -> tuple[RunReport, str]:
     from airflow_provider_aigen.pipeline import run
 
     async with open_ports(settings) as ports:

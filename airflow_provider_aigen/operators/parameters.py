@@ -4,7 +4,8 @@ the first S3 call (design §1)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["check_parameters", "default_partition", "is_template", "plan_request", "run_identity", "to_number"]
 
 _LOCATIONS = ("source", "destination", "dead_letter", "state")
-_POSITIVE = {"requests_per_second": False, "max_in_flight": True, "batch_size": True, "max_documents": True}
-_RATIOS = ("max_dead_letter_ratio", "min_confidence")
+_ACCOUNT_ID = re.compile(r"[0-9]{12}")
 
 
 def is_template(value: object) -> bool:
     """Whether the value is only known when the task runs: Jinja, or another task's output."""
     if isinstance(value, str):
         return "{{" in value or "{%" in value or "{#" in value
-    return value is not None and not isinstance(value, (int, float, bool))
+    return hasattr(value, "iter_references")  # an XComArg or a DAG's parameter
 
 
 def to_number(parameter: str, value: Any, *, integer: bool = False) -> Any:
@@ -48,31 +48,101 @@ def to_number(parameter: str, value: Any, *, integer: bool = False) -> Any:
         raise ConfigurationError(parameter, f"must be a {'whole number' if integer else 'number'}") from None
 
 
-def check_parameters(values: Mapping[str, Any]) -> None:
-    """Check what is known by now: parameters that are still templates are passed over.
-
-    Raises ``ConfigurationError`` naming the parameter."""
-    known = {name: value for name, value in values.items() if not is_template(value)}
-    for name in ("source", "destination", "dead_letter"):
-        if name in values and not values[name]:
-            raise ConfigurationError(name, "is required: an S3 URI such as s3://bucket/prefix/")
-    for name in _LOCATIONS:
-        if known.get(name):
-            if name == "source":
-                Source.parse(known[name])
-            else:
-                S3Prefix.parse(name, known[name])
+def check_parameters(values: Mapping[str, Any], templated: Collection[str] = ()) -> None:
+    """Check the parameters, but for those of ``templated`` that are templates still: they are known when they are
+    rendered. Raises ``ConfigurationError`` naming the parameter."""
+    known = {name: value for name, value in values.items() if name not in templated or not is_template(value)}
+    for name, value in known.items():
+        _CHECKS[name](name, value)
     check_disjoint({name: known[name] for name in _LOCATIONS if known.get(name)})
-    for name, integer in _POSITIVE.items():
-        number = to_number(name, known.get(name), integer=integer)
-        if number is not None:
-            check_positive(name, number, integer=integer)
-    for name in _RATIOS:
-        check_ratio(name, to_number(name, known.get(name)))
-    if "document_type" in known:
-        check_document_type(known["document_type"])
-    if known.get("partition") is not None:
-        check_partition(known["partition"])
+
+
+def _check_location(name: str, value: Any) -> None:
+    if value is None or value == "":
+        raise ConfigurationError(name, "is required: an S3 URI such as s3://bucket/prefix/")
+    if name == "source":
+        Source.parse(value)
+    else:
+        S3Prefix.parse(name, value)
+
+
+def _check_state(name: str, value: Any) -> None:
+    if value is not None and value != "":
+        S3Prefix.parse(name, value)
+
+
+def _check_text(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(name, "must be a text that is not empty")
+
+
+def _check_optional_text(name: str, value: Any) -> None:
+    if value is not None:
+        _check_text(name, value)
+
+
+def _check_document_type(name: str, value: Any) -> None:
+    _check_text(name, value)
+    check_document_type(value)
+
+
+def _check_partition(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise ConfigurationError(name, "must be a text such as dt={{ ds }}")
+    check_partition(value)
+
+
+def _check_owner(name: str, value: Any) -> None:
+    if value is not None and not (isinstance(value, str) and _ACCOUNT_ID.fullmatch(value)):
+        raise ConfigurationError(name, "must be an AWS account id: a text of 12 digits")
+
+
+def _check_switch(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(name, "must be True or False")
+
+
+def _check_whole_number(name: str, value: Any) -> None:
+    check_positive(name, value, integer=True)
+
+
+def _check_optional_whole_number(name: str, value: Any) -> None:
+    number = to_number(name, value, integer=True)
+    if number is not None:
+        check_positive(name, number, integer=True)
+
+
+def _check_optional_number(name: str, value: Any) -> None:
+    number = to_number(name, value)
+    if number is not None:
+        check_positive(name, number)
+
+
+def _check_optional_ratio(name: str, value: Any) -> None:
+    check_ratio(name, to_number(name, value))
+
+
+_CHECKS: Mapping[str, Callable[[str, Any], None]] = {
+    "source": _check_location,
+    "destination": _check_location,
+    "dead_letter": _check_location,
+    "state": _check_state,
+    "document_type": _check_document_type,
+    "aigen_conn_id": _check_text,
+    "aws_conn_id": _check_optional_text,
+    "requests_per_second": _check_optional_number,
+    "max_in_flight": _check_whole_number,
+    "batch_size": _check_whole_number,
+    "partition": _check_partition,
+    "max_documents": _check_optional_whole_number,
+    "max_dead_letter_ratio": _check_optional_ratio,
+    "min_confidence": _check_optional_ratio,
+    "copy_image": _check_switch,
+    "expected_bucket_owner": _check_owner,
+    "sse_kms_key_id": _check_optional_text,
+}
 
 
 def default_partition(context: Context | Mapping[str, Any]) -> str:
