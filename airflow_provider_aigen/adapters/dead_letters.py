@@ -53,7 +53,7 @@ class S3DeadLetters:
             "messages": list(outcome.messages),
             **image,
         }
-        body = json.dumps(record, default=_iso, ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n"
+        body = json.dumps(record, default=_iso, ensure_ascii=False, indent=2).encode() + b"\n"
         key = folder.join(f"{outcome.document.document_id}.json")
         with suppress(AlreadyExists):
             await self._store.put(folder.bucket, key, body, content_type="application/json", create_only=True)

@@ -14,13 +14,13 @@ __all__ = ["dead_letter_folder", "dead_letter_uri", "document_facts"]
 def dead_letter_folder(settings: OutputSettings, outcome: DocumentOutcome) -> S3Prefix:
     """Where record and image lie: ``<dead_letter>/error_code=<code>``, the code made safe for a path."""
     root = S3Prefix.parse("dead_letter", settings.dead_letter)
-    return S3Prefix(root.bucket, root.join(f"error_code={path_segment(outcome.error_code or 'unknown')}"))
+    return S3Prefix(root.bucket, root.join(f"error_code={path_segment(outcome.error_code or 'unknown')}", ""))
 
 
 def dead_letter_uri(settings: OutputSettings, outcome: DocumentOutcome) -> str:
     """Where the record of this outcome lies."""
     folder = dead_letter_folder(settings, outcome)
-    return f"s3://{folder.bucket}/{folder.join(f'{outcome.document.document_id}.json')}"
+    return f"{folder.uri}{outcome.document.document_id}.json"
 
 
 def document_facts(entry: CommitEntry, outcome: DocumentOutcome) -> dict[str, Any]:

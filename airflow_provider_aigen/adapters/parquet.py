@@ -61,10 +61,10 @@ def fields_part(entry: CommitEntry, rows: Rows) -> bytes:
     outcomes = [outcome for outcome, _ in rows]
     columns = {
         "document_id": repeated(outcome.document.document_id for outcome in outcomes),
-        "source_uri": _text(repeated(outcome.document.uri for outcome in outcomes)),
+        "source_uri": repeated(outcome.document.uri for outcome in outcomes),
         "page_number": [field.page_number for field in fields],
-        "field_name": _text([field.field_name for field in fields]),
-        "value": _text([field.value for field in fields]),
+        "field_name": [field.field_name for field in fields],
+        "value": [field.value for field in fields],
         "confidence": [field.confidence for field in fields],
         "needs_review": [field.needs_review for field in fields],
         "bboxes": _boxes([field.bboxes for field in fields]),
@@ -87,20 +87,7 @@ def documents_part(entry: CommitEntry, rows: Rows) -> bytes:
     for name in DOCUMENTS_SCHEMA.names:
         if name not in columns:
             columns[name] = [document[name] for document in facts]
-    columns["source_uri"] = _text(columns["source_uri"])
-    columns["error_code"] = _text(columns["error_code"])
-    columns["error_codes"] = [_text(codes) for codes in columns["error_codes"]]
-    columns["dead_letter_uri"] = _text(columns["dead_letter_uri"])
     return _parquet(columns, DOCUMENTS_SCHEMA)
-
-
-def _text(values: list[str | None]) -> list[str | None]:
-    """JSON allows half of a surrogate pair, Parquet's UTF-8 does not: it becomes U+FFFD."""
-    try:
-        "".join(value for value in values if value).encode()
-    except UnicodeEncodeError:
-        return [value and value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for value in values]
-    return values
 
 
 def _boxes(column: Sequence[tuple[Box, ...] | None]) -> pa.Array:

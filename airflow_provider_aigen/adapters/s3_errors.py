@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionError,  # noqa: A004 - botocore's own, and no OSError
     CredentialRetrievalError,
     FlexibleChecksumError,
     HTTPClientError,
@@ -112,6 +113,7 @@ _CONFLICT = {"ConditionalRequestConflict", "OperationAborted"}
 # codes of the dead letter (design §5, origin ``source``).
 _UNREADABLE = {
     "InvalidObjectState": "archived_object",  # GLACIER and the like: readable only after a restore
+    "ObjectNotInActiveTierError": "archived_object",  # the same, of a copy
     "InvalidURI": "unreadable_object",
     "KeyTooLongError": "unreadable_object",
     "MethodNotAllowed": "unreadable_object",
@@ -130,6 +132,7 @@ def translate(error: Exception, call: S3Call) -> Exception:
     if isinstance(error, ParamValidationError):
         return _not_sent(error, call)
     passing = (
+        ConnectionError,
         HTTPClientError,
         IncompleteReadError,
         ResponseParserError,

@@ -163,7 +163,7 @@ class S3StateStore:
         """Number, and whether it is the entry (else its applied mark), of everything that is named like either."""
         listing = self._store.list(
             self._prefix.bucket,
-            self._prefix.join("commits") + "/",
+            self._prefix.join("commits", ""),
             after=self._prefix.join("commits", after) if after else None,
         )
         async for listed in listing:

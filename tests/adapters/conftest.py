@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An S3 server for each test process, started when a test first asks for it, and buckets that are empty."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_aigen.adapters.s3 import S3ObjectStore
+from tests.servers import S3Server, ScriptedServer, moto, scripted_server, seaweedfs
+
+_NUMBERS = itertools.count()
+_ENOUGH_TO_DROP_THE_BUCKET = 100
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_client(s3_server: S3Server) -> Any:
+    return s3_server.client(max_pool_connections=32)
+
+
+@pytest.fixture(scope="session")
+def _empty_buckets() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def make_bucket(s3_client: Any, _empty_buckets: list[str]) -> Iterator[Callable[[], str]]:
+    """An empty bucket at each call. They are used again: a new one costs the server 0.2 s at its first write."""
+    taken: list[str] = []
+
+    def make() -> str:
+        if _empty_buckets:
+            name = _empty_buckets.pop()
+        else:
+            name = f"bucket-{next(_NUMBERS)}"
+            s3_client.create_bucket(Bucket=name)
+        taken.append(name)
+        return name
+
+    yield make
+    for name in taken:
+        keys = [item["Key"] for item in s3_client.list_objects_v2(Bucket=name).get("Contents", ())]
+        if len(keys) > _ENOUGH_TO_DROP_THE_BUCKET:
+            continue
+        for key in keys:
+            s3_client.delete_object(Bucket=name, Key=key)
+        _empty_buckets.append(name)
+
+
+@pytest.fixture
+def bucket(make_bucket: Callable[[], str]) -> str:
+    return make_bucket()
+
+
+@pytest.fixture
+def store(s3_client: Any) -> Iterator[S3ObjectStore]:
+    store = S3ObjectStore(s3_client, concurrency=32)
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def moto_client() -> Iterator[Any]:
+    with moto() as server:
+        yield server.client()
+
+
+@pytest.fixture
+def scripted() -> Iterator[ScriptedServer]:
+    with scripted_server() as server:
+        yield server

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers on loopback: a real S3 (``demo/seaweedfs.py``), moto, and one that answers by a script."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from demo.seaweedfs import S3Server, seaweedfs
+
+__all__ = ["Reply", "S3Server", "ScriptedServer", "moto", "s3_error", "scripted_server", "seaweedfs"]
+
+
+@contextmanager
+def moto() -> Iterator[S3Server]:
+    """moto's own S3: any key without a newline, storage classes, no signatures. Its state is the process's."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield S3Server(f"http://{host}:{port}", "moto", "moto")
+    finally:
+        server.stop()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """``promised`` is the Content-Length where it shall be another than the body's: the connection closes after it."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    promised: int | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+
+
+def s3_error(status: int, code: str, message: str = "no") -> Reply:
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    return Reply(status, body.encode(), {"Content-Type": "application/xml"})
+
+
+@dataclass
+class ScriptedServer:
+    """Gives its replies one after the other, the last one again and again; keeps what it was asked."""
+
+    replies: deque[Reply] = field(default_factory=deque)
+    requests: list[Request] = field(default_factory=list)
+    port: int = 0
+
+    def script(self, *replies: Reply) -> None:
+        self.replies = deque(replies)
+        self.requests.clear()
+
+    def next(self) -> Reply:
+        return self.replies.popleft() if len(self.replies) > 1 else self.replies[0]
+
+    @property
+    def s3(self) -> S3Server:
+        return S3Server(f"http://127.0.0.1:{self.port}", "key", "secret")
+
+
+@contextmanager
+def scripted_server() -> Iterator[ScriptedServer]:
+    """A server for what no real S3 can be brought to answer."""
+    script = ScriptedServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self) -> None:
+            length = int(self.headers.get("Content-Length", 0))
+            self.rfile.read(length)
+            script.requests.append(Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
+            reply = script.next()
+            self.send_response(reply.status)
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            promised = len(reply.body) if reply.promised is None else reply.promised
+            self.send_header("Content-Length", str(promised))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(reply.body)
+            self.close_connection = promised != len(reply.body)
+
+        do_GET = do_PUT = do_DELETE = do_HEAD = _answer  # noqa: N815 - the names that http.server calls
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    script.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield script
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
