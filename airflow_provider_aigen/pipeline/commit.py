@@ -47,10 +47,14 @@ class Effects:
             async with some:
                 await self._dead_letters.write(entry, outcome)
 
-        async with asyncio.TaskGroup() as group:
-            for outcome in entry.outcomes:
-                if outcome.has_dead_letter:
-                    group.create_task(write_dead_letter(outcome))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for outcome in entry.outcomes:
+                    if outcome.has_dead_letter:
+                        group.create_task(write_dead_letter(outcome))
+        except ExceptionGroup as failed:
+            # Callers tell permanent from transient by the class, and know no groups.
+            raise failed.exceptions[0] from None
         rows = [(outcome, await self._rows(entry, outcome, answers or {})) for outcome in entry.outcomes]
         await self._tables.write_fields(entry, rows)
         await self._tables.write_documents(entry, rows)
