@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 _HOME = tempfile.mkdtemp(prefix="airflow-home-")
@@ -63,6 +64,12 @@ def _stay_on_this_machine(event: str, args: tuple[Any, ...]) -> None:
         msg = f"a test tried to connect to {host!r}: tests stay on loopback"
         raise RuntimeError(msg)
 
+
+# A slow machine fails no property; a property that fails prints what replays it.
+hypothesis.settings.register_profile(
+    "project", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("project")
 
 _environment()
 Path(_HOME, "dags").mkdir()
