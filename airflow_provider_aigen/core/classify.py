@@ -44,8 +44,6 @@ __all__ = [
     "classify_kept",
 ]
 
-# An answer of the contract names a handful; a list of thousands would only swell commits and records.
-_MAX_CODES = 64
 # Codes by which a gateway says in JSON that the path itself is wrong.
 _NO_ENDPOINT_CODES = frozenset({"404", "405", "not_found", "method_not_allowed"})
 
@@ -228,9 +226,9 @@ def _most_specific_first(errors: tuple[ApiError, ...]) -> list[ApiError]:
 
 
 def _codes(errors: list[ApiError]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(error.code for error in errors if error.code is not None))[:_MAX_CODES]
+    return tuple(dict.fromkeys(error.code for error in errors if error.code is not None))
 
 
 def _messages(errors: list[ApiError]) -> tuple[str, ...]:
     sentences = (contract_message(error.message) for error in errors)
-    return tuple(dict.fromkeys(sentence for sentence in sentences if sentence is not None))[:_MAX_CODES]
+    return tuple(dict.fromkeys(sentence for sentence in sentences if sentence is not None))

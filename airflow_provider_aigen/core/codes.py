@@ -55,10 +55,10 @@ _PAGE_MESSAGES = (
     ),
 )
 _BAD_REQUEST = "bad request"
-_MESSAGES = {
-    message.casefold(): message
-    for message in (
+_MESSAGES = frozenset(
+    {
         "Bad Request",
+        "Bad request",
         "Partial content",
         "Internal Error",
         "can not find vehicle registration on image",
@@ -66,8 +66,8 @@ _MESSAGES = {
         "The request image base64 is too large.",
         "Too low image resolution (image must be base64 and image size must between 500x500 and 10000x10000)",
         "Image quality not acceptable (image must be base64 and image size must between 500x500 and 10000x10000)",
-    )
-}
+    }
+)
 
 
 class Meaning(Enum):
@@ -111,7 +111,7 @@ def meaning(error: ApiError) -> Meaning:
 def contract_message(message: str | None) -> str | None:
     """The contract's sentence that ``message`` is, page numbers rebuilt from their digits; None for any other text."""
     text = (message or "").strip()
-    return _MESSAGES.get(text.casefold()) or _page_message(text)
+    return text if text in _MESSAGES else _page_message(text)
 
 
 def _page_message(text: str) -> str | None:

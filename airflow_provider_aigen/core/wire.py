@@ -13,6 +13,8 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
+from functools import reduce
+from itertools import islice
 from typing import Any
 
 from airflow_provider_aigen.core.models import Answer, ApiError
@@ -23,12 +25,14 @@ MAX_DEPTH = 64
 MAX_CODE_LENGTH = 256
 
 _MAX_INT_DIGITS = 300
+_MAX_ERRORS = 1000  # one a page is what the contract knows; a list of a million would only swell commits and records
 _BOM = b"\xef\xbb\xbf"
 # Possessive, and the closing quote optional: an unterminated string swallows the rest instead of being tried again at
 # each of its escaped quotes, so the time stays linear. The JSON parser refuses it afterwards.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
+_BALANCED = re.compile(reduce(lambda inner, _: rb"(?:\[" + inner + rb"\])*+", range(MAX_DEPTH), b""))
 _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (_MAX_INT_DIGITS + 1))
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -74,11 +78,7 @@ def _load(body: bytes) -> Any:
 def _check_depth(body: bytes) -> None:
     """Raise where arrays and objects nest deeper than ``MAX_DEPTH``, or do not close, before the parser recurses."""
     brackets = _STRING.sub(b"", body).translate(_SQUARE, _NO_BRACKET)
-    for _ in range(MAX_DEPTH):
-        if not brackets:
-            return
-        brackets = brackets.replace(b"[]", b"")  # takes away exactly the innermost level
-    if brackets:
+    if not _BALANCED.fullmatch(brackets):
         raise MalformedAnswer(f"the answer nests deeper than {MAX_DEPTH} levels or does not close them")
 
 
@@ -109,7 +109,8 @@ def _pages(data: Any, *, required: bool) -> tuple[Mapping[str, Any], ...]:
 
 def _errors(errors: Any) -> tuple[ApiError, ...]:
     listed = errors if isinstance(errors, list) else [errors]
-    return tuple(_error(error) for error in listed if isinstance(error, dict))
+    objects = (error for error in listed if isinstance(error, dict))
+    return tuple(_error(error) for error in islice(objects, _MAX_ERRORS))
 
 
 def _error(error: Mapping[str, Any]) -> ApiError:

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from airflow_provider_aigen.core.errors import ConfigurationError
+from airflow_provider_aigen.core.uris import S3Prefix, Source, check_disjoint, path_segment
+
+SECRET = "secret-1กข2345"
+
+
+def refused(call, *arguments) -> ConfigurationError:
+    with pytest.raises(ConfigurationError) as raised:
+        call(*arguments)
+    return raised.value
+
+
+# --- prefixes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("uri", "bucket", "prefix"),
+    [
+        ("s3://lake", "lake", ""),
+        ("s3://lake/", "lake", ""),
+        ("s3://lake/a", "lake", "a/"),
+        ("s3://lake/a/b/", "lake", "a/b/"),
+        ("s3://my.bucket-1/ทะเบียน/x y#?&", "my.bucket-1", "ทะเบียน/x y#?&/"),
+    ],
+)
+def test_prefixes(uri, bucket, prefix):
+    parsed = S3Prefix.parse("destination", uri)
+    assert parsed == S3Prefix(bucket, prefix)
+    assert parsed.uri == f"s3://{bucket}/{prefix}"
+    assert parsed.join("fields", "x.parquet") == f"{prefix}fields/x.parquet"
+    assert S3Prefix.parse("destination", parsed.uri) == parsed
+
+
+BAD_URIS = [
+    "",
+    "lake/a",
+    f"/{SECRET}",
+    f"S3://lake/{SECRET}",
+    f"s3a://lake/{SECRET}",
+    f"https://lake.s3.amazonaws.com/{SECRET}",
+    "s3://",
+    f"s3:///{SECRET}",
+    f"s3://ab/{SECRET}",
+    f"s3://{'b' * 64}/{SECRET}",
+    f"s3://Lake/{SECRET}",
+    f"s3://my_lake/{SECRET}",
+    f"s3://-lake/{SECRET}",
+    f"s3://lake-/{SECRET}",
+    f"s3://la..ke/{SECRET}",
+    f"s3://10.0.0.1/{SECRET}",
+    f"s3://user:{SECRET}@lake/x",
+    f"s3://lake\n/{SECRET}",
+    f"s3://lake*/{SECRET}",
+    f"s3://lake/../{SECRET}",
+    f"s3://lake/{SECRET}/..",
+    f"s3://lake/./{SECRET}",
+    None,
+    7,
+]
+
+
+@pytest.mark.parametrize("uri", BAD_URIS)
+def test_what_is_no_s3_uri_is_refused_by_name_and_not_repeated(uri):
+    for parameter, call in (
+        ("dead_letter", lambda: S3Prefix.parse("dead_letter", uri)),
+        ("source", lambda: Source.parse(uri)),
+    ):
+        error = refused(call)
+        assert error.parameter == parameter
+        assert str(error).startswith(f"{parameter}: ")
+        assert SECRET not in str(error)
+
+
+@pytest.mark.parametrize("path", ["//x", "a//b", "a//", "a\nb", "a\x7f/", " a/b", "a ", "a /", "x" * 701, "ก" * 234])
+def test_prefixes_that_only_a_mistake_explains_are_refused_for_writing(path):
+    error = refused(S3Prefix.parse, "state", f"s3://lake/{path}")
+    assert str(error).startswith("state: ")
+
+
+def test_what_is_written_nowhere_may_be_read():
+    assert Source.parse("s3://lake/a//b c\n").matches("a//b c\n/x.jpg")
+
+
+# --- sources ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("uri", "prefix", "matching", "others"),
+    [
+        ("s3://b-1", "", ["a", "a/b", "\n"], []),
+        ("s3://b-1/incoming", "incoming", ["incoming", "incoming/", "incoming/a/b.jpg"], ["incoming2/a", "in", "x"]),
+        ("s3://b-1/incoming/", "incoming/", ["incoming/", "incoming/a\nb"], ["incoming", "incoming2/a"]),
+        ("s3://b-1/in/*.jpg", "in/", ["in/a.jpg", "in/.jpg", "in/a\nb.jpg"], ["in/a/b.jpg", "in/ajpg", "in/a.jpg\n"]),
+        ("s3://b-1/*", "", ["a", "a.b"], ["a/b", "/"]),
+        ("s3://b-1/**", "", ["a", "a/b", "/", "a\n/b"], []),
+        ("s3://b-1/in/**", "in/", ["in/", "in/a", "in/a/b"], ["in", "inn/a"]),
+        ("s3://b-1/**/*.jpg", "", ["a.jpg", "a/b.jpg", "a/b/c.jpg", "/a.jpg"], ["a.jpg/b", "ajpg"]),
+        ("s3://b-1/in/**/x/*", "in/", ["in/x/a", "in/a/x/b", "in/a/b/x/c"], ["in/ax/b", "in/x", "x/a", "in/x/a/b"]),
+        ("s3://b-1/a**b", "a", ["ab", "a/b", "axx/yb"], ["a", "ab/c"]),
+        ("s3://b-1/**/**/a", "", ["a", "x/a", "x/y/a"], ["xa"]),
+        ("s3://b-1/**/a*/**/b", "", ["a/b", "ax/b", "x/a/y/z/b"], ["ab", "xa/b"]),
+        ("s3://b-1/a***/b", "a", ["a/b", "ax/y/b"], ["ab"]),
+        ("s3://b-1/?.jpg", "", ["a.jpg", "ก.jpg", "\n.jpg"], [".jpg", "ab.jpg", "/.jpg"]),
+        ("s3://b-1/x[ab]", "x", ["xa", "xb"], ["xc", "xab", "x"]),
+        ("s3://b-1/x[!ab]", "x", ["xc", "x!"], ["xa", "x/"]),
+        ("s3://b-1/x[0-9][!a-c]", "x", ["x5d", "x0-"], ["xad", "x5b", "x5/"]),
+        ("s3://b-1/x[+-0]y", "x", ["x+y", "x0y"], ["x/y"]),
+        ("s3://b-1/x[-a][a-]", "x", ["x-a", "xa-"], ["xb-"]),
+        ("s3://b-1/x[]a]", "x", ["x]", "xa"], ["xb"]),
+        ("s3://b-1/x[!]a]", "x", ["xb"], ["x]", "xa"]),
+        ("s3://b-1/x[^a]", "x", ["x^", "xa"], ["xb"]),
+        ("s3://b-1/x[\\&&~||]", "x", ["x\\", "x&", "x~", "x|"], ["xb"]),
+        ("s3://b-1/x[*][?][[]", "x", ["x*?["], ["xab["]),
+        ("s3://b-1/x[ab", "x", ["x[ab"], ["xa"]),
+        (
+            "s3://b-1/in/2026-*/",
+            "in/2026-",
+            ["in/2026-11/a", "in/2026-1/a/b", "in/2026-1/"],
+            ["in/2026-1", "in/2027-1/a"],
+        ),
+        ("s3://b-1/a.b/*.j(p)g", "a.b/", ["a.b/x.j(p)g"], ["axb/x.jpg", "a.b/x.jpg"]),
+        ("s3://b-1/*a*b", "", ["ab", "aab", "abab", "xaxbxb"], ["ba", "aba", "a/b"]),
+    ],
+)
+def test_what_a_source_matches(uri, prefix, matching, others):
+    source = Source.parse(uri)
+    assert source.prefix == prefix
+    assert [key for key in matching if not source.matches(key)] == []
+    assert [key for key in others if source.matches(key)] == []
+    assert all(key.startswith(prefix) for key in matching)
+
+
+def test_a_backward_range_is_refused():
+    assert refused(Source.parse, f"s3://b-1/{SECRET}[z-a]").parameter == "source"
+
+
+def test_no_key_holds_up_a_glob():
+    key = "a/" * 200 + "_" * 600
+    for glob in ("**/*_*_*_*_*_*_*_*.jpg", "**a**a**a**a**a**b", "**/a/**/a/**/a/**/*_*_*b", "*" * 50 + "b"):
+        assert not Source.parse(f"s3://b-1/{glob}").matches(key)  # it would not end in this century
+
+
+def wildcards_match(glob: str, key: str) -> bool:
+    """The plainest meaning of ``*``, ``?``, ``**`` and ``**/``, as slow as it is."""
+    if not glob:
+        return not key
+    if glob.startswith("**/"):
+        rest = glob[3:]
+        return wildcards_match(rest, key) or any(
+            wildcards_match(rest, key[at + 1 :]) for at, character in enumerate(key) if character == "/"
+        )
+    if glob.startswith("**"):
+        return any(wildcards_match(glob[2:], key[at:]) for at in range(len(key) + 1))
+    if glob[0] == "*":
+        stem = key.partition("/")[0]
+        return any(wildcards_match(glob[1:], key[at:]) for at in range(len(stem) + 1))
+    return (
+        bool(key) and (glob[0] == key[0] or (glob[0] == "?" and key[0] != "/")) and wildcards_match(glob[1:], key[1:])
+    )
+
+
+GLOBS = st.lists(st.sampled_from(["a", "b", "/", "*", "?", "/**/", "/*"]), max_size=9).map("".join)
+# A pattern that the plain meaning above reads the same way: `**/` only where a folder begins, no three stars.
+PLAIN = GLOBS.filter(lambda glob: "***" not in glob and not re.search(r"[^/]\*\*/", glob) and not glob.endswith("/"))
+
+
+@given(PLAIN.filter(lambda glob: re.search(r"[*?]", glob)), st.text("ab/", max_size=9))
+@example("**/a*b", "a/ab")
+@example("*a*/**/b", "aa/b")
+def test_globs_mean_what_the_plain_meaning_says(glob, key):
+    assert Source.parse(f"s3://b-1/{glob}").matches(key) == wildcards_match(glob, key)
+
+
+@given(st.text("ab/*?[]!-", max_size=12).filter(lambda path: "[b-a" not in path), st.text("ab/*?[]!-", max_size=12))
+def test_any_glob_is_refused_or_matches_only_keys_under_its_prefix(path, key):
+    try:
+        source = Source.parse(f"s3://b-1/{path}")
+    except ConfigurationError as error:
+        assert error.parameter == "source"  # noqa: PT017  it may or may not raise
+    else:
+        assert not source.matches(key) or key.startswith(source.prefix)
+
+
+# --- disjointness -------------------------------------------------------------------------------------------------
+
+FINE = {
+    "source": "s3://scans/incoming/",
+    "destination": "s3://lake/books/",
+    "dead_letter": "s3://lake/dead/books/",
+    "state": None,
+}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"state": "s3://lake/books/_aigen/"},
+        {"state": "s3://lake/books"},
+        {"state": "s3://lake/books/fields2/"},
+        {"state": "s3://other/x"},
+        {"source": "s3://lake/book/", "dead_letter": "s3://lake/books2/"},
+        {"source": "s3://lake/a", "destination": "s3://lake/ab"},
+        {"source": "s3://lake/books-*.jpg"},
+        {"source": "s3://lake/*.jpg", "destination": "s3://other/a", "dead_letter": "s3://other/b"},
+    ],
+)
+def test_disjoint(changed):
+    check_disjoint(FINE | changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "first", "second"),
+    [
+        ({"source": "s3://lake"}, "source", "destination"),
+        ({"source": "s3://lake/books"}, "source", "destination"),
+        ({"source": "s3://lake/books/in/"}, "source", "destination"),
+        ({"source": "s3://lake/b*"}, "source", "destination"),
+        ({"source": "s3://lake/**/*.jpg"}, "source", "destination"),
+        ({"source": "s3://lake/books/scan.jpg"}, "source", "destination"),
+        ({"source": "s3://lake/dead/"}, "source", "dead_letter"),
+        ({"dead_letter": "s3://lake/books/dead/"}, "destination", "dead_letter"),
+        ({"destination": "s3://lake/dead/"}, "destination", "dead_letter"),
+        ({"destination": "s3://lake/dead/books"}, "destination", "dead_letter"),
+        ({"state": "s3://scans/"}, "source", "state"),
+        ({"state": "s3://scans/incoming/state"}, "source", "state"),
+        ({"state": "s3://lake/dead/books/state"}, "dead_letter", "state"),
+        ({"state": "s3://lake/"}, "destination", "state"),
+        ({"state": "s3://lake/books/fields/"}, "destination", "state"),
+        ({"state": "s3://lake/books/documents/x"}, "destination", "state"),
+    ],
+)
+def test_overlaps_name_both_parameters(changed, first, second):
+    error = refused(check_disjoint, FINE | changed)
+    assert {error.parameter} <= {first, second}
+    assert first in str(error)
+    assert second in str(error)
+    assert "lake" not in str(error)
+
+
+@pytest.mark.parametrize("parameter", FINE)
+def test_each_uri_is_checked_under_its_own_name(parameter):
+    assert refused(check_disjoint, FINE | {parameter: "s3://x"}).parameter == parameter
+
+
+PATHS = st.lists(st.sampled_from(["a", "b", "ab", "*"]), max_size=3).map("/".join)
+
+
+@given(PATHS, PATHS, st.booleans())
+def test_overlap_is_symmetric(one, other, same_bucket):
+    def overlap(**uris: str) -> bool:
+        try:
+            check_disjoint(uris)
+        except ConfigurationError:
+            return True
+        return False
+
+    first, second = f"s3://lake/{one}", f"s3://{'lake' if same_bucket else 'pond'}/{other}"
+    both = overlap(destination=first, dead_letter=second)
+    assert both == overlap(destination=second, dead_letter=first)
+    assert both == overlap(dead_letter=second, destination=first)
+    assert same_bucket or not both
+    if "*" not in one + other:
+        assert both == overlap(source=first, destination=second) == overlap(source=second, destination=first)
+
+
+# --- codes in paths -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "segment"),
+    [
+        ("1001", "1001"),
+        ("can_not_find_vehicle_registration_on_image", "can_not_find_vehicle_registration_on_image"),
+        ("A-z_9" + "x" * 59, "A-z_9" + "x" * 59),
+        ("a/b", "a%2Fb"),
+        ("..", "%2E%2E"),
+        ("~", "%7E"),
+        ("50%", "50%25"),
+        ("dt=1", "dt%3D1"),
+        ("ไม่", "%E0%B9%84%E0%B8%A1%E0%B9%88"),
+    ],
+)
+def test_a_code_as_a_path_segment(code, segment):
+    assert path_segment(code) == segment
+
+
+@given(st.text(max_size=300))
+@example("")
+@example("\ud800")
+@example("ก" * 100)
+@example("x" * 95 + "/" * 40)
+def test_a_path_segment_is_short_safe_and_tells_codes_apart(code):
+    segment = path_segment(code)
+    assert re.fullmatch(r"([A-Za-z0-9_-]|%[0-9A-F]{2}){1,128}", segment)
+    if len(segment) < 100 and code:
+        assert unquote_to_bytes(segment) == code.encode("utf-8", "surrogatepass")
+    assert path_segment(code + "x" * 200) != path_segment(code + "y" * 200) != segment
