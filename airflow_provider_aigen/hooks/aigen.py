@@ -188,6 +188,7 @@ class AigenHook(BaseHook):
             return False, str(error)
 
 
+_WELL = "The endpoint answers and accepts the key."
 _NOT_AIGEN = "Something answers at the base URL, but it does not speak the AIGEN API"
 
 _BY_FAILURE = {
@@ -207,16 +208,17 @@ _BY_STATUS = {
 
 def _judge(result: ApiResponse | CallFailure) -> tuple[bool, str]:
     """A sentence for whoever pressed the Test button."""
-    from airflow_provider_aigen.core.classify import Extracted, Refused, classify
+    from airflow_provider_aigen.core.classify import NO_CONTENT, Extracted, Refused, classify
 
     if isinstance(result, CallFailure):
         return False, _BY_FAILURE.get(result.kind, f"{_NOT_AIGEN}.")
+    # Without a page and without an error object of the contract it is what any server might say.
+    ours = {NO_CONTENT, f"http_{result.status}"}
     match classify(result):
-        # Without an error object of the contract it is a 400 that any server gives.
-        case Refused(error_codes=codes) if codes[0] != f"http_{result.status}":
-            return True, "The endpoint answers and accepts the key."
         case Extracted():
-            return True, "The endpoint answers and accepts the key."
+            return True, _WELL
+        case Refused(error_codes=codes, pages=pages) if pages or not ours.issuperset(codes):
+            return True, _WELL
     if result.status >= 500:
         return False, f"The endpoint is there, but the service fails ({result.status})."
     if 300 <= result.status < 400:

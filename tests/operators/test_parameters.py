@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wrong parameters are refused by their names, as early as they are known."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_aigen.core.errors import ConfigurationError
+from airflow_provider_aigen.operators.ocr import AigenOcrOperator
+from airflow_provider_aigen.operators.parameters import default_partition, run_identity
+
+GOOD: dict[str, Any] = {
+    "source": "s3://scans/incoming/",
+    "destination": "s3://lake/books/",
+    "dead_letter": "s3://lake/dead/",
+}
+BANGKOK = timezone(timedelta(hours=7))
+
+# One that is wrong for each way to be wrong; the parameter that the message names.
+WRONG: list[tuple[str, dict[str, Any]]] = [
+    ("source", {"source": "/incoming"}),
+    ("source", {"source": "gs://scans/incoming/"}),
+    ("source", {"source": "s3://"}),
+    ("source", {"source": "s3:///incoming/"}),
+    ("source", {"source": "s3://Scans/incoming/"}),
+    ("source", {"source": "s3://sc*ns/incoming/"}),
+    ("source", {"source": "s3://scans/[z-a].jpg"}),
+    ("source", {"source": "s3://scans/../other/"}),
+    ("source", {"source": ""}),
+    ("source", {"source": None}),
+    ("source", {"source": 7}),
+    ("source", {"source": ["s3://scans/incoming/"]}),
+    ("destination", {"destination": "lake/books"}),
+    ("destination", {"destination": "s3://lake//books/"}),
+    ("destination", {"destination": ""}),
+    ("destination", {"destination": None}),
+    ("dead_letter", {"dead_letter": "https://lake/dead/"}),
+    ("dead_letter", {"dead_letter": "s3://lake/de\nad/"}),
+    ("dead_letter", {"dead_letter": ""}),
+    ("state", {"state": "lake/state"}),
+    ("state", {"state": 1}),
+    ("destination", {"destination": "s3://scans/incoming/out/"}),
+    ("destination", {"source": "s3://scans/", "destination": "s3://scans/out/"}),
+    ("source", {"source": "s3://lake/books/in/"}),
+    ("source", {"source": "s3://lake/**/*.jpg"}),
+    ("dead_letter", {"dead_letter": "s3://scans/incoming/dead/"}),
+    ("dead_letter", {"dead_letter": "s3://lake/books/dead/"}),
+    ("dead_letter", {"dead_letter": "s3://lake/books/"}),
+    ("state", {"state": "s3://scans/incoming/state/"}),
+    ("state", {"state": "s3://lake/books/fields/state/"}),
+    ("requests_per_second", {"requests_per_second": 0}),
+    ("requests_per_second", {"requests_per_second": -1}),
+    ("requests_per_second", {"requests_per_second": float("nan")}),
+    ("requests_per_second", {"requests_per_second": "fast"}),
+    ("requests_per_second", {"requests_per_second": True}),
+    ("requests_per_second", {"requests_per_second": [5]}),
+    ("max_in_flight", {"max_in_flight": 0}),
+    ("max_in_flight", {"max_in_flight": -16}),
+    ("max_in_flight", {"max_in_flight": 1.5}),
+    ("max_in_flight", {"max_in_flight": "16"}),
+    ("max_in_flight", {"max_in_flight": "{{ 16 }}"}),
+    ("max_in_flight", {"max_in_flight": None}),
+    ("batch_size", {"batch_size": 0}),
+    ("batch_size", {"batch_size": -1}),
+    ("batch_size", {"batch_size": True}),
+    ("batch_size", {"batch_size": "{{ 500 }}"}),
+    ("max_documents", {"max_documents": 0}),
+    ("max_documents", {"max_documents": -5}),
+    ("max_documents", {"max_documents": 2.5}),
+    ("max_documents", {"max_documents": "2.5"}),
+    ("max_dead_letter_ratio", {"max_dead_letter_ratio": 1.01}),
+    ("max_dead_letter_ratio", {"max_dead_letter_ratio": -0.1}),
+    ("max_dead_letter_ratio", {"max_dead_letter_ratio": "half"}),
+    ("min_confidence", {"min_confidence": 80}),
+    ("min_confidence", {"min_confidence": float("nan")}),
+    ("min_confidence", {"min_confidence": {}}),
+    ("document_type", {"document_type": "idcard"}),
+    ("document_type", {"document_type": "../../admin/v2"}),
+    ("document_type", {"document_type": None}),
+    ("document_type", {"document_type": 2}),
+    ("partition", {"partition": "2026-11-22"}),
+    ("partition", {"partition": "dt=2026-11-22/"}),
+    ("partition", {"partition": "dt=/hour=1"}),
+    ("partition", {"partition": "/dt=2026"}),
+    ("partition", {"partition": "dt=a b"}),
+    ("partition", {"partition": 20261122}),
+    ("aigen_conn_id", {"aigen_conn_id": None}),
+    ("aigen_conn_id", {"aigen_conn_id": ""}),
+    ("aws_conn_id", {"aws_conn_id": 3}),
+    ("copy_image", {"copy_image": "no"}),
+    ("copy_image", {"copy_image": None}),
+    ("expected_bucket_owner", {"expected_bucket_owner": "me"}),
+    ("expected_bucket_owner", {"expected_bucket_owner": 123456789012}),
+    ("sse_kms_key_id", {"sse_kms_key_id": ""}),
+]
+IDS = [f"{parameter}-{number}" for number, (parameter, _) in enumerate(WRONG)]
+
+
+def operator(**changes: Any) -> AigenOcrOperator:
+    return AigenOcrOperator(task_id="ocr", **GOOD | changes)
+
+
+@pytest.mark.parametrize(("parameter", "changes"), WRONG, ids=IDS)
+def test_a_wrong_parameter_is_refused_when_the_dag_is_parsed(parameter, changes):
+    with pytest.raises(ConfigurationError) as refused:
+        operator(**changes)
+    assert parameter in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+class _NoConnection(AigenOcrOperator):
+    """Fails the test where it goes on to look for a connection."""
+
+    def _port_settings(self) -> Any:
+        raise AssertionError("the parameters were not refused")
+
+
+CONTEXT: dict[str, Any] = {
+    "logical_date": datetime(2026, 11, 22, tzinfo=UTC),
+    "ti": SimpleNamespace(dag_id="books", task_id="ocr", run_id="manual", map_index=-1),
+}
+TEMPLATED = [case for case in WRONG if set(case[1]) <= set(AigenOcrOperator.template_fields)]
+
+
+@pytest.mark.parametrize(("parameter", "changes"), TEMPLATED, ids=[str(number) for number in range(len(TEMPLATED))])
+def test_a_template_passes_the_parser_and_is_refused_once_it_is_rendered(parameter, changes):
+    made = _NoConnection(task_id="ocr", **GOOD | dict.fromkeys(changes, "{{ var.value.whatever }}"))
+    for name, value in changes.items():
+        setattr(made, name, value)  # what rendering does
+    with pytest.raises(Exception, match=parameter) as refused:
+        made._execute(CONTEXT)
+    assert isinstance(refused.value, ConfigurationError)
+
+
+def test_a_template_that_was_not_rendered_is_no_location():
+    made = _NoConnection(task_id="ocr", **GOOD | {"destination": "s3://{{ var.value.lake }}/books/"})
+    with pytest.raises(ConfigurationError, match="destination"):
+        made._execute(CONTEXT)
+
+
+def test_what_the_parser_knows_is_checked_beside_templates():
+    with pytest.raises(ConfigurationError, match="dead_letter"):
+        operator(source="{{ source }}", dead_letter="s3://lake/books/dead/")
+
+
+def test_another_tasks_output_is_known_at_run_time():
+    from airflow.providers.common.compat.sdk import DAG, XComArg
+
+    with DAG("upstream", schedule=None):
+        listed = XComArg(AigenOcrOperator(task_id="first", **GOOD))
+        made = AigenOcrOperator(task_id="second", **GOOD | {"source": listed["report"], "max_documents": listed["rows"]})
+    assert made.upstream_task_ids == {"first"}
+
+
+@pytest.mark.parametrize("name", ["max_documents", "requests_per_second", "max_dead_letter_ratio", "min_confidence"])
+@pytest.mark.parametrize("text", ["", " ", "None"])
+def test_a_number_that_renders_to_nothing_is_none(name, text):
+    made = operator(**{name: text})
+    assert made._plan_request(CONTEXT).max_documents is None
+
+
+def test_rendered_numbers_count():
+    made = operator(max_documents="12", min_confidence="0.8", requests_per_second="2.5")
+    request = made._plan_request(CONTEXT)
+    assert (request.max_documents, request.settings.min_confidence) == (12, 0.8)
+
+
+def test_defaults():
+    made = operator()
+    assert {name: value for name, value in made._parameters().items() if name not in GOOD} == {
+        "document_type": "vehicle-registration-book/v2",
+        "aigen_conn_id": "aigen_default",
+        "aws_conn_id": "aws_default",
+        "requests_per_second": None,
+        "max_in_flight": 16,
+        "batch_size": 500,
+        "partition": None,
+        "max_documents": None,
+        "max_dead_letter_ratio": None,
+        "min_confidence": None,
+        "copy_image": True,
+        "state": None,
+        "expected_bucket_owner": None,
+        "sse_kms_key_id": None,
+    }
+
+
+def test_all_but_the_technical_parameters_are_templates():
+    parameters = set(operator()._parameters())
+    assert parameters - set(AigenOcrOperator.template_fields) == {"max_in_flight", "batch_size", "copy_image"}
+
+
+def test_parameters_reach_the_plan():
+    made = operator(
+        source="s3://scans/in/**/*.jpg",
+        destination="s3://lake/books",
+        document_type="idcard/v2",
+        partition="dt=2026-01-01/hour=07",
+        batch_size=7,
+        max_documents=3,
+        min_confidence=0.9,
+        copy_image=False,
+    )
+    request = made._plan_request(CONTEXT)
+    assert (request.bucket, request.prefix, request.batch_size, request.max_documents) == ("scans", "in/", 7, 3)
+    assert request.matches("in/a/b.jpg")
+    assert not request.matches("in/a/b.png")
+    settings = request.settings
+    assert (settings.destination, settings.dead_letter) == ("s3://lake/books/", "s3://lake/dead/")
+    assert (settings.document_type, settings.partition) == ("idcard/v2", "dt=2026-01-01/hour=07")
+    assert (settings.min_confidence, settings.copy_image) == (0.9, False)
+
+
+@pytest.mark.parametrize("partition", ["", "region=north", "dt=2026-11-22/hour=07"])
+def test_a_partition_of_ones_own(partition):
+    assert operator(partition=partition)._plan_request(CONTEXT).settings.partition == partition
+
+
+# --- the run's own day --------------------------------------------------------------------------------------------
+
+LATE = datetime(2026, 11, 22, 1, 30, tzinfo=BANGKOK)  # the day before, in UTC
+
+
+@pytest.mark.parametrize(
+    ("context", "day"),
+    [
+        ({"data_interval_start": LATE, "logical_date": datetime(2026, 12, 1, tzinfo=UTC)}, "dt=2026-11-21"),
+        ({"data_interval_start": None, "logical_date": LATE}, "dt=2026-11-21"),
+        ({"logical_date": None, "dag_run": SimpleNamespace(run_after=LATE)}, "dt=2026-11-21"),
+        ({"logical_date": LATE, "dag_run": SimpleNamespace(run_after=datetime(2027, 1, 1, tzinfo=UTC))}, "dt=2026-11-21"),
+    ],
+)
+def test_the_default_partition_is_the_runs_day_in_utc(context, day):
+    assert default_partition(context) == day
+
+
+def test_a_run_without_a_date_needs_a_partition():
+    with pytest.raises(ConfigurationError, match="partition"):
+        default_partition({"dag_run": SimpleNamespace(run_after=None)})
+
+
+# --- whose run it is ----------------------------------------------------------------------------------------------
+
+
+def _instance(**changes: Any) -> dict[str, Any]:
+    facts = {"dag_id": "books", "task_id": "ocr", "run_id": "scheduled__1", "map_index": -1, "try_number": 1}
+    return {"ti": SimpleNamespace(**facts | changes)}
+
+
+def test_a_run_is_the_same_whatever_its_try():
+    assert run_identity(_instance(try_number=1)) == run_identity(_instance(try_number=9))
+
+
+@pytest.mark.parametrize("change", [{"dag_id": "a"}, {"task_id": "a"}, {"run_id": "a"}, {"map_index": 0}])
+def test_another_dag_task_run_or_map_index_is_another_run(change):
+    assert run_identity(_instance(**change)).run_key != run_identity(_instance()).run_key
+
+
+def test_a_task_that_is_not_mapped_has_one_key():
+    assert run_identity(_instance(map_index=None)).run_key == run_identity(_instance(map_index=-1)).run_key

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A typo in what Airflow reads of a provider passes silently, so it is checked against Airflow's own schemas."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import airflow
+import jsonschema
+import pytest
+
+from airflow_provider_aigen.get_provider_info import get_provider_info
+from airflow_provider_aigen.hooks.aigen import AigenHook
+
+AIRFLOW = Path(airflow.__file__).parent
+
+
+def _schema(name: str) -> Any:
+    path = AIRFLOW / name
+    if not path.exists():
+        pytest.skip(f"this Airflow has no {name}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def connection_type() -> dict[str, Any]:
+    (found,) = get_provider_info()["connection-types"]
+    return found
+
+
+def test_the_whole_fits_the_schema_of_provider_info():
+    jsonschema.validate(get_provider_info(), _schema("provider_info.schema.json"))
+
+
+def test_the_form_fits_the_schema_that_knows_its_fields(connection_type):
+    """The schema of provider_info lets any form pass, that of provider.yaml knows what a form has."""
+    schema = _schema("provider.yaml.schema.json")["properties"]["connection-types"]["items"]
+    if "conn-fields" not in schema["properties"]:
+        pytest.skip("Airflow before 3.2 takes the form from the hook")
+    jsonschema.validate(connection_type, schema | {"additionalProperties": False})
+
+
+def test_the_hook_says_the_same_as_the_form(connection_type):
+    behaviour = AigenHook.get_ui_field_behaviour()
+    jsonschema.validate(behaviour, _schema("customized_form_field_behaviours.schema.json"))
+    assert {name.replace("_", "-"): value for name, value in behaviour.items()} == connection_type["ui-field-behaviour"]
+
+
+def test_the_form_before_airflow_3_2_has_the_same_fields(connection_type):
+    pytest.importorskip("flask_appbuilder")
+    from wtforms import BooleanField, IntegerField, PasswordField, StringField
+
+    widgets = AigenHook.get_connection_form_widgets()
+    assert list(widgets) == list(connection_type["conn-fields"])
+    # Airflow leaves out a whole hook that has a field of another class.
+    assert {widget.field_class for widget in widgets.values()} <= {BooleanField, IntegerField, PasswordField, StringField}
+
+
+def test_every_module_that_it_names_is_there(connection_type):
+    info = get_provider_info()
+    for kind in ("operators", "hooks"):
+        for entry in info[kind]:
+            for module in entry["python-modules"]:
+                importlib.import_module(module)
+    module, _, name = connection_type["hook-class-name"].rpartition(".")
+    hook = getattr(importlib.import_module(module), name)
+    assert (hook.conn_type, hook.hook_name) == (connection_type["connection-type"], connection_type["hook-name"])
+
+
+@pytest.mark.filterwarnings("ignore:ProvidersManager.hooks is deprecated")  # where it went depends on the version
+def test_airflow_finds_the_provider_by_its_entry_point():
+    assert distribution("airflow-provider-aigen").entry_points.select(group="apache_airflow_provider")
+    from airflow.providers_manager import ProvidersManager
+
+    manager = ProvidersManager()
+    assert manager.providers["airflow-provider-aigen"].data["name"] == "AIGEN OCR"
+    hook = manager.hooks["aigen"]
+    assert hook is not None, "its import failed"
+    assert hook.hook_class_name == "airflow_provider_aigen.hooks.aigen.AigenHook"
+    assert (hook.connection_id_attribute_name, hook.hook_name) == ("aigen_conn_id", "AIGEN OCR")
+    assert hook.connection_testable
+
+
+def test_airflow_shows_the_form(connection_type):
+    from airflow.providers_manager import ProvidersManager
+
+    manager = ProvidersManager()
+    shown = {key: widget for key, widget in manager.connection_form_widgets.items() if key.startswith("extra__aigen__")}
+    if not shown:
+        pytest.importorskip("flask_appbuilder")
+    assert [widget.field_name for widget in shown.values()] == list(connection_type["conn-fields"])
+    behaviour = manager.field_behaviours["aigen"]
+    assert {"login", "port", "schema", "extra"} <= set(behaviour["hidden_fields"])
+    assert behaviour["relabeling"] == {"host": "Base URL", "password": "API key"}
