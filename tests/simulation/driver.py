@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Airflow, simulated: tries until success, clears, overlapping runs; then a quiet end after which all must be in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from airflow_provider_aigen.core.errors import AigenError, PermanentError, ReconciliationError, StoppedError
+from airflow_provider_aigen.core.models import RunReport
+from tests.simulation.invariants import AtTheEnd
+from tests.simulation.journal import Journal, Violation
+from tests.simulation.loop import Process
+from tests.simulation.scenario import Blow, Run, Scenario
+from tests.simulation.world import DESTINATION, World
+
+__all__ = ["Result", "simulate"]
+
+_MOST_TRIES = 30
+_LAST_FAULT = 10  # a store that fails all the time lets nobody finish
+_HEARTBEAT_S = 5.0  # after which a silent process counts as lost, though it may only sleep
+_GRACE_S = 5.0  # between SIGTERM and SIGKILL
+
+
+class Result:
+    """What a schedule was, for statistics."""
+
+    def __init__(self, world: World, journal: Journal, end: AtTheEnd) -> None:
+        self.steps = world.loop.steps
+        self.points = world.network.points
+        self.calls = len(world.endpoint.calls)
+        self.processes = len(world.processes)
+        self.late = journal.late
+        self.paid_by_both = end.overlap
+        self.paid_again = end.again
+
+
+def simulate(scenario: Scenario, trace: Callable[[str], None] | None = None) -> Result:
+    """Run one schedule to its end. Raises ``Violation``, or ``Stuck`` where it has no end."""
+    world = World(scenario, trace)
+    journal = Journal(world)
+    end = AtTheEnd(world, journal)
+    world.bucket.watch = journal.written
+    world.endpoint.watch = journal.called
+    world.loop.run(_Driver(world, end).main())
+    return Result(world, journal, end)
+
+
+class _Driver:
+    def __init__(self, world: World, end: AtTheEnd) -> None:
+        self.world = world
+        self.end = end
+        self.reports: dict[tuple[str, str], RunReport] = {}
+
+    async def main(self) -> None:
+        world, scenario = self.world, self.world.scenario
+        for at, key, what in scenario.changes:
+            world.loop.later(at, world.change, key, what)
+        await self._all([self._tries(run) for run in scenario.runs])
+        last_change = max((at for at, _, _ in scenario.changes), default=0.0)
+        await world.clock.sleep(max(0.0, last_change - world.loop.now) + 0.001)
+        for process in world.processes:
+            process.resume()
+        await self._all([self._ended(process) for process in world.processes])
+        await self._quiet()
+
+    async def _all(self, works: list[Coroutine[Any, Any, None]]) -> None:
+        """The first that fails ends the schedule."""
+        await asyncio.gather(*works)
+
+    async def _ended(self, process: Process) -> None:
+        await process.ended
+
+    async def _tries(self, run: Run) -> None:
+        world = self.world
+        await world.clock.sleep(run.start)
+        for attempt in range(_MOST_TRIES):
+            if attempt == _LAST_FAULT:
+                world.scenario.faults.until = 0.0
+            process = world.start(run)
+            if attempt < len(run.blows):
+                self._strike(process, run.blows[attempt])
+            result = await self._watch(process)
+            if isinstance(result, RunReport):
+                self._reported(run, result)
+                return
+            await world.clock.sleep(world.rng.random() * 10)
+        raise Violation(f"run {run.run_id} of DAG {run.dag} does not succeed in {_MOST_TRIES} tries: {result!r}")
+
+    def _reported(self, run: Run, report: RunReport) -> None:
+        if report.documents != report.extracted + report.partial + report.dead_letter + report.gone:
+            raise Violation(f"the report does not add up: {report}")
+        first = self.reports.setdefault((run.dag, run.run_id), report)
+        for name in ("documents", "extracted", "partial", "dead_letter", "gone", "rows", "commits", "error_codes"):
+            if getattr(first, name) != getattr(report, name):
+                raise Violation(f"{name} of a cleared run was {getattr(first, name)}, is {getattr(report, name)}")
+
+    async def _watch(self, process: Process) -> Any:
+        """The end of a try as the scheduler sees it: its result, or None for one that no longer says anything."""
+        while not process.ended.done():
+            await asyncio.wait([process.ended], timeout=_HEARTBEAT_S)
+            if process.paused:
+                return None
+        result = process.ended.result()
+        if isinstance(result, tuple):
+            result, _ = result  # the report and where it lies
+        self.world.network.say(process, f"ended: {result!r}")
+        if not (result is None or isinstance(result, (AigenError, RunReport))):
+            raise Violation(f"{process.name} ended with {result!r}") from _cause(result)
+        if isinstance(result, (PermanentError, ReconciliationError)) and not self.world.scenario.outages:
+            raise Violation(f"{process.name} ended with {result!r}, which no try can mend") from _cause(result)
+        return result
+
+    def _strike(self, process: Process, blow: Blow) -> None:
+        later = self.world.loop.later
+        if blow.kind == "kill":
+            process.die_at_step = int(blow.at)
+        elif blow.kind == "kill_at":
+            later(blow.at, process.kill)
+        elif blow.kind == "pause":
+            later(blow.at, self._pause, process, blow.lasts)
+        else:
+            later(blow.at, self._terminate, process)
+
+    def _pause(self, process: Process, lasts: float) -> None:
+        self.world.network.say(process, f"is paused for {lasts:.1f} s")
+        process.pause()
+        self.world.loop.later(lasts, process.resume)
+
+    def _terminate(self, process: Process) -> None:
+        if not process.ended.done():
+            self.world.network.say(process, "is told to stop")
+            self.world.stops[process].set(StoppedError("SIGTERM"))
+            process.lost.append("grace")
+            self.world.loop.later(_GRACE_S, process.kill)
+
+    # --- after everything: no more faults ---------------------------------------------------------------------------
+
+    async def _quiet(self) -> None:
+        world, scenario = self.world, self.world.scenario
+        scenario.faults.until = 0.0
+        scenario.faults.crash_at.clear()
+        world.endpoint.outages = []
+        last = Run("a", "last", 0.0, 3, 4, 50.0)
+        self._reported(last, await self._once(last))
+        if scenario.clear:
+            before, calls = self._visible(), len(world.endpoint.calls)
+            for run in [*scenario.runs, last]:
+                self._reported(run, await self._once(run))
+            if len(world.endpoint.calls) != calls:
+                raise Violation(f"cleared runs made {len(world.endpoint.calls) - calls} calls")
+            if before != self._visible():
+                raise Violation("cleared runs changed what is visible")
+        if scenario.rewrite:
+            await self._rewrite()
+        result = await self._finish(Run("a", "empty", 0.0, 3, 4, 50.0))
+        self.end.check(result)
+
+    async def _rewrite(self) -> None:
+        """The tables are a pure function of the state: without them and the applied marks they come out the same."""
+        world, before = self.world, self._visible()
+        world.bucket.watch = lambda *_: None
+        for key in [*before, *(key for key in world.bucket.keys if key.endswith(".applied"))]:
+            if key.startswith(DESTINATION):
+                world.bucket.remove(key)
+        await self._finish(Run("a", "rewrite", 0.0, 3, 4, 50.0))
+        if before != self._visible():
+            raise Violation("the tables come out differently when they are written again")
+
+    async def _once(self, run: Run) -> RunReport:
+        process = self.world.start(run)
+        result = await self._watch(process)
+        if not isinstance(result, RunReport):
+            raise Violation(f"{process.name} fails without a fault: {result!r}") from _cause(result)
+        return result
+
+    async def _finish(self, run: Run) -> Any:
+        process = self.world.start(run, plan_only=True)
+        result = await process.ended
+        if isinstance(result, BaseException):
+            raise Violation(f"{process.name} fails without a fault: {result!r}") from _cause(result)
+        return result
+
+    def _visible(self) -> dict[str, bytes]:
+        """What an engine or a person reads: tables and dead letters, not the provider's own state."""
+        bucket = self.world.bucket
+        return {
+            key: one.body
+            for key, one in bucket.objects.items()
+            if key.startswith(("lake/fields/", "lake/documents/", "dead/"))
+        }
+
+
+def _cause(result: Any) -> BaseException | None:
+    return result if isinstance(result, BaseException) else None

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cheap stand-ins for what the protocol does not rest on: limiter, ledger, tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_provider_aigen.adapters.documents import document_facts
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow
+from airflow_provider_aigen.ports import Clock, ObjectStore
+
+__all__ = ["JsonTables", "Limiter", "SetLedger", "part_key", "read_part", "stored_row"]
+
+
+class SetLedger:
+    def __init__(self) -> None:
+        self._ids: set[str] = set()
+
+    def add(self, document_ids: Sequence[str]) -> None:
+        self._ids.update(document_ids)
+
+    def __contains__(self, document_id: str) -> bool:
+        return document_id in self._ids
+
+
+class Limiter:
+    """Even pace, turns in the order of asking."""
+
+    def __init__(self, clock: Clock, per_second: float) -> None:
+        self._clock = clock
+        self._interval = 1 / per_second
+        self._next = 0.0
+
+    async def acquire(self) -> None:
+        now = self._clock.monotonic()
+        turn = max(now, self._next)
+        self._next = turn + self._interval
+        await self._clock.sleep(turn - now)
+
+    async def throttled(self, pause_s: float) -> None:
+        self._next = max(self._next, self._clock.monotonic() + pause_s)
+
+    async def succeeded(self) -> None:
+        """The pace is constant."""
+
+
+def part_key(entry: CommitEntry, table: str) -> tuple[str, str]:
+    """Bucket and key of a commit's part."""
+    bucket, _, prefix = entry.settings.destination.removeprefix("s3://").partition("/")
+    partition = f"{entry.settings.partition}/" if entry.settings.partition else ""
+    return bucket, f"{prefix}{table}/{partition}c{entry.number:08d}-{entry.batch:05d}.parquet"
+
+
+class JsonTables:
+    """The same parts in the same places, as JSON."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    async def write_fields(
+        self, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
+    ) -> None:
+        if any(fields for _, fields in rows):
+            part = [stored_row(outcome.document.document_id, one) for outcome, fields in rows for one in fields]
+            await self._write("fields", entry, part)
+
+    async def write_documents(
+        self, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
+    ) -> None:
+        await self._write("documents", entry, [document_facts(entry, outcome) for outcome, _ in rows])
+
+    async def _write(self, table: str, entry: CommitEntry, part: list[Any]) -> None:
+        bucket, key = part_key(entry, table)
+        await self._store.put(bucket, key, json.dumps(part, default=str).encode())
+
+
+def stored_row(document_id: str, row: FieldRow) -> dict[str, Any]:
+    """What the simulation compares of a row of ``fields``."""
+    return {
+        "document_id": document_id,
+        "page_number": row.page_number,
+        "field_name": row.field_name,
+        "value": row.value,
+        "confidence": row.confidence,
+        "needs_review": row.needs_review,
+    }
+
+
+def read_part(body: bytes) -> list[dict[str, Any]]:
+    """The rows of a part, real or not; of ``fields`` only what ``stored_row`` has."""
+    if not body.startswith(b"PAR1"):
+        rows: list[dict[str, Any]] = json.loads(body)
+        return rows
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(pa.BufferReader(body))
+    if "field_name" in table.column_names:
+        table = table.select(["document_id", "page_number", "field_name", "value", "confidence", "needs_review"])
+    return list(table.to_pylist())

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold at the end of a schedule (design §3). It reads the store and the two journals, nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from airflow_provider_aigen.adapters.codec import ANSWER, BATCH, PLAN
+from airflow_provider_aigen.core.classify import Extracted, classify_kept
+from airflow_provider_aigen.core.flatten import flatten
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, KeptAnswer, Outcome, Plan
+from tests.simulation.endpoint import NO_CALL, PASSING, POISON, Call, body_of
+from tests.simulation.fakes import part_key, read_part, stored_row
+from tests.simulation.journal import Journal, check, effects_of
+from tests.simulation.loop import Process
+from tests.simulation.scenario import content_of
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+__all__ = ["AtTheEnd"]
+
+_EXTRACTED = {"success", "two-pages", PASSING}
+_PARTIAL = {"partial", "partial-not-found", "partial-later"}
+
+
+class AtTheEnd:
+    """``overlap`` is how many calls two running processes both paid for, ``again`` how many a crash made twice."""
+
+    def __init__(self, world: World, journal: Journal) -> None:
+        self.world = world
+        self.commits = journal.commits
+        self.overlap = 0
+        self.again = 0
+        scenario = world.scenario
+        whats = [*scenario.objects.values(), *(what for _, _, what in scenario.changes if what is not None)]
+        self.kinds = {hashlib.md5(content_of(what)).hexdigest(): what for what in whats}
+        self.answers: dict[str, KeptAnswer] = {}
+
+    def check(self, empty: Plan) -> None:
+        check(empty.documents == 0, f"{empty.documents} documents are left after the last run")
+        for key, stored in self.world.bucket.objects.items():
+            if key.startswith("lake/_aigen/answers/"):
+                kept = ANSWER.from_gzip(stored.body)
+                self.answers[kept.content_sha256] = kept
+        self._nothing_beside_the_commits()
+        self._each_document_once()
+        self._plans_accounted_for()
+        for entry in self.commits.values():
+            for outcome in entry.outcomes:
+                self._outcome_is_true(outcome)
+            self._rows(entry)
+        self._answers_as_received()
+        self._calls()
+
+    def _nothing_beside_the_commits(self) -> None:
+        objects = self.world.bucket.objects
+        expected = {key for entry in self.commits.values() for key in effects_of(entry)}
+        visible = {
+            key
+            for key in objects
+            if key.startswith(("lake/fields/", "lake/documents/")) or (key.startswith("dead/") and key.endswith(".json"))
+        }
+        check(visible == expected, f"visible but not committed, or the other way round: {sorted(visible ^ expected)}")
+        applied = [key for key in objects if key.endswith(".applied")]
+        check(len(applied) == len(self.commits), f"{len(applied)} of {len(self.commits)} commits are applied")
+
+    def _each_document_once(self) -> None:
+        taken = Counter(
+            outcome.document.document_id
+            for entry in self.commits.values()
+            for outcome in entry.outcomes
+            if outcome.outcome is not Outcome.GONE
+        )
+        twice = [document_id for document_id, times in taken.items() if times > 1]
+        check(not twice, f"documents {twice} have two outcomes")
+        bucket = self.world.bucket
+        there = {bucket.listed(key).document_id for key in bucket.under("incoming/") if not key.endswith("/")}
+        check(there <= set(taken), f"documents {sorted(there - set(taken))} have no outcome")
+
+    def _plans_accounted_for(self) -> None:
+        bucket = self.world.bucket
+        for key in [key for key in bucket.under("lake/_aigen/plans/") if key.endswith("plan.json.gz")]:
+            plan = PLAN.from_gzip(bucket.objects[key].body)
+            batches = [one for one in bucket.under(key.removesuffix("plan.json.gz")) if one != key]
+            check(len(batches) == plan.batches, f"a plan of {plan.batches} batches has {len(batches)}")
+            planned = Counter(
+                document.document_id for one in batches for document in BATCH.from_gzip(bucket.objects[one].body).documents
+            )
+            check(all(times == 1 for times in planned.values()), "a document is planned twice in one plan")
+            own = Counter(
+                outcome.document.document_id
+                for entry in self.commits.values()
+                if entry.run == plan.run
+                for outcome in entry.outcomes
+            )
+            check(all(own[one] <= 1 and one in planned for one in own), f"run {plan.run.run_id} commits what it may not")
+            all_of_them = {
+                outcome.document.document_id for entry in self.commits.values() for outcome in entry.outcomes
+            }
+            if plan.run.run_id != "empty":
+                check(set(planned) <= all_of_them, f"run {plan.run.run_id}: planned documents have no outcome")
+
+    def _outcome_is_true(self, outcome: DocumentOutcome) -> None:
+        document = outcome.document
+        what = self.kinds[document.etag]
+        kind, key = what[0], document.key.removeprefix("incoming/")
+        if outcome.outcome is Outcome.GONE:
+            changed = any(one == key for _, one, _ in self.world.scenario.changes)
+            check(changed, f"a {kind} is gone that nobody touched")
+            return
+        sha256 = hashlib.sha256(content_of(what)).hexdigest()
+        check(outcome.content_sha256 in (sha256, None if kind == "empty" else sha256), f"a {kind} is taken for another")
+        if outcome.error_codes == ("service_error",):
+            self._service_failed(kind, sha256)
+        elif kind in _EXTRACTED:
+            check(outcome.outcome is Outcome.EXTRACTED, f"a {kind} becomes {outcome.outcome} {outcome.error_codes}")
+        elif kind in _PARTIAL:
+            check(outcome.outcome is Outcome.PARTIAL, f"a {kind} becomes {outcome.outcome} {outcome.error_codes}")
+        else:
+            check(outcome.outcome is Outcome.DEAD_LETTER, f"a {kind} becomes {outcome.outcome}")
+            check(kind in NO_CALL or sha256 in self.answers, f"a {kind} is a dead letter without a kept answer")
+
+    def _service_failed(self, kind: str, sha256: str) -> None:
+        calls = [call for call in self.world.endpoint.calls if call.sha256 == sha256]
+        check(calls, f"a {kind} is a dead letter of the service without a call")
+        if kind != POISON:
+            check(not all(call.in_outage for call in calls), f"an outage makes a {kind} a dead letter")
+
+    def _rows(self, entry: CommitEntry) -> None:
+        objects = self.world.bucket.objects
+        documents = read_part(objects[part_key(entry, "documents")[1]].body)
+        facts = [(row["document_id"], row["outcome"], row["commit"]) for row in documents]
+        wanted = [(one.document.document_id, one.outcome.value, entry.number) for one in entry.outcomes]
+        check(facts == wanted, f"the documents part of commit {entry.number} is not the commit's")
+        rows = []
+        for outcome in entry.outcomes:
+            if outcome.has_rows:
+                verdict = classify_kept(self.answers[outcome.content_sha256 or ""])
+                check(isinstance(verdict, Extracted), "rows without an answer that has fields")
+                assert isinstance(verdict, Extracted)
+                found = flatten(verdict.answer, min_confidence=entry.settings.min_confidence)
+                check(len(found) == outcome.field_count > 0, "field_count is not the number of rows")
+                rows += [stored_row(outcome.document.document_id, row) for row in found]
+        part = objects.get(part_key(entry, "fields")[1])
+        check(rows == (read_part(part.body) if part else []), f"the fields part of commit {entry.number} has other rows")
+
+    def _answers_as_received(self) -> None:
+        kinds = {hashlib.sha256(content_of(what)).hexdigest(): what[0] for what in self.kinds.values()}
+        for sha256, kept in self.answers.items():
+            check(kept.body == body_of(kinds[sha256]), f"the kept answer of a {kinds[sha256]} is not what was received")
+
+    # --- what was paid ----------------------------------------------------------------------------------------------
+
+    def _calls(self) -> None:
+        charged: Counter[Process] = Counter()
+        by_content: dict[str, list[Call]] = {}
+        for call in self.world.endpoint.calls:
+            by_content.setdefault(call.sha256, []).append(call)
+        for calls in by_content.values():
+            paid: list[Call] = []
+            for call in calls:
+                if call.paid:
+                    if paid:
+                        self._paid_again(call, paid, charged)
+                    paid.append(call)
+        for process, times in charged.items():
+            most = self.world.runs[process].max_in_flight
+            check(times <= most, f"{times} calls are paid again after {process.name} was lost, max_in_flight is {most}")
+        self.again = charged.total()
+        self._billed_retries(by_content)
+
+    def _paid_again(self, call: Call, before: list[Call], charged: Counter[Process]) -> None:
+        """Find the reason, or there is none."""
+        kept_at = self.world.endpoint.kept.get(call.sha256, math.inf)
+        for earlier in before:
+            if earlier.reply_lost:
+                return  # possibly billed: nobody could know
+        for earlier in before:
+            other = earlier.process
+            if other is not call.process and other.runs_at(call.started) and other.run is not call.process.run:
+                self.overlap += 1
+                return
+        for earlier in before:
+            if earlier.process.lost and earlier.process is not call.process:
+                charged[earlier.process] += 1
+                return
+        check(False, f"{call.process.name} pays again for a {call.kind} (answer kept at {kept_at}), without a reason")
+
+    def _billed_retries(self, by_content: dict[str, list[Call]]) -> None:
+        """At most 2 % of the documents, rounded up, and one a document, in each process."""
+        for process in self.world.processes:
+            retries = 0
+            for calls in by_content.values():
+                own = [call for call in calls if call.process is process and call.perhaps_paid]
+                documents = sum(
+                    1 for what in self.kinds.values() if hashlib.sha256(content_of(what)).hexdigest() == calls[0].sha256
+                )
+                retries += max(0, len(own) - max(1, documents))
+            check(retries <= 1, f"{process.name} repeats {retries} calls that may have been billed")

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seed → scenario: which objects, which runs, what goes wrong and when. Equal seeds give equal scenarios."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from random import Random
+
+from tests.simulation.endpoint import ANSWERS, NO_CALL, PASSING, POISON, Outage, content
+from tests.simulation.network import Faults
+
+__all__ = ["Blow", "Run", "Scenario", "content_of", "draw"]
+
+What = tuple[str, int]
+
+_USUAL = ("success", "success", "success", "two-pages", "partial", "not-found")
+_ODD = (*ANSWERS, *NO_CALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """What happens to one try: ``kill`` before its step ``at``; ``kill_at``, ``pause`` or ``stop`` (SIGTERM, and SIGKILL
+    5 s later) at ``at`` seconds after its start. ``lasts`` is how long a pause is."""
+
+    kind: str
+    at: float
+    lasts: float = 0.0
+
+
+@dataclass(slots=True)
+class Run:
+    """One DAG run of one DAG; each try meets the next of ``blows``, those after them none."""
+
+    dag: str
+    run_id: str
+    start: float
+    batch_size: int
+    max_in_flight: int
+    per_second: float
+    max_documents: int | None = None
+    blows: list[Blow] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Scenario:
+    """``objects`` maps a key under the source to what lies there, ``changes`` are (time, key, what or None)."""
+
+    seed: int
+    profile: str
+    objects: dict[str, What]
+    runs: list[Run]
+    changes: list[tuple[float, str, What | None]] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
+    shuffle: bool = False
+    real_adapters: bool = False
+    clear: bool = True
+    rewrite: bool = False
+
+
+@lru_cache(maxsize=1024)
+def content_of(what: What) -> bytes:
+    return content(*what)
+
+
+def draw(seed: int) -> Scenario:
+    """The scenario of a seed. Each profile has the faults that its name says; ``mixed`` has any of them."""
+    rng = Random(seed)
+    profile = rng.choice(("crash", "crash", "overlap", "two-dags", "zombie", "outage", "stop", "mixed", "mixed"))
+    scenario = Scenario(
+        seed=seed,
+        profile=profile,
+        objects=_objects(rng, profile),
+        runs=[_run(rng, "a", 0, 0.0)],
+        shuffle=rng.random() < 0.3,
+        rewrite=rng.random() < 0.2,
+        clear=rng.random() < 0.5,
+    )
+    mixed = profile == "mixed"
+    if profile in ("overlap", "two-dags") or (mixed and rng.random() < 0.5):
+        dag = "b" if profile == "two-dags" or rng.random() < 0.3 else "a"
+        scenario.runs.append(_run(rng, dag, 1, rng.choice((0.0, rng.random(), rng.random() * 8))))
+        if rng.random() < 0.2:
+            scenario.runs.append(_run(rng, "a", 2, rng.random() * 12))
+    if profile in ("overlap", "zombie") or mixed:
+        scenario.changes = _changes(rng, list(scenario.objects))
+    for run in scenario.runs:
+        run.blows = _blows(rng, profile)
+    if profile == "outage" or (mixed and rng.random() < 0.2):
+        scenario.outages = _outages(rng)
+    scenario.faults = _faults(rng, profile)
+    return scenario
+
+
+def _objects(rng: Random, profile: str) -> dict[str, What]:
+    objects: dict[str, What] = {}
+    odd = rng.choice((0.0, 0.2, 0.6))
+    for number in range(rng.randint(3, 10)):
+        kind = rng.choice(_ODD if rng.random() < odd else _USUAL)
+        if profile in ("outage", "mixed", "stop") and rng.random() < 0.08:
+            kind = rng.choice((POISON, PASSING))
+        # A number that is used twice means equal bytes under two keys.
+        objects[f"{rng.randrange(100):02d}-{number}.png"] = (kind, rng.randrange(8))
+    if rng.random() < 0.1:
+        objects["folder/"] = ("empty", 0)
+    return objects
+
+
+def _run(rng: Random, dag: str, number: int, start: float) -> Run:
+    return Run(
+        dag=dag,
+        run_id=f"r{number}",
+        start=start,
+        batch_size=rng.randint(1, 4),
+        max_in_flight=rng.randint(1, 4),
+        per_second=rng.choice((2.0, 10.0, 50.0)),
+        max_documents=rng.randint(1, 8) if rng.random() < 0.1 else None,
+    )
+
+
+def _blows(rng: Random, profile: str) -> list[Blow]:
+    blows = []
+    while rng.random() < {"crash": 0.75, "zombie": 0.7, "stop": 0.7, "mixed": 0.5}.get(profile, 0.25):
+        kinds = {"zombie": ("pause",), "stop": ("stop",), "mixed": ("kill", "kill_at", "pause", "stop")}
+        kind = rng.choice(kinds.get(profile, ("kill", "kill", "kill_at")))
+        if kind == "kill":
+            blows.append(Blow(kind, int(rng.choice((30, 120, 700)) * rng.random()) + 1))
+        else:
+            blows.append(Blow(kind, rng.random() * rng.choice((0.5, 3, 10)), rng.choice((2, 12, 60)) * rng.random()))
+    return blows
+
+
+def _changes(rng: Random, keys: list[str]) -> list[tuple[float, str, What | None]]:
+    changes: list[tuple[float, str, What | None]] = []
+    for number in range(rng.randint(0, 4)):
+        at, key, action = rng.random() * 6, rng.choice(keys), rng.random()
+        if action < 0.3:
+            changes.append((at, f"{rng.randrange(100):02d}-new{number}.png", (rng.choice(_USUAL), rng.randrange(8))))
+        elif action < 0.6:
+            changes.append((at, key, (rng.choice(_USUAL), rng.randrange(8))))
+        else:
+            changes.append((at, key, None))
+            if rng.random() < 0.4:  # the bytes come back
+                changes.append((at + rng.random() * 5, key, (rng.choice(_USUAL), rng.randrange(2))))
+    return changes
+
+
+def _outages(rng: Random) -> list[Outage]:
+    start = rng.choice((0.0, rng.random() * 4))
+    kind = rng.choice(("500", "503", "connect", "reset", "401", "429"))
+    return [Outage(start, start + rng.choice((1, 10, 300)) * rng.random(), kind)]
+
+
+def _faults(rng: Random, profile: str) -> Faults:
+    def share(most: float) -> float:
+        return most * rng.random() if rng.random() < 0.4 else 0.0
+
+    return Faults(
+        until=1e9,
+        store_fails=share(0.03),
+        store_loses_reply=share(0.15),
+        store_slow=share(0.2),
+        call_reset=share(0.1) if profile != "outage" else 0.0,
+        call_connect=share(0.1),
+        call_throttled=share(0.2),
+        call_failed=share(0.1) if profile != "outage" else 0.0,
+        call_slow=share(0.3),
+    )

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything around the pipeline, simulated, and the pipeline's processes in it.
+
+The pipeline, the core, the state adapter and the dead letters are the real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from airflow_provider_aigen import pipeline
+from airflow_provider_aigen.adapters.dead_letters import S3DeadLetters
+from airflow_provider_aigen.adapters.ledger import DiskLedger
+from airflow_provider_aigen.adapters.parquet import ParquetTables
+from airflow_provider_aigen.adapters.state import S3StateStore
+from airflow_provider_aigen.core.config import PipelineConfig
+from airflow_provider_aigen.core.models import OutputSettings, RunIdentity
+from airflow_provider_aigen.core.planning import PlanRequest
+from airflow_provider_aigen.core.uris import S3Prefix
+from airflow_provider_aigen.pipeline import Ports, Stop
+from tests.simulation.endpoint import Endpoint
+from tests.simulation.fakes import JsonTables, Limiter, SetLedger
+from tests.simulation.loop import Clock, Loop, Process
+from tests.simulation.network import Network
+from tests.simulation.scenario import Run, Scenario, content_of
+from tests.simulation.store import Bucket, ProcessStore
+
+__all__ = ["BUCKET", "DEAD_LETTERS", "DESTINATION", "SOURCE", "STATE", "World"]
+
+BUCKET = "bucket"
+SOURCE = "incoming/"
+DESTINATION = "lake/"
+STATE = "lake/_aigen/"
+DEAD_LETTERS = "dead/"
+
+
+class World:
+    """One schedule's services and processes. ``processes`` has every process that ever was, in the order of starting."""
+
+    def __init__(self, scenario: Scenario, trace: Callable[[str], None] | None = None) -> None:
+        self.scenario = scenario
+        self.rng = Random(scenario.seed ^ 0x5EED)
+        self.loop = Loop(self.rng, shuffle=scenario.shuffle)
+        self.clock = Clock(self.loop)
+        self.network = Network(self.loop, self.rng, scenario.faults, trace)
+        self.bucket = Bucket(BUCKET, self.clock)
+        self.endpoint = Endpoint(self.network, scenario.outages)
+        self.processes: list[Process] = []
+        self.runs: dict[Process, Run] = {}
+        self.stops: dict[Process, Stop] = {}
+        for key, what in scenario.objects.items():
+            self.bucket.write(SOURCE + key, content_of(what))
+
+    def change(self, key: str, what: tuple[str, int] | None) -> None:
+        """Somebody puts, replaces or deletes a source object."""
+        if self.network.trace is not None:
+            self.network.trace(f"{self.loop.now:10.3f}  {'':<10} source {key} becomes {what}")
+        if what is None:
+            self.bucket.remove(SOURCE + key)
+        else:
+            self.bucket.write(SOURCE + key, content_of(what))
+
+    def start(self, run: Run, *, plan_only: bool = False) -> Process:
+        """A new process that works on ``run``: a try, a retry, or a cleared task."""
+        process = Process(f"{run.dag}.{run.run_id}#{len(self.processes)}", self.loop, run)
+        self.processes.append(process)
+        self.runs[process] = run
+        stop = self.stops[process] = Stop()
+        ports = self._ports(process, run)
+        config = PipelineConfig(max_in_flight=run.max_in_flight)
+        if plan_only:
+            process.start(pipeline.plan_stage(self._request(run), ports))
+        else:
+            process.start(pipeline.run(self._request(run), ports, config=config, stop=stop))
+        self.network.say(process, "starts")
+        return process
+
+    def _request(self, run: Run) -> PlanRequest:
+        return PlanRequest(
+            run=identity(run),
+            settings=settings(run),
+            bucket=BUCKET,
+            prefix=SOURCE,
+            matches=lambda key: key.startswith(SOURCE),
+            batch_size=run.batch_size,
+            max_documents=run.max_documents,
+        )
+
+    def _ports(self, process: Process, run: Run) -> Ports:
+        store = ProcessStore(self.bucket, self.network, process)
+        real = self.scenario.real_adapters
+        tables: Any = ParquetTables(store) if real else JsonTables(store)
+        return Ports(
+            source=store,
+            ocr=self.endpoint.client(process),
+            limiter=Limiter(self.clock, run.per_second),
+            clock=self.clock,
+            state=S3StateStore(store, S3Prefix.parse("state", f"s3://{BUCKET}/{STATE}")),
+            tables=tables,
+            dead_letters=S3DeadLetters(store, S3Prefix.parse("dead_letter", settings(run).dead_letter)),
+            new_ledger=DiskLedger if real else SetLedger,
+            writer_id=process.name,
+            jitter=self.rng.random,
+        )
+
+
+def identity(run: Run) -> RunIdentity:
+    return RunIdentity(run.dag, "ocr", run.run_id)
+
+
+def settings(run: Run) -> OutputSettings:
+    """Each DAG has settings of its own, so that it shows whose were used."""
+    return OutputSettings(
+        document_type="vehicle-registration-book/v2",
+        destination=f"s3://{BUCKET}/{DESTINATION}",
+        dead_letter=f"s3://{BUCKET}/{DEAD_LETTERS}{run.dag}/",
+        partition=f"dag={run.dag}/run={run.run_id}",
+        min_confidence={"a": None, "b": 0.5}[run.dag],
+        copy_image=run.dag == "a",
+    )
