@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,10 +41,9 @@ class S3Server:
 
     def client(self, **config: Any) -> Any:
         """A boto3 client; ``config`` goes into its ``botocore.config.Config``."""
-        import boto3
         from botocore.config import Config
 
-        return boto3.session.Session().client(
+        return _session().client(
             "s3",
             endpoint_url=self.endpoint_url,
             aws_access_key_id=self.access_key,
@@ -51,6 +51,13 @@ class S3Server:
             region_name=self.region,
             config=Config(s3={"addressing_style": "path"}, signature_version="s3v4", **config),
         )
+
+
+@cache
+def _session() -> Any:
+    import boto3
+
+    return boto3.session.Session()  # it reads the service's description once for all its clients
 
 
 @contextmanager

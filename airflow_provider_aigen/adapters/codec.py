@@ -49,19 +49,20 @@ class Codec(Generic[T]):
 
     def from_gzip(self, data: bytes) -> T:
         """Raises ``ConfigurationError`` for what is damaged, or was written by a newer version of this package."""
+        schema: Any = None
         try:
             stored = json.loads(gzip.decompress(data))
             schema = stored["schema"]
-            if isinstance(schema, int) and schema > SCHEMA:
-                raise ConfigurationError(
-                    "state",
-                    f"a {self._kind} was written by a newer airflow-provider-aigen (schema {schema}, this one reads up "
-                    f"to {SCHEMA}): upgrade it here",
-                )
             if schema == SCHEMA:
                 return self._adapter.validate_python(self._stored_fields(stored))
         except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError, ValidationError):
-            pass
+            pass  # raised below, so that nothing of what was read is chained to it
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise ConfigurationError(
+                "state",
+                f"a {self._kind} was written by a newer airflow-provider-aigen (schema {schema}, this one reads up to "
+                f"{SCHEMA}): upgrade it here",
+            )
         raise ConfigurationError(
             "state", f"a {self._kind} cannot be read: it is damaged, or something else wrote under the state prefix"
         )

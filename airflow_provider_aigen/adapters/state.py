@@ -21,6 +21,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from airflow_provider_aigen.adapters.codec import ANSWER, BATCH, CLAIM, COMMIT, PLAN, REPORT, SCHEMA, Codec
@@ -33,7 +34,7 @@ from airflow_provider_aigen.core.errors import (
 )
 from airflow_provider_aigen.core.models import Claim, CommitEntry, KeptAnswer, Plan, PlanBatch, RunReport
 from airflow_provider_aigen.core.uris import S3Prefix
-from airflow_provider_aigen.ports import ObjectStore
+from airflow_provider_aigen.ports import ObjectStore, StoredObject
 
 __all__ = ["S3StateStore"]
 
@@ -96,16 +97,20 @@ class S3StateStore:
         body = CLAIM.to_gzip(wanted)
         if await self._create(body, *names):
             return wanted, True
-        key = self._prefix.join(*names)
-        stored = await self._store.get(self._prefix.bucket, key)
+        stored = await self._get_existing(*names)
         standing = CLAIM.from_gzip(stored.body)
         if standing.writer_id == wanted.writer_id or standing.expires_at > wanted.claimed_at:
             return standing, False
         try:
-            await self._store.put(self._prefix.bucket, key, body, content_type="application/gzip", if_match=stored.etag)
-        except ObjectChanged:  # by another process, or by this very write whose acknowledgement was lost
-            stored = await self._store.get(self._prefix.bucket, key)
-            return CLAIM.from_gzip(stored.body), False
+            await self._store.put(
+                self._prefix.bucket,
+                self._prefix.join(*names),
+                body,
+                content_type="application/gzip",
+                if_match=stored.etag,
+            )
+        except (ObjectChanged, ObjectNotFound):  # by another process, or by this very write, acknowledgement lost
+            return CLAIM.from_gzip((await self._get_existing(*names)).body), False
         return wanted, False
 
     async def read_commit(self, number: int) -> CommitEntry | None:
@@ -161,13 +166,10 @@ class S3StateStore:
 
     async def _list_commits(self, after: str | None = None) -> AsyncIterator[tuple[int, bool]]:
         """Number, and whether it is the entry (else its applied mark), of everything that is named like either."""
-        listing = self._store.list(
-            self._prefix.bucket,
-            self._prefix.join("commits", ""),
-            after=self._prefix.join("commits", after) if after else None,
-        )
+        folder = self._prefix.join("commits", "")
+        listing = self._store.list(self._prefix.bucket, folder, after=folder + after if after else None)
         async for listed in listing:
-            match = _COMMIT_NAME.fullmatch(listed.key.rpartition("/")[2])
+            match = _COMMIT_NAME.fullmatch(listed.key.removeprefix(folder))
             if match:
                 yield int(match[1]), match[2] == "json.gz"
 
@@ -195,10 +197,12 @@ class S3StateStore:
     async def _create_or_read(self, codec: Codec[T], value: T, *names: str) -> T:
         if await self._create(codec.to_gzip(value), *names):
             return value
-        stored = await self._read(codec, *names)
-        if stored is None:
-            raise StorageUnavailableError("a state object that exists when it is written is not there when it is read")
-        return stored
+        return codec.from_gzip((await self._get_existing(*names)).body)
+
+    async def _get_existing(self, *names: str) -> StoredObject:
+        with suppress(ObjectNotFound):
+            return await self._store.get(self._prefix.bucket, self._prefix.join(*names))
+        raise StorageUnavailableError("a state object that exists when it is written is not there when it is read")
 
 
 def _content_names(folder: str, document_type: str, content_sha256: str) -> tuple[str, ...]:

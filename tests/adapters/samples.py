@@ -132,3 +132,9 @@ def field_rows() -> tuple[FieldRow, ...]:
         FieldRow(1, "registration_number_car", "1กข 1234", 0.98, False, (BOX, BOX), (((0.1, 0.2), (0.3, 0.4)),)),
         FieldRow(1, "ownership", None, None, True, None, ()),
     )
+
+
+def committed() -> tuple[CommitEntry, list[tuple[DocumentOutcome, tuple[FieldRow, ...]]]]:
+    """A commit of three documents and the rows of each."""
+    outcomes = (extracted(1), refused(2, "1001", "bad/request"), partial(3))
+    return entry(*outcomes), list(zip(outcomes, (field_rows(), (), field_rows()[:1]), strict=True))

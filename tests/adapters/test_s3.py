@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import uuid
 from datetime import UTC
 from typing import Any
@@ -56,6 +57,21 @@ def test_what_is_put_is_listed_and_got(store, bucket):
     assert listed.version_id is None
     assert stored.body == b"one"
     assert stored.version_id is None
+
+
+def test_no_log_line_from_info_on_shows_a_key(store, bucket, caplog):
+    async def scenario():
+        await store.put(bucket, "in/SECRET 1234.jpg", b"x", create_only=True)
+        (listed,) = await listing(store, bucket)
+        await store.get(bucket, listed.key, if_match=listed.etag)
+        await store.copy(listed, bucket, "SECRET copy")
+        await raised(store.put(bucket, "in/SECRET 1234.jpg", b"x", create_only=True))
+        await raised(store.get(bucket, "SECRET that is not there"))
+        await store.delete(bucket, listed.key)
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(scenario())
+    assert "SECRET" not in caplog.text
 
 
 def test_the_content_type_is_kept(store, bucket, s3_client):

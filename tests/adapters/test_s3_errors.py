@@ -42,7 +42,9 @@ def call(store: S3ObjectStore, operation: str, bucket: str = "scans") -> Any:
 
 def failure(server: S3Server, operation: str, bucket: str = "scans", **options: Any) -> Exception:
     """What the store raises, after a look whether anything of it shows the key."""
-    store = S3ObjectStore(server.client(retries={"max_attempts": 1}, connect_timeout=2, read_timeout=2), **options)
+    store = S3ObjectStore(
+        server.client(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=2), **options
+    )
 
     async def scenario() -> None:
         await call(store, operation, bucket)
