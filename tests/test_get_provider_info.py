@@ -57,7 +57,12 @@ def test_the_form_before_airflow_3_2_has_the_same_fields(connection_type):
     widgets = AigenHook.get_connection_form_widgets()
     assert list(widgets) == list(connection_type["conn-fields"])
     # Airflow leaves out a whole hook that has a field of another class.
-    assert {widget.field_class for widget in widgets.values()} <= {BooleanField, IntegerField, PasswordField, StringField}
+    assert {widget.field_class for widget in widgets.values()} <= {
+        BooleanField,
+        IntegerField,
+        PasswordField,
+        StringField,
+    }
 
 
 def test_every_module_that_it_names_is_there(connection_type):

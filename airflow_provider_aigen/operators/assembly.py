@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_aigen.core.config import EndpointConfig
@@ -123,6 +124,7 @@ class LoopRunner:
         with asyncio.Runner() as runner:
             loop = runner.get_loop()
             stop = self._stop = Stop()
+            loop.set_exception_handler(partial(_stop_for, stop))
             self._over, self._loop = False, loop
             try:
                 if self._wanted:
@@ -150,6 +152,15 @@ class LoopRunner:
             return
         with suppress(RuntimeError):  # the loop was closed between the look and the call
             loop.call_soon_threadsafe(stop.set, _stopped())
+
+
+def _stop_for(stop: Stop, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a signal handler raises may hit one of the loop's own callbacks: asyncio would log it and go on."""
+    error = context.get("exception")
+    if isinstance(error, BaseException) and not isinstance(error, (Exception, asyncio.CancelledError)):
+        stop.set(error)
+    else:
+        loop.default_exception_handler(context)
 
 
 def _stopped() -> StoppedError:

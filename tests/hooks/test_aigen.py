@@ -11,7 +11,6 @@ import pytest
 
 from airflow_provider_aigen.core.config import DEFAULT_BASE_URL
 from airflow_provider_aigen.core.errors import (
-    AccountError,
     AuthenticationError,
     ConfigurationError,
     DocumentRefusedError,
@@ -71,7 +70,9 @@ DEFAULTS: dict[str, Any] = {"outage": False, "outage_fault": "503", "credit": No
         pytest.param(
             f"aigen://http://:{KEY}@127.0.0.1:8089?allow_http=1", "http://127.0.0.1:8089", True, id="two schemes"
         ),
-        pytest.param(f"aigen://:{KEY}@https%3A%2F%2Focr.example.org", "https://ocr.example.org", False, id="quoted URL"),
+        pytest.param(
+            f"aigen://:{KEY}@https%3A%2F%2Focr.example.org", "https://ocr.example.org", False, id="quoted URL"
+        ),
         pytest.param(f"aigen://:{KEY}@[::1]:8089/http?allow_http=yes", "http://[::1]:8089", True, id="IPv6"),
     ],
 )

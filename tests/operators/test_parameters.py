@@ -152,7 +152,9 @@ def test_another_tasks_output_is_known_at_run_time():
 
     with DAG("upstream", schedule=None):
         listed = XComArg(AigenOcrOperator(task_id="first", **GOOD))
-        made = AigenOcrOperator(task_id="second", **GOOD | {"source": listed["report"], "max_documents": listed["rows"]})
+        made = AigenOcrOperator(
+            task_id="second", **GOOD | {"source": listed["report"], "max_documents": listed["rows"]}
+        )
     assert made.upstream_task_ids == {"first"}
 
 
@@ -231,7 +233,10 @@ LATE = datetime(2026, 11, 22, 1, 30, tzinfo=BANGKOK)  # the day before, in UTC
         ({"data_interval_start": LATE, "logical_date": datetime(2026, 12, 1, tzinfo=UTC)}, "dt=2026-11-21"),
         ({"data_interval_start": None, "logical_date": LATE}, "dt=2026-11-21"),
         ({"logical_date": None, "dag_run": SimpleNamespace(run_after=LATE)}, "dt=2026-11-21"),
-        ({"logical_date": LATE, "dag_run": SimpleNamespace(run_after=datetime(2027, 1, 1, tzinfo=UTC))}, "dt=2026-11-21"),
+        (
+            {"logical_date": LATE, "dag_run": SimpleNamespace(run_after=datetime(2027, 1, 1, tzinfo=UTC))},
+            "dt=2026-11-21",
+        ),
     ],
 )
 def test_the_default_partition_is_the_runs_day_in_utc(context, day):
