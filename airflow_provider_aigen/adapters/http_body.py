@@ -8,7 +8,6 @@ The request asks for ``identity``. An answer that comes compressed nevertheless 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 
 import httpx
 
@@ -33,14 +32,13 @@ async def read_body(response: httpx.Response, max_bytes: int) -> bytes:
     inflate = _Inflate() if encoding in ("gzip", "x-gzip", "deflate") else None
     if inflate is None and encoding not in ("", "identity"):
         raise BodyUnreadable
-    decode: Callable[[bytes, int], bytes] = inflate.decode if inflate else _identity
     body = bytearray()
     received = 0
     async for chunk in response.aiter_raw():
         received += len(chunk)
         if received > max_bytes:
             raise BodyTooLarge
-        body += decode(chunk, max_bytes - len(body))
+        body += inflate.decode(chunk, max_bytes - len(body)) if inflate else chunk
     if inflate is not None and received and not inflate.whole:
         raise BodyUnreadable
     return bytes(body)
@@ -49,10 +47,6 @@ async def read_body(response: httpx.Response, max_bytes: int) -> bytes:
 def _declared_length(response: httpx.Response) -> int:
     declared = response.headers.get("content-length", "")
     return int(declared) if declared.isascii() and declared.isdigit() else 0
-
-
-def _identity(chunk: bytes, limit: int) -> bytes:
-    return chunk
 
 
 class _Inflate:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """One POST to the AIGEN endpoint over httpx, sent at most once, and whatever happens to it as data.
 
-httpx's transports are called directly, without an ``httpx.AsyncClient`` around them. So there is nothing here that could
-follow a redirect, keep a cookie, read a netrc file, log a URL or decode an answer of unknown size. Each connection has a
-transport of its own: one pool for all of them looks at every connection for every request, 12 ms of CPU at 64 in flight.
-(httpcore still logs events at level DEBUG, the answer's headers among them, never the request's.)
+httpx's transports are called directly, without an ``httpx.AsyncClient`` around them. So there is nothing here that
+could follow a redirect, keep a cookie, read a netrc file, log a URL or decode an answer of unknown size. Each
+connection has a transport of its own: one pool for all of them looks at every connection for every request, 12 ms of
+CPU at 64 in flight. (httpcore still logs events at level DEBUG, an answer's headers among them, never a request's.)
 
-What a call may cost in memory and time is bounded by :class:`~airflow_provider_aigen.core.config.EndpointConfig`. Standard
-environment variables count as they do for httpx: ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` instead of certifi's authorities,
-``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``.
+What a call may cost in memory and time is bounded by :class:`~airflow_provider_aigen.core.config.EndpointConfig`.
+Standard environment variables count as they do for httpx: ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` in place of certifi's
+authorities; ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.request import getproxies, proxy_bypass
@@ -31,8 +31,8 @@ from airflow_provider_aigen.core.models import ApiResponse, CallFailure, Failure
 
 __all__ = ["HttpOcrClient"]
 
-# Shorter than the keep-alive of common servers (5 s in Node and uvicorn, 60 s and more in gateways): a connection that the
-# server closes just as a request is written costs a retry of a call that may have been billed.
+# Shorter than the keep-alive of common servers (5 s in Node and uvicorn, 60 s and more in gateways): a connection that
+# the server closes just as a request is written costs a retry of a call that may have been billed.
 _KEEP_ALIVE_S = 4.0
 
 # How httpx says that the connection ended too early, in an error class that it also uses for what is not HTTP.
@@ -44,12 +44,21 @@ class HttpOcrClient:
 
     ``max_in_flight`` is how many connections are kept for the next call. More calls than that at once open more
     connections rather than wait, since a call that waits here would reach the wire long after the limiter let it go.
+    ``before_send`` is awaited when the connection stands and nothing of the request has left: for
+    :meth:`~airflow_provider_aigen.adapters.rate_limit.LocalRateLimiter.starting`.
 
     Raises ``ConfigurationError`` where base URL, proxy or the file of authorities can't be used.
     """
 
-    def __init__(self, config: EndpointConfig, *, max_in_flight: int) -> None:
+    def __init__(
+        self,
+        config: EndpointConfig,
+        *,
+        max_in_flight: int,
+        before_send: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._config = config
+        self._before_send = before_send
         self._max_idle = max_in_flight
         try:
             self._url = httpx.URL(config.url)
@@ -65,8 +74,12 @@ class HttpOcrClient:
         self._ssl_context = _ssl_context()
         self._proxy = _environment_proxy(self._url)
         self._transports: set[httpx.AsyncHTTPTransport] = set()
+        try:
+            first = self._open()
+        except (ValueError, ImportError):  # a scheme that isn't known, or SOCKS without the library for it
+            raise _bad_proxy(self._url) from None
         # The one used last is used next, so that a slow pace keeps one connection warm.
-        self._idle: list[httpx.AsyncHTTPTransport] = []
+        self._idle = [first]
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,7 +94,7 @@ class HttpOcrClient:
     async def call(self, body: bytes) -> ApiResponse | CallFailure:
         begun_s = time.monotonic()
         transport = self._idle.pop() if self._idle else self._open()
-        request = _Request()
+        request = _Request(self._before_send)
         healthy = False
         try:
             async with asyncio.timeout(self._config.timeout_s):
@@ -134,17 +147,21 @@ class HttpOcrClient:
 
 
 class _Request:
-    """What httpcore's trace tells of one request: whether its first byte may have left, and whether its "answer" was there
-    before. The latter is one that the server sent unasked behind the answer before it: another document's, or none."""
+    """What httpcore's trace tells of one request: whether its first byte may have left, and whether its "answer" was
+    there before it: sent unasked behind the answer before, so another document's, or nobody's."""
 
-    def __init__(self) -> None:
+    def __init__(self, before_send: Callable[[], Awaitable[None]] | None) -> None:
+        self._before_send = before_send
         self.sent = False
         self.answered_before = False
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         if event == "http11.send_request_headers.started":
-            # A proxy's CONNECT is a request as well, without key or image.
-            self.sent = info["request"].method == b"POST"
+            if info["request"].method != b"POST":
+                return  # a proxy's CONNECT: a request as well, but without key and image
+            if self._before_send is not None:
+                await self._before_send()
+            self.sent = True
         elif event == "http11.receive_response_headers.started":
             # Nothing has been read since the request was written, and reading lets the loop turn.
             self.answered_before = True
@@ -162,7 +179,7 @@ def _failure_kind(error: Exception, *, sent: bool) -> FailureKind:
     match error:
         case BodyTooLarge():
             return FailureKind.TOO_LARGE
-        case TimeoutError():
+        case TimeoutError() | httpx.TimeoutException():
             return FailureKind.TIMEOUT
         case BodyUnreadable():
             return FailureKind.PROTOCOL
@@ -173,11 +190,12 @@ def _failure_kind(error: Exception, *, sent: bool) -> FailureKind:
 
 
 def _is_tls_failure(error: BaseException | None) -> bool:
-    """Whether the handshake failed for what was said in it; one that broke off says nothing about certificates."""
+    """Whether something was wrong with what was said in the handshake. ssl has subclasses of its own for a handshake
+    that broke off or was still waiting for bytes; those say nothing about a certificate."""
     while error is not None:
-        if isinstance(error, ssl.SSLError):
-            return not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError))
-        error = error.__cause__
+        if type(error) in (ssl.SSLError, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__  # httpcore says "from None"
     return False
 
 
@@ -189,16 +207,17 @@ def _ssl_context() -> ssl.SSLContext:
 
 
 def _environment_proxy(url: httpx.URL) -> httpx.Proxy | None:
-    """The proxy that the environment names for ``url``. Its URL may hold a password and is in no message."""
+    """The proxy that the environment names for ``url``, if any."""
     proxies = getproxies()
     address = proxies.get(url.scheme) or proxies.get("all")
     if not address or proxy_bypass(url.netloc.decode("ascii")):
         return None
     try:
-        proxy = httpx.Proxy(address if "://" in address else f"http://{address}")
-        httpx.AsyncHTTPTransport(proxy=proxy, verify=False)  # noqa: S501 - opens nothing, only says whether it could
-    except (ValueError, ImportError, httpx.InvalidURL):
-        raise ConfigurationError(
-            f"{url.scheme.upper()}_PROXY", "the environment names a proxy whose URL can't be used"
-        ) from None
-    return proxy
+        return httpx.Proxy(address if "://" in address else f"http://{address}")
+    except (ValueError, httpx.InvalidURL):
+        raise _bad_proxy(url) from None
+
+
+def _bad_proxy(url: httpx.URL) -> ConfigurationError:
+    # Without the address: it may hold a password.
+    return ConfigurationError(f"{url.scheme.upper()}_PROXY", "the environment names a proxy that cannot be used")

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pace of one process: how many calls may start in any second, and how that changes when the endpoint asks for patience.
+"""The pace of one process: how many calls may start in any second, and how that changes when the endpoint asks for
+patience.
 
 The rule (design §6): with a limit of r calls a second, no window of ``ceil(r) / r`` seconds sees more than ``ceil(r)``
-starts. For a whole r that is r in any sliding second; for r under 1 it is one call in ``1 / r`` seconds; for 2.5 it is 3 in
-1.2 s, since 2 in any second would leave a fifth of the limit unused.
+starts. For a whole r that is r in any sliding second; for r under 1 it is one call in ``1 / r`` seconds; for 2.5 it is
+3 in 1.2 s, since 2 in any second would leave a fifth of the limit unused.
 
-Two things together hold it:
+What holds it:
 
-- Turns are spaced evenly, ``1 / (0.985 r)`` seconds apart on a grid that does not move when a caller wakes up late, so
-  oversleeping costs nothing. Whoever was kept from running for longer than 20 ms has lost the rest: no burst makes up for it.
-- A turn is never given before ``ceil(r) / r`` seconds and 10 ms after the one ``ceil(r)`` turns earlier. The 10 ms are for the
-  way to the wire: calls may reach the server that much closer together than they were let go.
+- Turns are spaced evenly, ``1 / (0.985 r)`` seconds apart, on a grid that does not move when a caller wakes up late, so
+  oversleeping costs nothing. Only what is later than 20 ms is lost: no burst makes up for a blocked process.
+- No turn is given, and no request goes to the wire, before ``ceil(r) / r`` seconds and 10 ms after the one ``ceil(r)``
+  places earlier. The way from turn to wire includes connecting and its length varies, hence both. The 10 ms are for the
+  network, which may bring requests closer together than they left.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ from airflow_provider_aigen.ports import Clock
 __all__ = ["LocalRateLimiter", "Pace"]
 
 _USED_SHARE = 0.985
-_WIRE_JITTER_S = 0.010
 _CATCH_UP_S = 0.020
+_NETWORK_JITTER_S = 0.010
 
 # When the running task got its last turn. A task makes one call at a time, so this tells whether the call that was
 # throttled had started before the pace was lowered, without a token that every caller would have to carry around.
@@ -38,8 +40,8 @@ class Pace:
     """Which share of a limit is used now: additive increase, multiplicative decrease (AIMD). No clock, no waiting.
 
     - Throttled: ``share = max(0.05, share / 2)``, once for all calls that had started before the pace was lowered.
-    - Succeeded, by a call that started after it was: ``share = min(1, share + min(0.1, 1 / (60 · share · limit)))``. While
-      calls succeed at full pace this is 1/60 of the limit a second, whatever the limit: from a half to all of it in 30 s.
+    - Succeeded, by a call that started after it was: ``share = min(1, share + min(0.1, 1 / (60 * share * limit)))``.
+      While every turn is used and succeeds this is 1/60 of the limit a second, so 30 s from a half to all of it.
     """
 
     FLOOR = 0.05
@@ -70,16 +72,15 @@ class LocalRateLimiter:
     """Fulfils :class:`~airflow_provider_aigen.ports.RateLimiter` for the tasks of one event loop.
 
     Turns are first come, first served. A waiter that is cancelled takes no turn and holds up nobody. ``throttled`` and
-    ``succeeded`` belong into the task that made the call. Raises ``ConfigurationError`` for a limit that is no number over 0.
+    ``succeeded`` belong into the task that made the call. Raises ``ConfigurationError`` unless the limit is over 0.
     """
 
     def __init__(self, requests_per_second: float, clock: Clock) -> None:
         check_positive("requests_per_second", requests_per_second)
         self._clock = clock
         self._pace = Pace(requests_per_second)
-        calls = math.ceil(requests_per_second - 1e-9)  # a share such as 7 / 3 * 3 is 7, whatever a float says
-        self._apart_s = calls / requests_per_second + _WIRE_JITTER_S
-        self._turns: deque[float] = deque(maxlen=calls)
+        self._turns = _Window(requests_per_second)
+        self._starts = _Window(requests_per_second)
         self._next_s = -math.inf
         self._paused_until_s = -math.inf
         self._head = asyncio.Lock()  # first come, first served; a cancelled waiter drops out of it
@@ -91,30 +92,52 @@ class LocalRateLimiter:
 
     async def acquire(self) -> None:
         if not self._head.locked():
-            # Nobody was waiting: turns of the past that nobody took are gone.
+            # Nobody was waiting: the turns that nobody took are gone.
             self._next_s = max(self._next_s, self._clock.monotonic())
         async with self._head:
-            while (wait_s := self._due_s() - self._clock.monotonic()) > 0:
-                await self._clock.sleep(wait_s)  # a pause may begin meanwhile, so look again
             now = self._clock.monotonic()
-            self._turns.append(now)
+            while (due_s := max(self._next_s, self._turns.due_s)) > now:
+                await self._clock.sleep(due_s - now)
+                now = self._clock.monotonic()  # and look again: a pause may have begun
+            self._turns.add(now)
             self._next_s = max(self._next_s, now - _CATCH_UP_S) + 1 / (_USED_SHARE * self._pace.rate)
             _turn_at.set(now)
+
+    async def starting(self) -> None:
+        """To be awaited by whoever got a turn when the next thing is the first byte on the wire: waits the little that
+        others lost on their way (``HttpOcrClient(before_send=…)``)."""
+        now = self._clock.monotonic()
+        while (due_s := self._starts.due_s) > now:
+            await self._clock.sleep(due_s - now)
+            now = self._clock.monotonic()
+        self._starts.add(now)
 
     async def throttled(self, pause_s: float) -> None:
         now = self._clock.monotonic()
         started_at = _turn_at.get()
-        if started_at is None:  # some other task tells it: within a pause it can only be about calls from before
+        if started_at is None:  # some other task tells it: within a pause it can only be about a call from before
             started_at = now if now >= self._paused_until_s else -math.inf
         self._paused_until_s = max(self._paused_until_s, now + pause_s)
+        self._next_s = max(self._next_s, self._paused_until_s)
         self._pace.slow_down(now, started_at)
 
     async def succeeded(self) -> None:
         started_at = _turn_at.get()
         self._pace.speed_up(self._clock.monotonic() if started_at is None else started_at)
 
-    def _due_s(self) -> float:
-        due_s = max(self._next_s, self._paused_until_s)
-        if len(self._turns) == self._turns.maxlen:
-            due_s = max(due_s, self._turns[0] + self._apart_s)
-        return due_s
+
+class _Window:
+    """The last ``ceil(rate)`` events, and when the next one may follow."""
+
+    def __init__(self, rate: float) -> None:
+        calls = math.ceil(rate - 1e-9)  # a rate such as 7 / 3 * 3 is 7, whatever a float says
+        self._apart_s = calls / rate + _NETWORK_JITTER_S
+        self._events: deque[float] = deque(maxlen=calls)
+
+    @property
+    def due_s(self) -> float:
+        full = len(self._events) == self._events.maxlen
+        return self._events[0] + self._apart_s if full else -math.inf
+
+    def add(self, now: float) -> None:
+        self._events.append(now)
