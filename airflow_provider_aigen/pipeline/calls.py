@@ -126,6 +126,8 @@ class Caller:
                         return kept
             match decision:
                 case Retry():
+                    if self._stop.is_set:
+                        raise asyncio.CancelledError
                     if decision.pause_everyone:
                         await self._limiter.throttled(decision.delay_s)
                     await self._clock.sleep(decision.delay_s)

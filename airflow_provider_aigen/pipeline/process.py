@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_aigen.core.breaker import BreakerState
 from airflow_provider_aigen.core.config import PipelineConfig
-from airflow_provider_aigen.core.errors import ReconciliationError, ServiceUnavailableError
-from airflow_provider_aigen.core.models import DocumentOutcome, KeptAnswer, Plan, PlanBatch, SourceObject
+from airflow_provider_aigen.core.errors import ReconciliationError
+from airflow_provider_aigen.core.models import Plan, SourceObject
+from airflow_provider_aigen.pipeline.batches import OpenBatch, OpenBatches
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.commit import Committer
 from airflow_provider_aigen.pipeline.documents import DocumentLine, Elsewhere, Ended, Undecided
 from airflow_provider_aigen.pipeline.stop import Stop
+from airflow_provider_aigen.pipeline.undecided import UndecidedDocuments
 from airflow_provider_aigen.ports import Ports
 
 __all__ = ["Processed", "billed_budget", "process"]
@@ -30,10 +31,6 @@ _MAX_FETCHING = 8
 # How often to look whether another process has answered what it claimed.
 _REVISIT_S = 2.0
 
-# At the end of a run so few undecided documents, while the service answers others, are their own fault; more of them
-# look like the beginning of an outage, and wait for the next try.
-_MAX_UNDECIDED_AT_END = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Processed:
@@ -42,17 +39,6 @@ class Processed:
     api_calls: int
     answers_reused: int
     billed_retries: int
-
-
-@dataclass(slots=True)
-class _OpenBatch:
-    """A batch on its way: ``waiting`` are the ids without an outcome yet."""
-
-    batch: PlanBatch
-    size: int
-    waiting: set[str]
-    outcomes: dict[str, DocumentOutcome] = field(default_factory=dict)
-    answers: dict[str, KeptAnswer] = field(default_factory=dict)
 
 
 def billed_budget(plan: Plan, config: PipelineConfig) -> int:
@@ -89,6 +75,8 @@ async def process(plan: Plan, ports: Ports, committer: Committer, *, config: Pip
 
 
 class _Run:
+    """One try: a feeder, workers and a committer, tied by two queues."""
+
     def __init__(
         self,
         plan: Plan,
@@ -108,12 +96,10 @@ class _Run:
         self._clock = ports.clock
         self._grace_s = config.grace_s
         self._worker_count = config.max_in_flight + min(config.max_in_flight, _MAX_FETCHING)
-        self._documents: asyncio.Queue[tuple[_OpenBatch, SourceObject] | None] = asyncio.Queue(self._worker_count)
-        self._complete: asyncio.Queue[_OpenBatch | None] = asyncio.Queue()
-        self._undecided: list[tuple[_OpenBatch, Undecided]] = []
-        self._elsewhere: list[tuple[_OpenBatch, Elsewhere]] = []
-        self._open_documents = 0
-        self._moved = asyncio.Event()
+        self._documents: asyncio.Queue[tuple[OpenBatch, SourceObject] | None] = asyncio.Queue(self._worker_count)
+        self._batches = OpenBatches(ahead=4 * self._worker_count)
+        self._undecided = UndecidedDocuments(caller, ports.clock, self._batches)
+        self._elsewhere: list[tuple[OpenBatch, Elsewhere]] = []
 
     async def run(self) -> None:
         feeder = asyncio.create_task(self._guard(self._feed()))
@@ -123,10 +109,8 @@ class _Run:
         line = asyncio.ensure_future(asyncio.wait([feeder, *workers]))
         try:
             await asyncio.wait([line, stopped], return_when=asyncio.FIRST_COMPLETED)
-            if not self._stop.is_set:
-                self._decide_at_end()
             await self._drain([feeder, *workers])
-            self._complete.put_nowait(None)
+            self._batches.finish()
             await committing
         finally:
             for task in (feeder, *workers, committing, stopped):
@@ -165,12 +149,11 @@ class _Run:
             batch = await self._state.read_batch(self._plan.run.run_key, number)
             if batch is None:
                 raise ReconciliationError(f"batch {number} of plan {self._plan.run.run_key} is missing")
-            foreign = self._committer.foreign
-            documents = [document for document in batch.documents if document.document_id not in foreign]
+            documents = [each for each in batch.documents if each.document_id not in self._committer.foreign]
             if not documents:
                 continue
             await self._room_for(len(documents))
-            opened = _OpenBatch(batch, len(documents), {document.document_id for document in documents})
+            opened = self._batches.open(batch, documents)
             for document in documents:
                 await self._documents.put((opened, document))
             await self._revisit()
@@ -179,21 +162,20 @@ class _Run:
             await self._clock.sleep(_REVISIT_S)
             await self._revisit()
             await self._documents.join()
+        self._undecided.decide_at_end()
         for _ in range(self._worker_count):
             await self._documents.put(None)
 
     async def _room_for(self, count: int) -> None:
         """Wait while the open batches hold as much as they may. What keeps a batch open ends by itself: an undecided
         document with the next success, or when the breaker opens; one that is elsewhere when its claim expires."""
-        most = count + 4 * self._worker_count
-        while self._open_documents > most:
-            self._moved.clear()
+        while not self._batches.has_room(count):
+            self._batches.moved.clear()
             if self._elsewhere:
                 await self._clock.sleep(_REVISIT_S)
                 await self._revisit()
             else:
-                await self._moved.wait()
-        self._open_documents += count
+                await self._batches.moved.wait()
 
     async def _revisit(self) -> None:
         """Look after the documents that other processes claimed: answered, committed, or given up by now?"""
@@ -205,88 +187,40 @@ class _Run:
             if self._taken(opened, elsewhere.document):
                 continue
             if (ended := await self._line.revisit(elsewhere)) is not None:
-                self._end(opened, ended)
+                self._batches.end(opened, ended)
             elif elsewhere.expires_at <= self._clock.now():
                 await self._documents.put((opened, elsewhere.document))
             else:
                 self._elsewhere.append((opened, elsewhere))
 
     async def _work(self) -> None:
-        while (taken := await self._documents.get()) is not None:
-            await self._process(*taken)
+        while (handed_out := await self._documents.get()) is not None:
+            await self._process(*handed_out)
             self._documents.task_done()
             if self._stop.is_set:
                 return
 
-    async def _process(self, opened: _OpenBatch, document: SourceObject) -> None:
+    async def _process(self, opened: OpenBatch, document: SourceObject) -> None:
         if self._taken(opened, document):
             return
         match await self._line.process(document):
             case Ended() as ended:
-                self._end(opened, ended)
+                self._batches.end(opened, ended)
             case Undecided() as undecided:
-                self._undecided.append((opened, undecided))
+                self._undecided.hold(opened, undecided)
             case Elsewhere() as elsewhere:
                 self._elsewhere.append((opened, elsewhere))
-                self._moved.set()
-        self._decide()
+                self._batches.moved.set()
+        self._undecided.decide()
 
-    def _taken(self, opened: _OpenBatch, document: SourceObject) -> bool:
+    def _taken(self, opened: OpenBatch, document: SourceObject) -> bool:
         """Whether another run committed the document meanwhile: then it needs no outcome here."""
         taken = document.document_id in self._committer.foreign
         if taken:
-            self._close(opened, document.document_id)
+            self._batches.drop(opened, document.document_id)
         return taken
 
-    def _end(self, opened: _OpenBatch, ended: Ended) -> None:
-        document_id = ended.outcome.document.document_id
-        opened.outcomes[document_id] = ended.outcome
-        if ended.answer is not None:
-            opened.answers[ended.answer.content_sha256] = ended.answer
-        self._close(opened, document_id)
-
-    def _close(self, opened: _OpenBatch, document_id: str) -> None:
-        opened.waiting.discard(document_id)
-        if not opened.waiting:
-            self._complete.put_nowait(opened)
-
-    def _decide(self) -> None:
-        """Decide what can be decided of the undecided: a call that began after theirs failed was answered, so the
-        service is well and the document is not. Once the breaker opened, it is the service."""
-        if not self._undecided:
-            return
-        if self._caller.breaker.state(self._clock.monotonic()) is not BreakerState.CLOSED:
-            self._stop.set(self._waiting_error())
-            return
-        succeeded_at = self._caller.last_success_at
-        still = []
-        for opened, undecided in self._undecided:
-            if succeeded_at is not None and succeeded_at > undecided.failed_at:
-                self._end(opened, Ended(undecided.outcome))
-            else:
-                still.append((opened, undecided))
-        self._undecided = still
-
-    def _decide_at_end(self) -> None:
-        """No call is left that could tell: few, while the service answered others lately, are dead letters."""
-        self._decide()
-        if not self._undecided:
-            return
-        if len(self._undecided) > _MAX_UNDECIDED_AT_END or not self._caller.breaker.recent_success:
-            self._stop.set(self._waiting_error())
-            return
-        for opened, undecided in self._undecided:
-            self._end(opened, Ended(undecided.outcome))
-        self._undecided = []
-
-    def _waiting_error(self) -> ServiceUnavailableError:
-        return ServiceUnavailableError(
-            f"the AIGEN endpoint failed for {len(self._undecided)} documents while no other was answered: they are not "
-            "dead-lettered but wait for the next try"
-        )
-
     async def _commit(self) -> None:
-        while (opened := await self._complete.get()) is not None:
+        while (opened := await self._batches.complete.get()) is not None:
             await self._committer.commit(opened.batch, opened.outcomes, opened.answers)
-            self._open_documents -= opened.size
-            self._moved.set()
+            self._batches.committed(opened)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches on their way: which documents still wait for an outcome, which batch is complete, how much is held."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from airflow_provider_aigen.core.models import DocumentOutcome, KeptAnswer, PlanBatch, SourceObject
+from airflow_provider_aigen.pipeline.documents import Ended
+
+__all__ = ["OpenBatch", "OpenBatches"]
+
+
+@dataclass(slots=True)
+class OpenBatch:
+    """``waiting`` are the ids without an outcome yet, ``answers`` those at hand, by the SHA-256 of their content."""
+
+    batch: PlanBatch
+    size: int
+    waiting: set[str]
+    outcomes: dict[str, DocumentOutcome] = field(default_factory=dict)
+    answers: dict[str, KeptAnswer] = field(default_factory=dict)
+
+
+class OpenBatches:
+    """Everything between the plan and the commits of one try. ``complete`` gives the complete batches, then None after
+    :meth:`finish`; ``moved`` is set whenever there may be room again."""
+
+    def __init__(self, ahead: int) -> None:
+        self._ahead = ahead
+        self._documents = 0
+        self.complete: asyncio.Queue[OpenBatch | None] = asyncio.Queue()
+        self.moved = asyncio.Event()
+
+    def has_room(self, count: int) -> bool:
+        """Whether ``count`` more documents may be opened: the open ones are at most one such batch and ``ahead``."""
+        return self._documents <= count + self._ahead
+
+    def open(self, batch: PlanBatch, documents: Sequence[SourceObject]) -> OpenBatch:
+        """Open ``batch`` for those of its documents that nobody took yet."""
+        self._documents += len(documents)
+        return OpenBatch(batch, len(documents), {document.document_id for document in documents})
+
+    def end(self, opened: OpenBatch, ended: Ended) -> None:
+        """Note a document's outcome."""
+        document_id = ended.outcome.document.document_id
+        opened.outcomes[document_id] = ended.outcome
+        if ended.answer is not None:
+            opened.answers[ended.answer.content_sha256] = ended.answer
+        self.drop(opened, document_id)
+
+    def drop(self, opened: OpenBatch, document_id: str) -> None:
+        """Wait no longer for the document: it has its outcome, or another run's commit took it."""
+        opened.waiting.discard(document_id)
+        if not opened.waiting:
+            self.complete.put_nowait(opened)
+
+    def committed(self, opened: OpenBatch) -> None:
+        """Make room."""
+        self._documents -= opened.size
+        self.moved.set()
+
+    def finish(self) -> None:
+        """No batch will be complete any more."""
+        self.complete.put_nowait(None)
