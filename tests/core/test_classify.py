@@ -225,3 +225,8 @@ def test_any_status_and_bytes_have_a_verdict_that_no_retelling_changes(status, b
 def test_a_kept_failure_has_the_verdict_that_it_had():
     failure = CallFailure(FailureKind.TOO_LARGE, sent=True, latency_s=0.1)
     assert classify_kept(kept(failure)) == classify(failure) == Malformed()
+
+
+def test_a_failure_that_should_never_have_been_kept_shows():
+    reset = CallFailure(FailureKind.RESET, sent=True, latency_s=0.1)
+    assert classify_kept(kept(reset)) == ServiceFailed(None, FailureKind.RESET, billed=True)
