@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -230,3 +231,8 @@ def test_a_kept_failure_has_the_verdict_that_it_had():
 def test_a_failure_that_should_never_have_been_kept_shows():
     reset = CallFailure(FailureKind.RESET, sent=True, latency_s=0.1)
     assert classify_kept(kept(reset)) == ServiceFailed(None, FailureKind.RESET, billed=True)
+
+
+def test_a_kept_answer_without_status_or_failure_is_malformed():
+    unread = replace(kept(CallFailure(FailureKind.TOO_LARGE, sent=True, latency_s=0.1)), failure=None)
+    assert classify_kept(unread) == Malformed()
