@@ -91,15 +91,15 @@ class S3StateStore:
         return await self._create_or_read(ANSWER, answer, *names)
 
     async def claim(self, wanted: Claim) -> tuple[Claim, bool]:
-        """Create the claim, or take over one that expired. Claims stay: one that is there says that the bytes were
-        sent, or nearly."""
+        """Create the claim, or take over one that expired, one's own too. Claims stay: one that is there says that the
+        bytes were sent, or nearly."""
         names = _content_names("claims", wanted.document_type, wanted.content_sha256)
         body = CLAIM.to_gzip(wanted)
         if await self._create(body, *names):
             return wanted, True
         stored = await self._get_existing(*names)
         standing = CLAIM.from_gzip(stored.body)
-        if standing.writer_id == wanted.writer_id or standing.expires_at > wanted.claimed_at:
+        if standing.expires_at > wanted.claimed_at:
             return standing, False
         try:
             await self._store.put(

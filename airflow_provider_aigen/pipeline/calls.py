@@ -89,17 +89,22 @@ class Caller:
         self.last_success_at: float | None = None
         self.in_flight: set[asyncio.Task[object]] = set()
 
-    async def call(self, body: bytes, keep: Callable[[Settled], Awaitable[T]]) -> T | GaveUp:
+    async def call(
+        self, body: bytes, keep: Callable[[Settled], Awaitable[T]], overtaken: Callable[[], Awaitable[T | None]]
+    ) -> T | GaveUp:
         """Send ``body`` until its result is settled, and return what ``keep`` made of it, or why there is none.
 
-        Raises what stops the run: ``AuthenticationError``, ``AccountError``, ``ContractError``,
-        ``ServiceUnavailableError``, and whatever ``keep`` raises."""
+        ``overtaken`` is asked before each call, which may have waited long for its turn: what it returns, unless None,
+        is returned instead of calling. Raises what stops the run: ``AuthenticationError``, ``AccountError``,
+        ``ContractError``, ``ServiceUnavailableError``, and whatever ``keep`` and ``overtaken`` raise."""
         attempts = Attempts()
         first_call_at: float | None = None
         while True:
             async with self._slots:
                 await self._turn()
                 with self._in_flight():
+                    if (instead := await overtaken()) is not None:
+                        return instead
                     called_at = self._clock.monotonic()
                     first_call_at = called_at if first_call_at is None else first_call_at
                     self.calls += 1

@@ -120,7 +120,7 @@ class DocumentLine:
                 return Elsewhere(document, content_sha256, stored.version_id, claim.expires_at)
             if not first and (reused := await self._reuse(document, content_sha256, stored.version_id)) is not None:
                 return reused
-            called = await self._call(encode_request(stored.body), content_sha256)
+            called = await self._call(document, stored, claim)
         if isinstance(called, GaveUp):
             failed = outcomes.service_failed(
                 document,
@@ -130,7 +130,7 @@ class DocumentLine:
                 latency_s=called.latency_s,
             )
             return Undecided(called.called_at, failed)
-        return Ended(outcomes.answered(document, called, reused=False, version_id=stored.version_id), called)
+        return called
 
     async def revisit(self, elsewhere: Elsewhere) -> Ended | None:
         """The outcome, if the process that claimed the bytes has kept an answer by now."""
@@ -149,11 +149,27 @@ class DocumentLine:
             Claim(content_sha256, self._document_type, self._writer_id, now, now + self._claim_for)
         )
 
-    async def _call(self, body: bytes, content_sha256: str) -> KeptAnswer | GaveUp:
-        async def keep(settled: Settled) -> KeptAnswer:
-            return await self._state.keep_answer(kept_answer(settled, content_sha256, self._document_type))
+    async def _call(self, document: SourceObject, stored: StoredObject, claim: Claim) -> Ended | Elsewhere | GaveUp:
+        content_sha256, version_id = claim.content_sha256, stored.version_id
 
-        return await self._caller.call(body, keep)
+        async def keep(settled: Settled) -> Ended | Elsewhere:
+            kept = await self._state.keep_answer(kept_answer(settled, content_sha256, self._document_type))
+            return Ended(outcomes.answered(document, kept, reused=False, version_id=version_id), kept)
+
+        async def overtaken() -> Ended | Elsewhere | None:
+            nonlocal claim
+            if self._clock.now() < claim.expires_at:
+                return None
+            # The wait for a turn was longer than others respect the claim. Renew it first, then look: whoever
+            # answers from here on is oneself.
+            claim, _ = await self._claim(content_sha256)
+            if (reused := await self._reuse(document, content_sha256, version_id)) is not None:
+                return reused
+            if claim.writer_id != self._writer_id:
+                return Elsewhere(document, content_sha256, version_id, claim.expires_at)
+            return None
+
+        return await self._caller.call(encode_request(stored.body), keep, overtaken)
 
     @asynccontextmanager
     async def _only_one(self, content_sha256: str) -> AsyncIterator[None]:

@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
@@ -81,8 +82,11 @@ def content(kind: str, number: int) -> bytes:
     return _PNG + _chunk(b"tEXt", f"kind\0{kind} {number}".encode()) + _IEND
 
 
-def _kind_of(image: bytes) -> str:
-    return image.partition(b"kind\0")[2].partition(b" ")[0].decode()
+@lru_cache(maxsize=4096)
+def _read_request(body: bytes) -> tuple[str, str]:
+    """SHA-256 of the image, and its kind."""
+    image = base64.b64decode(json.loads(body)["image"], validate=True)
+    return hashlib.sha256(image).hexdigest(), image.partition(b"kind\0")[2].partition(b" ")[0].decode()
 
 
 @dataclass(slots=True)
@@ -99,7 +103,8 @@ class Call:
     reply_lost: bool = False
     in_outage: bool = False
     after_keep: bool = False
-    kept: bool = False
+    claimed_until: float = 0.0
+    charged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +167,8 @@ class _Client:
 
     async def call(self, body: bytes) -> ApiResponse | CallFailure:
         endpoint, network = self._endpoint, self._endpoint.network
-        image = base64.b64decode(json.loads(body)["image"], validate=True)
-        sha256 = hashlib.sha256(image).hexdigest()
-        call = Call(self._process, sha256, _kind_of(image), network.loop.now, after_keep=sha256 in endpoint.kept)
+        sha256, kind = _read_request(body)
+        call = Call(self._process, sha256, kind, network.loop.now, after_keep=sha256 in endpoint.kept)
         endpoint.watch(call)
         endpoint.calls.append(call)
         try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from airflow_provider_aigen.adapters.codec import COMMIT
+from airflow_provider_aigen.adapters.codec import CLAIM, COMMIT
 from airflow_provider_aigen.adapters.documents import dead_letter_uri
 from airflow_provider_aigen.core.models import CommitEntry
 from tests.simulation.endpoint import Call
@@ -22,6 +22,7 @@ _COMMIT = re.compile(r"lake/_aigen/commits/(\d+)\.json\.gz")
 _APPLIED = re.compile(r"lake/_aigen/commits/(\d+)\.applied")
 _PART = re.compile(r"lake/(fields|documents)/.*c(\d+)-(\d+)\.parquet")
 _ANSWER = re.compile(r"lake/_aigen/answers/.*/([0-9a-f]{64})\.json\.gz")
+_CLAIM = re.compile(r"lake/_aigen/claims/.*/([0-9a-f]{64})\.json\.gz")
 _LETTER = re.compile(r"dead/.*/([0-9a-f]{32})(\.\w+)?")
 
 
@@ -35,13 +36,14 @@ def check(holds: object, message: str) -> None:
 
 
 class Journal:
-    """``late`` counts the calls that began after another process had kept the answer, since their process looked."""
+    """``late`` counts the calls for bytes whose answer another process kept while the caller was asleep."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.commits: dict[int, CommitEntry] = {}
         self.letters: dict[str, int] = {}  # document id of a committed dead letter → its commit
         self.keepers: dict[str, Process] = {}
+        self.claims: dict[tuple[Process, str], float] = {}  # process and SHA-256 → when its claim expires
         self.late = 0
 
     def written(self, process: Process | None, key: str, body: bytes | None, before: bytes | None) -> None:
@@ -64,6 +66,8 @@ class Journal:
             check(before is None, "a kept answer is overwritten")
             self.world.endpoint.kept[match[1]] = self.world.loop.now
             self.keepers[match[1]] = process
+        elif match := _CLAIM.fullmatch(key):
+            self.claims[process, match[1]] = self.world.clock.seconds(CLAIM.from_gzip(body).expires_at)
         elif match := _LETTER.fullmatch(key):
             check(match[1] in self.letters, f"the dead letter of {match[1]} is written before a commit says so")
         elif key.startswith("lake/_aigen/plans/"):
@@ -83,13 +87,16 @@ class Journal:
             and one.sha256 not in endpoint.kept
         ]
         check(len(unkept) < limit, f"{len(unkept) + 1} calls are in flight or not kept, max_in_flight is {limit}")
+        claimed_until = self.claims.get((call.process, call.sha256))
+        check(claimed_until is not None, f"{call.process.name} calls for content {call.sha256[:6]} without a claim")
+        call.claimed_until = claimed_until or 0.0
         twice = any(one.sha256 == call.sha256 for one in unkept)
         check(not twice, f"{call.process.name} calls twice at once for content {call.sha256[:6]}")
         if call.after_keep:
-            kept_at = endpoint.kept[call.sha256]
+            # Before each call a claim is looked after; only a process that slept between the two can be late.
             keeper = self.keepers[call.sha256]
             check(
-                keeper is not call.process and call.process.started <= kept_at,
+                keeper is not call.process and "paused" in call.process.lost,
                 f"{call.process.name} calls for content {call.sha256[:6]}, whose answer {keeper.name} kept before",
             )
             self.late += 1

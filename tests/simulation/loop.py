@@ -239,6 +239,10 @@ class Clock:
     def now(self) -> datetime:
         return _EPOCH + timedelta(seconds=self._loop.now)
 
+    def seconds(self, at: datetime) -> float:
+        """The monotonic time of a wall-clock time."""
+        return (at - _EPOCH).total_seconds()
+
     def monotonic(self) -> float:
         return self._loop.now
 

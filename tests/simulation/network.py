@@ -64,7 +64,7 @@ class Network:
             self.trace(f"{self.loop.now:10.3f}  {process.name:<10} {what}")
 
     async def request(self, process: Process, name: str, apply: Callable[[], T], there: float, back: float) -> T:
-        """What ``apply`` returns or raises at the service, ``there`` seconds after it left."""
+        """What ``apply`` returns or raises at the service, ``there`` seconds after it left; 0 seconds ``back`` is at once."""
         loop, network = self.loop, self
         self.points += 1
         point = self.points
@@ -92,8 +92,10 @@ class Network:
             if crash is AFTER:
                 network.say(process, f"#{point} {name}: killed before the reply")
                 process.kill()
-            else:
+            elif back:
                 loop.later(back, answer, value, error)
+            else:
+                answer(value, error)
 
         def answer(value: Any, error: Exception | None) -> None:
             if not reply.done():

@@ -38,6 +38,7 @@ class Run:
     batch_size: int
     max_in_flight: int
     per_second: float
+    claim_s: float
     max_documents: int | None = None
     blows: list[Blow] = field(default_factory=list)
 
@@ -74,8 +75,8 @@ def draw(seed: int) -> Scenario:
         objects=_objects(rng, profile),
         runs=[_run(rng, "a", 0, 0.0)],
         shuffle=rng.random() < 0.3,
-        rewrite=rng.random() < 0.2,
-        clear=rng.random() < 0.5,
+        rewrite=rng.random() < 0.15,
+        clear=rng.random() < 0.3,
     )
     mixed = profile == "mixed"
     if profile in ("overlap", "two-dags") or (mixed and rng.random() < 0.5):
@@ -96,7 +97,7 @@ def draw(seed: int) -> Scenario:
 def _objects(rng: Random, profile: str) -> dict[str, What]:
     objects: dict[str, What] = {}
     odd = rng.choice((0.0, 0.2, 0.6))
-    for number in range(rng.randint(3, 10)):
+    for number in range(rng.randint(3, 8)):
         kind = rng.choice(_ODD if rng.random() < odd else _USUAL)
         if profile in ("outage", "mixed", "stop") and rng.random() < 0.08:
             kind = rng.choice((POISON, PASSING))
@@ -115,13 +116,14 @@ def _run(rng: Random, dag: str, number: int, start: float) -> Run:
         batch_size=rng.randint(1, 4),
         max_in_flight=rng.randint(1, 4),
         per_second=rng.choice((2.0, 10.0, 50.0)),
+        claim_s=rng.choice((3.0, 8.0, 20.0)),
         max_documents=rng.randint(1, 8) if rng.random() < 0.1 else None,
     )
 
 
 def _blows(rng: Random, profile: str) -> list[Blow]:
     blows = []
-    while rng.random() < {"crash": 0.75, "zombie": 0.7, "stop": 0.7, "mixed": 0.5}.get(profile, 0.25):
+    while rng.random() < {"crash": 0.65, "zombie": 0.6, "stop": 0.6, "mixed": 0.45}.get(profile, 0.2):
         kinds = {"zombie": ("pause",), "stop": ("stop",), "mixed": ("kill", "kill_at", "pause", "stop")}
         kind = rng.choice(kinds.get(profile, ("kill", "kill", "kill_at")))
         if kind == "kill":
@@ -158,8 +160,8 @@ def _faults(rng: Random, profile: str) -> Faults:
 
     return Faults(
         until=1e9,
-        store_fails=share(0.03),
-        store_loses_reply=share(0.15),
+        store_fails=share(0.012),
+        store_loses_reply=share(0.08),
         store_slow=share(0.2),
         call_reset=share(0.1) if profile != "outage" else 0.0,
         call_connect=share(0.1),

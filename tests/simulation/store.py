@@ -174,7 +174,8 @@ class ProcessStore:
     async def _send(self, name: str, apply: Callable[[], T]) -> T:
         network = self._network
         slow = network.faults.store_slow
-        return await network.request(self._process, name, apply, network.latency(slow), network.latency(slow))
+        back = network.latency(slow) if network.rng.random() < 0.3 else 0.0
+        return await network.request(self._process, name, apply, network.latency(slow), back)
 
 
 def _fail() -> NoReturn:

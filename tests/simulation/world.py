@@ -69,7 +69,7 @@ class World:
         self.runs[process] = run
         stop = self.stops[process] = Stop()
         ports = self._ports(process, run)
-        config = PipelineConfig(max_in_flight=run.max_in_flight)
+        config = PipelineConfig(max_in_flight=run.max_in_flight, claim_s=run.claim_s)
         if plan_only:
             process.start(pipeline.plan_stage(self._request(run), ports))
         else:
