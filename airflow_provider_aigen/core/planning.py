@@ -75,7 +75,8 @@ class BatchBuilder:
             batches=self.number,
             documents=self.documents,
             as_of=self.as_of,
-            already_done=self.left_out,
+            # Under 0 where documents that an earlier try planned are not listed any more.
+            already_done=max(0, self.left_out),
             folders=self.folders,
             settings=self.request.settings,
         )
