@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One document: same bytes are paid once, what cannot be read is said, and nothing else ends a run."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from airflow_provider_aigen.core.errors import ObjectUnreadable, ServiceUnavailableError
+from airflow_provider_aigen.core.models import ApiResponse, CallFailure, ErrorOrigin, FailureKind, Outcome
+from tests.fakes import answer, png
+from tests.pipeline.world import World
+
+BROKEN = ApiResponse(500, b"", 0.5)
+
+
+def test_the_same_bytes_at_the_same_time_are_paid_once():
+    world = World()
+    for name in ("a.png", "b.png", "c.png"):
+        world.store.write(f"s3://scans/in/{name}", png("same"))
+    report = world.go(world.run())
+    assert (report.extracted, report.api_calls, report.answers_reused) == (3, 1, 2)
+    reused = [outcome.answer_reused for outcome in world.outcomes.values()]
+    assert sorted(reused) == [False, True, True]
+    assert {outcome.attempts for outcome in world.outcomes.values()} == {1}, "the calls behind the answer"
+
+
+def test_the_same_bytes_in_a_later_run_are_not_paid_again():
+    world = World()
+    world.store.write("s3://scans/in/a.png", png("same"))
+    world.go(world.run("one"))
+    world.store.write("s3://scans/in/b.png", png("same"))
+    report = world.go(world.run("two"))
+    assert (report.documents, report.api_calls, report.answers_reused) == (1, 0, 1)
+
+
+def test_the_same_bytes_as_another_document_type_are_another_answer():
+    world = World()
+    world.store.write("s3://scans/in/a.png", png("same"))
+    world.go(world.run("one"))
+    from dataclasses import replace
+
+    from tests.pipeline.world import SETTINGS
+
+    world.store.write("s3://scans/in/b.png", png("same"))
+    report = world.go(world.run("two", settings=replace(SETTINGS, document_type="idcard/v2")))
+    assert (report.documents, report.api_calls) == (1, 1)
+
+
+def test_a_refusal_is_not_paid_again_either():
+    world = World()
+    world.store.write("s3://scans/in/a.png", png("same"))
+    world.ocr.answers[png("same")] = [ApiResponse(422, b'{"error": [{"code": "20002"}]}', 0.5)]
+    world.go(world.run("one"))
+    world.store.write("s3://scans/in/b.png", png("same"))
+    world.go(world.run("two"))
+    assert world.said() == {"a.png": "20002", "b.png": "20002"}
+    assert len(world.ocr.calls) == 1
+
+
+def test_a_failure_of_the_service_is_no_answer():
+    world = World()
+    images = world.scans(4)
+    world.ocr.answers[images[0]] = [BROKEN]
+    world.go(world.run("one"))
+    assert world.said()["0000.png"] == "service_error"
+    assert len(world.store.keys("s3://lake/books/_aigen/answers/")) == 3
+    world.store.write("s3://scans/in/again.png", images[0])
+    del world.ocr.answers[images[0]]
+
+    async def later() -> None:
+        await world.clock.advance(600.0)  # the first run's claim has expired
+        await world.clock.run(world.run("two"))
+
+    asyncio.run(later())
+    assert world.said()["again.png"] == "extracted"
+
+
+def test_the_second_of_the_same_bytes_calls_where_the_first_one_gave_up():
+    world = World()
+    for name in ("a.png", "b.png", "z.png"):
+        world.store.write(f"s3://scans/in/{name}", png("same" if name != "z.png" else "other"))
+    world.ocr.answers[png("same")] = [BROKEN, BROKEN, answer({"color": "red"})]
+    world.go(world.run(config={"max_in_flight": 2}))
+    assert sorted(world.said().values()) == ["extracted", "extracted", "service_error"]
+
+
+# --- objects that are odd -----------------------------------------------------------------------------------------
+
+
+def test_deleted_before_it_was_read_is_gone():
+    world = World()
+    world.scan("a.png", "b.png")
+
+    async def delete(operation: str, key: str) -> None:
+        if (operation, key) == ("get", "in/a.png"):
+            world.store.objects.pop(("scans", "in/a.png"), None)
+
+    world.store.before = delete
+    report = world.go(world.run())
+    assert world.outcomes["in/a.png"].outcome is Outcome.GONE
+    assert (report.documents, report.gone, report.extracted, report.dead_letter) == (2, 1, 1, 0)
+
+
+def test_replaced_before_it_was_read_is_gone_and_new_in_the_next_run():
+    world = World()
+    world.scan("a.png")
+
+    async def replace_it(operation: str, key: str) -> None:
+        if (operation, key) == ("get", "in/a.png"):
+            world.store.write("s3://scans/in/a.png", png("new"))
+
+    world.store.before = replace_it
+    first = world.go(world.run("one"))
+    world.store.before = None
+    assert (first.gone, first.api_calls) == (1, 0)
+    world.tables.documents.clear()
+    second = world.go(world.run("two"))
+    assert (second.documents, second.extracted) == (1, 1)
+
+
+def test_put_back_after_it_was_gone_has_an_outcome_again():
+    world = World()
+    world.scan("a.png")
+
+    async def delete(operation: str, key: str) -> None:
+        if (operation, key) == ("get", "in/a.png"):
+            world.store.objects.pop(("scans", "in/a.png"), None)
+
+    world.store.before = delete
+    assert world.go(world.run("one")).gone == 1
+    world.store.before = None
+    world.tables.documents.clear()
+    world.scan("a.png")
+    assert world.go(world.run("two")).extracted == 1
+
+
+def test_what_s3_holds_but_does_not_hand_out_is_a_dead_letter_of_the_source():
+    world = World()
+    world.scan("a.png", "b.png")
+
+    async def archived(operation: str, key: str) -> None:
+        if operation in ("get", "copy") and key == "in/a.png":
+            raise ObjectUnreadable("archived_object")
+
+    world.store.before = archived
+    report = world.go(world.run())
+    outcome = world.outcomes["in/a.png"]
+    assert (outcome.error_code, outcome.error_origin) == ("archived_object", ErrorOrigin.SOURCE)
+    assert (report.extracted, report.dead_letter, report.api_calls) == (1, 1, 1)
+
+
+def test_preflight_says_so_in_origin_and_costs_no_call():
+    world = World()
+    world.store.write("s3://scans/in/a.png", png("wide", width=10_001))
+    world.go(world.run())
+    outcome = world.outcomes["in/a.png"]
+    assert (outcome.error_code, outcome.error_origin, outcome.attempts) == ("1002", ErrorOrigin.PREFLIGHT, 0)
+    assert outcome.content_sha256 is not None
+
+
+@pytest.mark.parametrize("key", ["plain.png", "ทะเบียนรถ.png", "🚗.png", "a b+c%20.png", "new\nline", "//", "\x01\x7f", "a/"])
+def test_any_key_is_just_a_key(key):
+    world = World()
+    world.scan(key, "other.png")
+    report = world.go(world.run())
+    assert report.extracted == 2
+    assert f"in/{key}" in world.outcomes
+
+
+# --- what is kept -------------------------------------------------------------------------------------------------
+
+
+def test_malformed_answers_are_kept_after_one_retry_and_read_the_same_again():
+    world = World()
+    images = world.scans(3)
+    world.ocr.answers[images[0]] = [ApiResponse(200, b"<html>", 0.5)]
+    world.ocr.answers[images[1]] = [CallFailure(FailureKind.TOO_LARGE, sent=True, latency_s=0.5)]
+    world.go(world.run("one"))
+    assert world.said() == {"0000.png": "malformed_response", "0001.png": "malformed_response", "0002.png": "extracted"}
+    for number in (0, 1):
+        world.store.write(f"s3://scans/in/copy{number}.png", images[number])
+    report = world.go(world.run("two"))
+    assert report.api_calls == 0
+    assert world.said()["copy0.png"] == world.said()["copy1.png"] == "malformed_response"
+
+
+def test_a_page_that_fails_makes_a_document_partial():
+    world = World()
+    (image,) = world.scan("a.pdf")
+    body = (
+        b'{"status": "error", "error": [{"object": "error", "code": "1003"}, {"object": "error", "code": '
+        b'"partial_content"}], "data": [{"color": {"value": "red", "confidence": 0.9}}, {}]}'
+    )
+    world.ocr.answers[image] = [ApiResponse(206, body, 0.5)]
+    report = world.go(world.run())
+    outcome = world.outcomes["in/a.pdf"]
+    assert (outcome.outcome, outcome.pages, outcome.failed_pages) == (Outcome.PARTIAL, 2, (2,))
+    assert (outcome.error_code, outcome.field_count, report.rows) == ("1003", 1, 1)
+    assert world.store.keys("s3://lake/dead/error_code=1003/") != []
+
+
+def test_no_repr_of_what_flows_shows_a_key_or_a_value():
+    world = World()
+    (image,) = world.scan("somebody's plate.png")
+    world.ocr.answers[image] = [answer({"ownership": "Somebody"})]
+    world.go(world.run())
+    shown = repr(world.tables.documents) + repr(world.tables.fields)
+    assert "plate" not in shown
+    assert "Somebody" not in shown
+
+
+def test_a_service_that_fails_for_all_says_how_many_wait():
+    world = World()
+    world.scans(3)
+    world.ocr.default = lambda image: BROKEN
+    with pytest.raises(ServiceUnavailableError, match="3 documents"):
+        world.go(world.run())

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole run on fakes: objects in memory, an endpoint by script, a clock that the test moves.
+
+State and dead letters are the real adapters over the memory store: the protocol is theirs as much as the pipeline's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
+
+from airflow_provider_aigen.adapters.dead_letters import S3DeadLetters
+from airflow_provider_aigen.adapters.state import S3StateStore
+from airflow_provider_aigen.core.config import PipelineConfig
+from airflow_provider_aigen.core.models import DocumentOutcome, OutputSettings, RunIdentity, RunReport
+from airflow_provider_aigen.core.planning import PlanRequest
+from airflow_provider_aigen.core.uris import S3Prefix
+from airflow_provider_aigen.pipeline import Ports, Stop, run
+from tests.fakes import FakeClock, FakeLimiter, MemoryStore, MemoryTables, ScriptedOcr, SetLedger, png
+
+__all__ = ["SETTINGS", "World"]
+
+T = TypeVar("T")
+
+SETTINGS = OutputSettings(
+    document_type="vehicle-registration-book/v2",
+    destination="s3://lake/books/",
+    dead_letter="s3://lake/dead/",
+    partition="dt=2026-11-22",
+)
+
+
+class World:
+    """``scans`` and ``lake`` are the buckets. Every process that ``ports`` makes has a writer id of its own."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.store = MemoryStore()
+        self.ocr = ScriptedOcr(self.clock)
+        self.limiter = FakeLimiter(self.clock)
+        self.tables = MemoryTables()
+        self.state = S3StateStore(self.store, S3Prefix.parse("state", "s3://lake/books/_aigen/"))
+        self.ledgers: list[SetLedger] = []
+        self.stop = Stop()
+        self.jitter = 0.5
+        self._writers = itertools.count()
+
+    def scan(self, *names: str) -> list[bytes]:
+        """Put images there, each with its own bytes; returns them."""
+        images = [png(name) for name in names]
+        for name, image in zip(names, images, strict=True):
+            self.store.write(f"s3://scans/in/{name}", image)
+        return images
+
+    def scans(self, count: int) -> list[bytes]:
+        return self.scan(*(f"{number:04d}.png" for number in range(count)))
+
+    def ports(self) -> Ports:
+        def new_ledger() -> SetLedger:
+            self.ledgers.append(SetLedger())
+            return self.ledgers[-1]
+
+        return Ports(
+            source=self.store,
+            ocr=self.ocr,
+            limiter=self.limiter,
+            clock=self.clock,
+            state=self.state,
+            tables=self.tables,
+            dead_letters=S3DeadLetters(self.store, S3Prefix.parse("dead_letter", SETTINGS.dead_letter)),
+            new_ledger=new_ledger,
+            writer_id=f"writer-{next(self._writers)}",
+            jitter=lambda: self.jitter,
+        )
+
+    def request(self, run_id: str = "one", **changes: Any) -> PlanRequest:
+        facts: dict[str, Any] = {
+            "run": RunIdentity("books", "ocr", run_id),
+            "settings": SETTINGS,
+            "bucket": "scans",
+            "prefix": "in/",
+            "matches": lambda key: key.startswith("in/"),
+            "batch_size": 4,
+        }
+        return PlanRequest(**facts | changes)
+
+    async def run(self, run_id: str = "one", *, config: Mapping[str, Any] | None = None, **changes: Any) -> RunReport:
+        """One try of a task; raises what the pipeline raises."""
+        self.stop = Stop()
+        report, _ = await run(
+            self.request(run_id, **changes),
+            self.ports(),
+            config=PipelineConfig(**{"max_in_flight": 4, **(config or {})}),
+            stop=self.stop,
+        )
+        return report
+
+    def go(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run to the end, letting as much time pass as it takes."""
+
+        async def timed() -> T:
+            return await self.clock.run(work)
+
+        return asyncio.run(timed())
+
+    @property
+    def outcomes(self) -> dict[str, DocumentOutcome]:
+        """What the documents table says, by key."""
+        found: dict[str, DocumentOutcome] = {}
+        for rows in self.tables.documents.values():
+            for outcome, _ in rows:
+                assert outcome.document.key not in found, "a document is there twice"
+                found[outcome.document.key] = outcome
+        return found
+
+    def said(self) -> dict[str, str]:
+        """Outcome, or the code of a dead letter, by name."""
+        return {
+            key.removeprefix("in/"): outcome.error_code or outcome.outcome.value
+            for key, outcome in self.outcomes.items()
+        }
