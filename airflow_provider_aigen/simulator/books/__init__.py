@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from airflow_provider_aigen.simulator.books.book import book_file, book_page, plain_book, plain_card
 from airflow_provider_aigen.simulator.books.each_code import write_each_code
-from airflow_provider_aigen.simulator.books.manifest import MANIFEST, Entry, Expected, Said
+from airflow_provider_aigen.simulator.books.manifest import MANIFEST, Entry, Expected, Said, read_manifest
 from airflow_provider_aigen.simulator.books.mix import SMALLEST, write_books
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "book_page",
     "plain_book",
     "plain_card",
+    "read_manifest",
     "write_books",
     "write_each_code",
 ]

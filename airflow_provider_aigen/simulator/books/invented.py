@@ -16,11 +16,12 @@ PROVINCES = (
     "กรุงเทพมหานคร", "กรุงเทพมหานคร", "กรุงเทพมหานคร", "เชียงใหม่", "ขอนแก่น", "ชลบุรี", "นครราชสีมา", "ภูเก็ต", "สงขลา",
     "อุดรธานี", "นนทบุรี", "ปทุมธานี", "สมุทรปราการ", "ระยอง", "พิษณุโลก", "สุราษฎร์ธานี", "อุบลราชธานี", "เชียงราย",
 )  # fmt: skip
-TITLES = ("นาย", "นาง", "นางสาว")
-GIVEN_NAMES = (
-    "สมชาย", "สมหญิง", "ประเสริฐ", "วิไลวรรณ", "ณัฐพล", "กนกวรรณ", "ธนากร", "ปิยะนุช", "อนุชา", "สุดารัตน์",
-    "ชัยวัฒน์", "พิมพ์ใจ", "วีระศักดิ์", "รัตนาภรณ์", "เกียรติศักดิ์", "จิราพร", "บุญมี", "ศิริลักษณ์", "ปัญญา", "น้ำฝน",
-)  # fmt: skip
+# Title and the given names that go with it.
+PEOPLE = (
+    ("นาย", ("สมชาย", "ประเสริฐ", "ณัฐพล", "ธนากร", "อนุชา", "ชัยวัฒน์", "วีระศักดิ์", "เกียรติศักดิ์", "บุญมี", "ปัญญา")),
+    ("นาง", ("สมหญิง", "วิไลวรรณ", "รัตนาภรณ์", "ศิริลักษณ์", "จันทร์เพ็ญ")),
+    ("นางสาว", ("กนกวรรณ", "ปิยะนุช", "สุดารัตน์", "พิมพ์ใจ", "จิราพร", "น้ำฝน")),
+)
 SURNAMES = (
     "สมมุติวงศ์", "ทดสอบกุล", "ตัวอย่างดี", "จำลองศรี", "ลองระบบ", "สร้างขึ้นใหม่", "ไม่มีจริง", "แบบฝึกหัด",
     "นามสมมติ", "เรื่องแต่ง", "ทดลองใช้", "ข้อมูลเทียม",
@@ -63,6 +64,11 @@ def _card_number(chance: random.Random) -> str:
     check = (11 - sum((13 - i) * digit for i, digit in enumerate(digits)) % 11) % 10
     d = "".join(map(str, [*digits, (check + chance.randint(1, 9)) % 10]))
     return f"{d[0]}-{d[1:5]}-{d[5:10]}-{d[10:12]}-{d[12]}"
+
+
+def _name(chance: random.Random) -> str:
+    title, given_names = chance.choice(PEOPLE)
+    return f"{title} {chance.choice(given_names)} {chance.choice(SURNAMES)}"
 
 
 def _address(chance: random.Random, province: str) -> str:
@@ -108,7 +114,7 @@ def invented_book(chance: random.Random) -> dict[str, str]:
         "weight_all": str(weight + chance.randint(300, 1100)),
         "number_of_seat": chance.choice(seats),
         "date_of_posession": _date(chance, bought, 2569),
-        "ownership": f"{chance.choice(TITLES)} {chance.choice(GIVEN_NAMES)} {chance.choice(SURNAMES)}",
+        "ownership": _name(chance),
         "ownership_number_of_card": _card_number(chance),
         "ownership_birthday_date": _date(chance, 2495, 2547),
         "ownership_adress": _address(chance, province),
@@ -119,7 +125,7 @@ def invented_card(chance: random.Random) -> dict[str, str]:
     """Fields of an identity card. The contract has no field names for it: these are the simulator's own."""
     return {
         "id_number": _card_number(chance),
-        "title_and_name": f"{chance.choice(TITLES)} {chance.choice(GIVEN_NAMES)} {chance.choice(SURNAMES)}",
+        "title_and_name": _name(chance),
         "date_of_birth": _date(chance, 2495, 2547),
         "address": _address(chance, chance.choice(PROVINCES)),
         "date_of_issue": _date(chance, 2562, 2565),

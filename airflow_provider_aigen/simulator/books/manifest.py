@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["MANIFEST", "Entry", "Expected", "Said", "said", "write_manifest", "write_object"]
+__all__ = ["MANIFEST", "Entry", "Expected", "Said", "read_manifest", "said", "write_manifest", "write_object"]
 
 MANIFEST = "manifest.json"
 
@@ -79,4 +79,14 @@ def write_manifest(folder: Path, entries: list[Entry]) -> list[Entry]:
     ]
     text = json.dumps([dataclasses.asdict(entry) for entry in entries], ensure_ascii=False, indent=1)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    return entries
+
+
+def read_manifest(folder: Path) -> list[Entry]:
+    """The manifest of a folder, as it was written. FileNotFoundError where there is none."""
+    entries = []
+    for row in json.loads((folder / MANIFEST).read_text(encoding="utf-8")):
+        expected = row.pop("expected")
+        answers = {codes: Said(**answer) for codes, answer in expected.pop("answers").items()}
+        entries.append(Entry(expected=Expected(answers=answers, **expected), **row))
     return entries
