@@ -19,7 +19,7 @@ from airflow_provider_aigen.core.classify import Extracted, Refused, Verdict, cl
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.errors import ContractError, ServiceUnavailableError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure
-from airflow_provider_aigen.core.retry import Attempts, GiveUp, Retry, Settle, decide
+from airflow_provider_aigen.core.retry import Attempts, GiveUp, Retry, RetryDecision, Settle, decide
 from airflow_provider_aigen.core.retry import Stop as StopDecision
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.ports import Clock, OcrClient, RateLimiter
@@ -35,6 +35,10 @@ _DOWN = (
     "the AIGEN endpoint fails for every document (the circuit breaker is open): nothing was dead-lettered for it, and "
     "the next try goes on from here"
 )
+
+
+async def _not_overtaken() -> None:
+    """For those who share no document with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,10 @@ class Caller:
         self.in_flight: set[asyncio.Task[object]] = set()
 
     async def call(
-        self, body: bytes, keep: Callable[[Settled], Awaitable[T]], overtaken: Callable[[], Awaitable[T | None]]
+        self,
+        body: bytes,
+        keep: Callable[[Settled], Awaitable[T]],
+        overtaken: Callable[[], Awaitable[T | None]] = _not_overtaken,
     ) -> T | GaveUp:
         """Send ``body`` until its result is settled, and return what ``keep`` made of it, or why there is none.
 
@@ -111,19 +118,8 @@ class Caller:
                     result = await self._client.call(body)
                     verdict = classify(result)
                     self._record(verdict, called_at)
-                    decision = decide(
-                        verdict,
-                        attempts,
-                        billed_left=self._billed_left,
-                        elapsed_s=self._clock.monotonic() - first_call_at,
-                        now=self._clock.now(),
-                        jitter=self._jitter(),
-                        config=self._config,
-                    )
+                    decision = self._decide(verdict, attempts, first_call_at)
                     attempts = attempts.after(decision)
-                    if isinstance(decision, Retry) and decision.billed:
-                        self._billed_left -= 1
-                        self.billed_retries += 1
                     if isinstance(decision, Settle):
                         kept = await keep(Settled(result, verdict, attempts.calls, self._clock.now()))
                         await self._limiter.succeeded()
@@ -143,6 +139,21 @@ class Caller:
                     return GaveUp(called_at, status, attempts.calls, result.latency_s)
                 case StopDecision():
                     raise decision.error
+
+    def _decide(self, verdict: Verdict, attempts: Attempts, first_call_at: float) -> RetryDecision:
+        decision = decide(
+            verdict,
+            attempts,
+            billed_left=self._billed_left,
+            elapsed_s=self._clock.monotonic() - first_call_at,
+            now=self._clock.now(),
+            jitter=self._jitter(),
+            config=self._config,
+        )
+        if isinstance(decision, Retry) and decision.billed:
+            self._billed_left -= 1
+            self.billed_retries += 1
+        return decision
 
     async def _turn(self) -> None:
         """Wait until limiter and breaker both let a call begin. The breaker is asked last: a limiter's turn may take

@@ -100,6 +100,7 @@ class _Run:
         self._batches = OpenBatches(ahead=4 * self._worker_count)
         self._undecided = UndecidedDocuments(caller, ports.clock, self._batches)
         self._elsewhere: list[tuple[OpenBatch, Elsewhere]] = []
+        self._handed_out = 0
 
     async def run(self) -> None:
         feeder = asyncio.create_task(self._guard(self._feed()))
@@ -136,10 +137,18 @@ class _Run:
             if task not in in_flight:
                 task.cancel()
         if in_flight:
-            await asyncio.wait(in_flight, timeout=self._grace_s)
+            await self._wait_in_grace(in_flight)
         for task in in_flight:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _wait_in_grace(self, tasks: set[asyncio.Task[None]]) -> None:
+        grace = asyncio.create_task(self._clock.sleep(self._grace_s))
+        finished = asyncio.create_task(asyncio.wait(tasks))
+        await asyncio.wait([grace, finished], return_when=asyncio.FIRST_COMPLETED)
+        for task in (grace, finished):
+            task.cancel()
+        await asyncio.gather(grace, finished, return_exceptions=True)
 
     async def _feed(self) -> None:
         """Read the plan's batches in order and hand out their documents; not further ahead than memory allows."""
@@ -155,7 +164,7 @@ class _Run:
             await self._room_for(len(documents))
             opened = self._batches.open(batch, documents)
             for document in documents:
-                await self._documents.put((opened, document))
+                await self._hand_out(opened, document)
             await self._revisit()
         await self._documents.join()
         while self._elsewhere:
@@ -166,10 +175,15 @@ class _Run:
         for _ in range(self._worker_count):
             await self._documents.put(None)
 
+    async def _hand_out(self, opened: OpenBatch, document: SourceObject) -> None:
+        self._handed_out += 1
+        await self._documents.put((opened, document))
+
     async def _room_for(self, count: int) -> None:
         """Wait while the open batches hold as much as they may. What keeps a batch open ends by itself: an undecided
-        document with the next success, or when the breaker opens; one that is elsewhere when its claim expires."""
-        while not self._batches.has_room(count):
+        document with the next success, or when the breaker opens; one that is elsewhere when its claim expires. Where
+        only undecided ones are left, that success can but come from the next batch: there is room for it."""
+        while not self._batches.has_room(count) and (self._handed_out or self._elsewhere or not self._undecided):
             self._batches.moved.clear()
             if self._elsewhere:
                 await self._clock.sleep(_REVISIT_S)
@@ -189,7 +203,7 @@ class _Run:
             if (ended := await self._line.revisit(elsewhere)) is not None:
                 self._batches.end(opened, ended)
             elif elsewhere.expires_at <= self._clock.now():
-                await self._documents.put((opened, elsewhere.document))
+                await self._hand_out(opened, elsewhere.document)
             else:
                 self._elsewhere.append((opened, elsewhere))
 
@@ -197,6 +211,9 @@ class _Run:
         while (handed_out := await self._documents.get()) is not None:
             await self._process(*handed_out)
             self._documents.task_done()
+            self._handed_out -= 1
+            if not self._handed_out:
+                self._batches.moved.set()
             if self._stop.is_set:
                 return
 

@@ -29,6 +29,9 @@ class UndecidedDocuments:
         self._batches = batches
         self._held: list[tuple[OpenBatch, Undecided]] = []
 
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
     def hold(self, opened: OpenBatch, undecided: Undecided) -> None:
         """Hold the document; its batch stays open."""
         self._held.append((opened, undecided))

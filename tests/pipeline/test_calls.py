@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -167,7 +168,7 @@ def test_backoff_grows_with_full_jitter():
         bench = Bench()
         await bench.all(bench.call("a", DOWN, DOWN, DOWN, GOOD))
         began = [call.began_at for call in bench.ocr.calls]
-        assert [after - before - 1.0 for before, after in zip(began, began[1:], strict=False)] == [0.25, 0.5, 1.0]
+        assert [after - before - 1.0 for before, after in pairwise(began)] == [0.25, 0.5, 1.0]
 
     go(scenario())
 

@@ -160,7 +160,9 @@ def test_preflight_says_so_in_origin_and_costs_no_call():
     assert outcome.content_sha256 is not None
 
 
-@pytest.mark.parametrize("key", ["plain.png", "ทะเบียนรถ.png", "🚗.png", "a b+c%20.png", "new\nline", "//", "\x01\x7f", "a/"])
+@pytest.mark.parametrize(
+    "key", ["plain.png", "ทะเบียนรถ.png", "🚗.png", "a b+c%20.png", "new\nline", "//", "\x01\x7f", "a/"]
+)
 def test_any_key_is_just_a_key(key):
     world = World()
     world.scan(key, "other.png")

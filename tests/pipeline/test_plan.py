@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -131,7 +132,7 @@ def test_a_plan_that_was_left_half_is_completed(killed_at):
     world.store.before = None
     made = plan(world)
     assert [len(batch) for batch in planned(world, made)] == [4, 4, 2]
-    assert sorted(sum(planned(world, made), [])) == [f"{number:04d}.png" for number in range(10)]
+    assert sorted(chain(*planned(world, made))) == [f"{number:04d}.png" for number in range(10)]
     assert (made.documents, made.already_done) == (10, 0)
 
 
@@ -150,7 +151,7 @@ def test_a_half_plan_keeps_what_was_planned_though_the_prefix_changed():
     world.store.remove("s3://scans/in/0001.png")
     world.scan("9999.png")
     made = plan(world)
-    assert sorted(sum(planned(world, made), [])) == [*(f"{number:04d}.png" for number in range(6)), "9999.png"]
+    assert sorted(chain(*planned(world, made))) == [*(f"{number:04d}.png" for number in range(6)), "9999.png"]
     assert made.already_done == 0, "what a dead try planned is no document that is done"
     assert world.go(world.run()).gone == 1
 
@@ -184,7 +185,7 @@ def test_two_processes_that_plan_the_same_run_come_to_one_plan():
     world.store.before = overtake
     made = plan(world)
     assert made == other[0]
-    assert sorted(sum(planned(world, made), [])) == [f"{number:04d}.png" for number in range(10)]
+    assert sorted(chain(*planned(world, made))) == [f"{number:04d}.png" for number in range(10)]
 
 
 def test_a_listing_that_fails_leaves_no_plan():

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.errors import AuthenticationError, ServiceUnavailableError, StoppedError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
-from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.pipeline.process import billed_budget
 from tests.fakes import png, refusal
 from tests.pipeline.world import World
