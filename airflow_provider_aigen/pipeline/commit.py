@@ -52,7 +52,7 @@ class Effects:
                 for outcome in entry.outcomes:
                     if outcome.has_dead_letter:
                         group.create_task(write_dead_letter(outcome))
-        except ExceptionGroup as failed:
+        except BaseExceptionGroup as failed:
             # Callers tell permanent from transient by the class, and know no groups.
             raise failed.exceptions[0] from None
         rows = [(outcome, await self._rows(entry, outcome, answers or {})) for outcome in entry.outcomes]

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts that always add up, whatever was committed, by whom, and in how many pieces."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_aigen.core.commits import next_entry, taken_ids
+from airflow_provider_aigen.core.errors import DeadLetterRatioError, ReconciliationError
+from airflow_provider_aigen.core.models import (
+    CommitEntry,
+    DocumentOutcome,
+    Outcome,
+    OutputSettings,
+    PlanBatch,
+    RunIdentity,
+    RunReport,
+    SourceObject,
+)
+from airflow_provider_aigen.core.report import Reconciliation, check_dead_letter_ratio
+
+SETTINGS = OutputSettings("vehicle-registration-book/v2", "s3://lake/books/", "s3://lake/dead/", "")
+OWN = RunIdentity("books", "ocr", "own")
+OTHER = RunIdentity("books", "ocr", "other")
+MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
+
+codes = st.one_of(st.none(), st.sampled_from(["1001", "service_error", "brand new"]))
+
+
+def document(number: int) -> SourceObject:
+    return SourceObject("scans", f"in/{number}", "etag", 10, MOMENT)
+
+
+@st.composite
+def outcomes(draw: st.DrawFn, number: int) -> DocumentOutcome:
+    outcome = draw(st.sampled_from(Outcome))
+    code = draw(codes)
+    rows = draw(st.integers(0, 5)) if outcome in (Outcome.EXTRACTED, Outcome.PARTIAL) else 0
+    return DocumentOutcome(document(number), outcome, error_codes=(code,) if code else (), field_count=rows)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[list[PlanBatch], list[CommitEntry]]:
+    """A plan, and commits by which this run and another took its documents, in any order."""
+    batches: list[PlanBatch] = []
+    total = 0
+    for number, size in enumerate(draw(st.lists(st.integers(1, 5), max_size=5))):
+        documents = tuple(document(total + index) for index in range(size))
+        batches.append(PlanBatch(OWN, number, 0, SETTINGS, documents))
+        total += size
+    entries: list[CommitEntry] = []
+    taken: set[str] = set()
+    for batch in draw(st.permutations(batches)):
+        foreign = draw(st.sets(st.sampled_from(batch.documents)))
+        parts = [(OTHER, foreign), (OWN, set(batch.documents))]
+        for run, some in parts if draw(st.booleans()) else reversed(parts):
+            ids = {each.document_id for each in some}
+            ended = {
+                each.document_id: draw(outcomes(int(each.key[3:])))
+                for each in batch.documents
+                if each.document_id in ids
+            }
+            theirs = PlanBatch(run, batch.number, 0, SETTINGS, batch.documents)
+            entry = next_entry(len(entries) + 1, "w", theirs, ended, taken.__contains__)
+            if entry is not None:
+                entries.append(entry)
+                taken |= set(taken_ids(entry))
+    return batches, entries
+
+
+def reconciled(batches: list[PlanBatch], entries: list[CommitEntry]) -> RunReport:
+    reconciliation = Reconciliation(OWN.run_key)
+    own = {entry.batch: entry for entry in entries if entry.run == OWN}
+    for batch in batches:
+        reconciliation.own(batch, own.get(batch.number))
+    for entry in entries:
+        if entry.run == OTHER:
+            reconciliation.foreign(entry)
+    return reconciliation.report(api_calls=7, answers_reused=5, billed_retries=1)
+
+
+@given(histories())
+def test_the_counts_add_up(history):
+    batches, entries = history
+    report = reconciled(batches, entries)
+    assert report.documents == sum(len(batch.documents) for batch in batches)
+    assert report.documents == report.extracted + report.partial + report.dead_letter + report.gone
+    assert report.commits == sum(entry.run == OWN for entry in entries)
+    assert (report.api_calls, report.answers_reused, report.billed_retries) == (7, 5, 1)
+    assert list(report.error_codes) == sorted(report.error_codes)
+    assert sum(report.error_codes.values()) <= report.documents
+
+
+@given(histories())
+def test_every_document_counts_with_the_outcome_that_stands(history):
+    """An outcome other than gone stands over gone: whoever saw the object last said more."""
+    batches, entries = history
+    standing: dict[str, DocumentOutcome] = {}
+    for entry in sorted(entries, key=lambda entry: entry.run == OTHER):  # the run's own first
+        for outcome in entry.outcomes:
+            there = standing.get(outcome.document.document_id)
+            if there is None or (there.outcome is Outcome.GONE and entry.run == OTHER and there not in _own(entries)):
+                standing[outcome.document.document_id] = outcome
+    report = reconciled(batches, entries)
+    counted = [outcome.outcome for outcome in standing.values()]
+    assert report.extracted == counted.count(Outcome.EXTRACTED)
+    assert report.dead_letter == counted.count(Outcome.DEAD_LETTER)
+    assert report.rows == sum(outcome.field_count for outcome in standing.values())
+
+
+def _own(entries: list[CommitEntry]) -> list[DocumentOutcome]:
+    return [outcome for entry in entries if entry.run == OWN for outcome in entry.outcomes]
+
+
+@given(histories(), st.data())
+def test_a_lost_document_never_passes(history, data):
+    batches, entries = history
+    everyone = [outcome.document.document_id for entry in entries for outcome in entry.outcomes]
+    once = sorted(each for each in set(everyone) if everyone.count(each) == 1)
+    if not once:
+        return
+    lost = data.draw(st.sampled_from(once))
+    damaged = [
+        CommitEntry(entry.number, "w", entry.run, entry.batch, SETTINGS, kept)
+        for entry in entries
+        if (kept := tuple(outcome for outcome in entry.outcomes if outcome.document.document_id != lost))
+    ]
+    with pytest.raises(ReconciliationError, match="no outcome"):
+        reconciled(batches, damaged)
+
+
+def test_a_document_that_was_not_planned_never_passes():
+    batch = PlanBatch(OWN, 0, 0, SETTINGS, (document(1),))
+    stray = CommitEntry(1, "w", OWN, 0, SETTINGS, (DocumentOutcome(document(2), Outcome.EXTRACTED),))
+    twice = CommitEntry(1, "w", OWN, 0, SETTINGS, (DocumentOutcome(document(1), Outcome.EXTRACTED),) * 2)
+    for entry in (stray, twice):
+        with pytest.raises(ReconciliationError, match="without being planned there, or twice") as raised:
+            Reconciliation(OWN.run_key).own(batch, entry)
+        assert "in/" not in str(raised.value), "an id, no key"
+
+
+# --- threshold ----------------------------------------------------------------------------------------------------
+
+
+def _report(documents: int, dead_letter: int) -> RunReport:
+    return RunReport("k", documents, documents - dead_letter, 0, dead_letter, 0, 0, 1, {"1001": dead_letter})
+
+
+@pytest.mark.parametrize(
+    ("documents", "dead_letter", "maximum", "passes"),
+    [
+        (0, 0, 0.0, True),
+        (10, 10, None, True),
+        (10, 1, 0.1, True),
+        (10, 2, 0.1, False),
+        (10, 1, 0.0, False),
+        (1, 1, 1.0, True),
+    ],
+)
+def test_the_ratio_of_dead_letters(documents, dead_letter, maximum, passes):
+    report = _report(documents, dead_letter)
+    if passes:
+        check_dead_letter_ratio(report, maximum)
+    else:
+        with pytest.raises(DeadLetterRatioError, match="all of them are committed, by code: 1001="):
+            check_dead_letter_ratio(report, maximum)

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commits and their effects: numbered, create-only, in order, and finished by whoever comes next."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from airflow_provider_aigen.core.errors import ReconciliationError, StorageUnavailableError
+from airflow_provider_aigen.core.models import ApiResponse
+from tests.fakes import MemoryTables, refusal
+from tests.pipeline.world import World
+
+COMMITS = "s3://lake/books/_aigen/commits/"
+
+
+class _Killed(BaseException):
+    """As after SIGKILL: nothing of the process runs on that anybody would see."""
+
+
+def _die_at(world: World, operation: str, part: str) -> None:
+    async def die(op: str, key: str) -> None:
+        if op == operation and part in key:
+            raise _Killed
+
+    world.store.before = die
+
+
+def _run(world: World, run_id: str = "one", **changes: Any) -> Any:
+    world.store.before = None
+    return world.go(world.run(run_id, **changes))
+
+
+def _without_reports(world: World) -> dict[tuple[str, str], bytes]:
+    """Everything that is stored but the reports: they tell what a try cost."""
+    return {at: body for at, body in world.store.objects.items() if "/reports/" not in at[1]}
+
+
+def _entries(world: World) -> list[Any]:
+    async def read() -> list[Any]:
+        return [entry async for entry in world.state.commits_after(0)]
+
+    return asyncio.run(read())
+
+
+def test_effects_follow_the_commit_in_order():
+    world = World()
+    images = world.scans(2)
+    world.ocr.answers[images[0]] = [refusal(400, "1001")]
+    seen: list[str] = []
+
+    async def note(operation: str, key: str) -> None:
+        if operation in ("put", "copy") and "answers" not in key and "claims" not in key and "plans" not in key:
+            seen.append(
+                key.rsplit("/", maxsplit=1)[-1].rsplit(".", maxsplit=1)[-1]
+                if "dead" in key
+                else key.rsplit("/", maxsplit=1)[-1]
+            )
+
+    world.store.before = note
+    world.tables = _NotingTables(seen)
+    world.go(world.run())
+    after = seen[seen.index("00000001.json.gz") :]
+    assert after[:6] == ["00000001.json.gz", "png", "json", "fields 1", "documents 1", "00000001.applied"]
+
+
+class _NotingTables(MemoryTables):
+    def __init__(self, seen: list[str]) -> None:
+        super().__init__()
+        self._seen = seen
+
+    async def write_fields(self, entry: Any, rows: Any) -> None:
+        self._seen.append(f"fields {entry.number}")
+        await super().write_fields(entry, rows)
+
+    async def write_documents(self, entry: Any, rows: Any) -> None:
+        self._seen.append(f"documents {entry.number}")
+        await super().write_documents(entry, rows)
+
+
+@pytest.mark.parametrize(
+    ("operation", "part"),
+    [("put", "dead/error_code"), ("copy", "dead/error_code"), ("put", "00000001.applied"), ("put", "00000002.json")],
+)
+def test_what_a_dead_process_left_of_its_commits_is_finished_by_the_next_try(operation, part):
+    world = World()
+    images = world.scans(8)
+    for image in images[:2]:
+        world.ocr.answers[image] = [refusal(400, "1001")]
+    _die_at(world, operation, part)
+    with pytest.raises(_Killed):
+        world.go(world.run())
+    calls = len(world.ocr.calls)
+    report = _run(world)
+    assert (report.documents, report.extracted, report.dead_letter) == (8, 6, 2)
+    assert len(world.ocr.calls) == 8
+    assert report.api_calls == 8 - calls
+    assert world.store.keys(COMMITS) == [
+        f"{COMMITS}0000000{number}.{kind}" for number in (1, 2) for kind in ("applied", "json.gz")
+    ]
+    assert len(world.outcomes) == 8
+
+
+def test_what_a_dead_process_left_is_finished_by_another_run_too():
+    world = World()
+    world.scans(4)
+    _die_at(world, "put", "00000001.applied")
+    with pytest.raises(_Killed):
+        world.go(world.run("one"))
+    world.tables = MemoryTables()
+    report = _run(world, "two")
+    assert report.documents == 0
+    assert len(world.tables.documents[1]) == 4, "written again, and marked"
+    assert f"{COMMITS}00000001.applied" in world.store.keys(COMMITS)
+
+
+def test_effects_are_the_same_whoever_writes_them():
+    world = World()
+    images = world.scans(4)
+    world.ocr.answers[images[1]] = [refusal(400, "1001")]
+    world.go(world.run())
+    before = (dict(world.tables.fields), dict(world.tables.documents), _without_reports(world))
+    world.store.remove(f"{COMMITS}00000001.applied")
+    world.tables = MemoryTables()
+    _run(world)
+    assert (world.tables.fields, world.tables.documents) == before[:2]
+    assert _without_reports(world) == before[2]
+
+
+def test_a_cleared_run_pays_nothing_and_changes_nothing():
+    world = World()
+    images = world.scans(9)
+    world.ocr.answers[images[3]] = [refusal(400, "1001")]
+    first = world.go(world.run())
+    stored = _without_reports(world)
+    again = _run(world)
+    assert again.api_calls == 0
+    assert (again.documents, again.extracted, again.dead_letter, again.rows) == (9, 8, 1, first.rows)
+    assert _without_reports(world) == stored
+
+
+def test_a_lost_acknowledgement_of_a_commit_is_seen_to_be_ones_own():
+    world = World()
+    world.scans(4)
+    put = world.store.put
+
+    async def lose(bucket: str, key: str, body: bytes, **arguments: Any) -> None:
+        await put(bucket, key, body, **arguments)
+        if key.endswith("00000001.json.gz"):
+            await put(bucket, key, body, **arguments)  # the client's own retry: refused by the first
+
+    world.store.put = lose  # type: ignore[method-assign]
+    report = world.go(world.run())
+    assert (report.extracted, report.commits) == (4, 1)
+    assert len(_entries(world)) == 1
+
+
+def test_two_runs_at_once_take_each_document_once():
+    world = World()
+    world.scans(20)
+
+    async def both() -> list[Any]:
+        one = asyncio.ensure_future(world.run("one"))
+        two = asyncio.ensure_future(world.run("two"))
+        return [await world.clock.run(one), await world.clock.run(two)]
+
+    first, second = asyncio.run(both())
+    taken = [outcome.document.key for entry in _entries(world) for outcome in entry.outcomes]
+    assert sorted(taken) == sorted(set(taken))
+    assert len(taken) == 20
+    assert len(world.ocr.calls) == 20, "and none is paid twice"
+    assert (first.documents, second.documents) == (20, 20)
+    assert (first.extracted, second.extracted) == (20, 20), "a document that the other run took has its outcome too"
+
+
+def test_a_zombie_finds_its_batch_committed():
+    """An earlier try wakes up when the next one has committed its batches: it adopts what is there."""
+    world = World()
+    world.scans(8)
+
+    async def both() -> list[Any]:
+        zombie = asyncio.ensure_future(world.run("one"))
+        await world.clock.advance(0.5)
+        successor = asyncio.ensure_future(world.run("one"))
+        return [await world.clock.run(successor), await world.clock.run(zombie)]
+
+    reports = asyncio.run(both())
+    assert [report.extracted for report in reports] == [8, 8]
+    assert [report.commits for report in reports] == [2, 2]
+    assert len(_entries(world)) == 2
+    assert len(world.ocr.calls) == 8
+
+
+def test_an_answer_that_is_gone_from_the_state_is_said():
+    world = World()
+    world.scans(2)
+    _die_at(world, "put", "00000001.applied")
+    with pytest.raises(_Killed):
+        world.go(world.run())
+    for uri in world.store.keys("s3://lake/books/_aigen/answers/"):
+        world.store.remove(uri)
+    world.store.before = None
+    with pytest.raises(ReconciliationError, match="deleted"):
+        world.go(world.run())
+
+
+def test_a_store_that_fails_at_a_commit_ends_the_run_and_the_next_try_finishes():
+    world = World()
+    world.scans(8)
+
+    async def fail(operation: str, key: str) -> None:
+        if operation == "put" and key.endswith("00000002.json.gz"):
+            raise StorageUnavailableError("throttled for too long")
+
+    world.store.before = fail
+    with pytest.raises(StorageUnavailableError):
+        world.go(world.run())
+    assert len(world.outcomes) == 4
+    assert _run(world).api_calls == 0, "all eight were answered, and kept"
+    assert len(world.outcomes) == 8
+
+
+def test_a_batch_without_rows_writes_no_fields_part_of_its_own():
+    world = World()
+    images = world.scans(2)
+    for image in images:
+        world.ocr.answers[image] = [ApiResponse(413, b"", 0.5)]
+    world.go(world.run())
+    assert all(not rows for _, rows in world.tables.fields[1])
+    assert len(world.tables.documents[1]) == 2
