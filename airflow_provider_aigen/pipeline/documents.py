@@ -158,15 +158,14 @@ class DocumentLine:
 
         async def overtaken() -> Ended | Elsewhere | None:
             nonlocal claim
-            if self._clock.now() < claim.expires_at:
-                return None
-            # The wait for a turn was longer than others respect the claim. Renew it first, then look: whoever
+            # The wait for a turn may be longer than others respect the claim. Renew it first, then look: whoever
             # answers from here on is oneself.
-            claim, _ = await self._claim(content_sha256)
-            if (reused := await self._reuse(document, content_sha256, version_id)) is not None:
-                return reused
-            if claim.writer_id != self._writer_id:
-                return Elsewhere(document, content_sha256, version_id, claim.expires_at)
+            while self._clock.now() >= claim.expires_at:
+                claim, _ = await self._claim(content_sha256)
+                if (reused := await self._reuse(document, content_sha256, version_id)) is not None:
+                    return reused
+                if claim.writer_id != self._writer_id:
+                    return Elsewhere(document, content_sha256, version_id, claim.expires_at)
             return None
 
         return await self._caller.call(encode_request(stored.body), keep, overtaken)
