@@ -52,12 +52,9 @@ def test_effects_follow_the_commit_in_order():
     seen: list[str] = []
 
     async def note(operation: str, key: str) -> None:
-        if operation in ("put", "copy") and "answers" not in key and "claims" not in key and "plans" not in key:
-            seen.append(
-                key.rsplit("/", maxsplit=1)[-1].rsplit(".", maxsplit=1)[-1]
-                if "dead" in key
-                else key.rsplit("/", maxsplit=1)[-1]
-            )
+        name = key.rsplit("/", maxsplit=1)[-1]
+        if operation in ("put", "copy") and key.startswith(("books/_aigen/commits/", "dead/error_code")):
+            seen.append(name.rpartition(".")[2] if key.startswith("dead/") else name)
 
     world.store.before = note
     world.tables = _NotingTables(seen)
