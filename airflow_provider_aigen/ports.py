@@ -7,7 +7,7 @@ Every port raises the exceptions of :mod:`~airflow_provider_aigen.core.errors` a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -31,6 +31,8 @@ __all__ = [
     "Clock",
     "DeadLetters",
     "Ledger",
+    "Metrics",
+    "NoMetrics",
     "ObjectStore",
     "OcrClient",
     "Ports",
@@ -95,6 +97,11 @@ class OcrClient(Protocol):
 
 class RateLimiter(Protocol):
     """The pace of everything that shares one AIGEN connection (design §6)."""
+
+    @property
+    def rate(self) -> float:
+        """Calls a second that are let go at present: the limit, or less after the endpoint throttled."""
+        ...
 
     async def acquire(self) -> None:
         """Wait for one's turn; the call starts right after. Turns are given in the order of asking."""
@@ -186,6 +193,10 @@ class StateStore(Protocol):
 class Tables(Protocol):
     """The two tables. Equal input gives equal bytes at equal places."""
 
+    async def probe(self) -> None:
+        """Raise ``ConfigurationError`` unless the destination can be written."""
+        ...
+
     async def write_fields(
         self, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
     ) -> None:
@@ -215,6 +226,33 @@ class DeadLetters(Protocol):
         ...
 
 
+class Metrics(Protocol):
+    """Numbers for whoever watches many runs (docs/metrics.md). Nothing personal is in a name or a tag, and no tag has
+    more than a few dozen values. No method waits or raises: a run does not depend on being watched."""
+
+    def incr(self, name: str, count: int = 1, *, tags: Mapping[str, str] | None = None) -> None:
+        """Count ``count`` more."""
+        ...
+
+    def timing(self, name: str, seconds: float, *, tags: Mapping[str, str] | None = None) -> None:
+        """One more duration."""
+        ...
+
+    def gauge(self, name: str, value: float, *, tags: Mapping[str, str] | None = None) -> None:
+        """The value as it is now."""
+        ...
+
+
+class NoMetrics:
+    """Fulfils ``Metrics`` where nobody watches."""
+
+    def incr(self, name: str, count: int = 1, *, tags: Mapping[str, str] | None = None) -> None: ...
+
+    def timing(self, name: str, seconds: float, *, tags: Mapping[str, str] | None = None) -> None: ...
+
+    def gauge(self, name: str, value: float, *, tags: Mapping[str, str] | None = None) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Everything outside. ``new_ledger`` gives an empty ledger; ``writer_id`` is unique to this process; ``jitter``
@@ -230,3 +268,4 @@ class Ports:
     new_ledger: Callable[[], Ledger]
     writer_id: str
     jitter: Callable[[], float]
+    metrics: Metrics = field(default_factory=NoMetrics)

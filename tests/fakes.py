@@ -9,6 +9,8 @@ import hashlib
 import heapq
 import itertools
 import json
+import math
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,6 +33,7 @@ __all__ = [
     "FakeLimiter",
     "MemoryStore",
     "MemoryTables",
+    "RecordedMetrics",
     "ScriptedOcr",
     "SetLedger",
     "answer",
@@ -39,6 +42,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+# Longer than any deadline of the provider.
+_LONGEST_RUN_S = 24 * 3600.0
 
 
 class FakeClock:
@@ -73,8 +79,10 @@ class FakeClock:
         """Let time pass until ``work`` is done. Whatever it waits for must wait on this clock."""
         task = asyncio.ensure_future(work)
         await self._settle()
+        end_s = self._elapsed_s + _LONGEST_RUN_S
         while not task.done():
             assert self._sleepers, "nobody waits on the clock, and the work is not done"
+            assert self._elapsed_s < end_s, "the work does not end: does only the progress line still wait?"
             await self._wake_next()
         return await task
 
@@ -239,6 +247,8 @@ class ScriptedOcr:
 class FakeLimiter:
     """``ports.RateLimiter`` without a pace of its own: it only pauses when it is told to."""
 
+    rate = math.inf
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._until_s = 0.0
@@ -281,6 +291,9 @@ class MemoryTables:
         self.documents: dict[int, Rows] = {}
         self.log: list[tuple[str, int]] = []
 
+    async def probe(self) -> None:
+        self.log.append(("probe", 0))
+
     async def write_fields(self, entry: CommitEntry, rows: Rows) -> None:
         self.log.append(("fields", entry.number))
         self.fields[entry.number] = rows
@@ -288,3 +301,26 @@ class MemoryTables:
     async def write_documents(self, entry: CommitEntry, rows: Rows) -> None:
         self.log.append(("documents", entry.number))
         self.documents[entry.number] = rows
+
+
+class RecordedMetrics:
+    """``ports.Metrics``: sums of the counters, all durations, the last value of each gauge, each by
+    ``name[tag=value,…]``."""
+
+    def __init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+        self.timings: dict[str, list[float]] = {}
+        self.gauges: dict[str, float] = {}
+
+    def incr(self, name: str, count: int = 1, *, tags: Mapping[str, str] | None = None) -> None:
+        self.counters[_tagged(name, tags)] += count
+
+    def timing(self, name: str, seconds: float, *, tags: Mapping[str, str] | None = None) -> None:
+        self.timings.setdefault(_tagged(name, tags), []).append(seconds)
+
+    def gauge(self, name: str, value: float, *, tags: Mapping[str, str] | None = None) -> None:
+        self.gauges[_tagged(name, tags)] = value
+
+
+def _tagged(name: str, tags: Mapping[str, str] | None) -> str:
+    return f"{name}[{','.join(f'{tag}={value}' for tag, value in sorted((tags or {}).items()))}]"

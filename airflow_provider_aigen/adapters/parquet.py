@@ -27,10 +27,20 @@ Rows = Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
 
 
 class ParquetTables:
-    """Fulfils ``ports.Tables``. Building a part takes CPU, so it runs in a thread."""
+    """Fulfils ``ports.Tables``. Building a part takes CPU, so it runs in a thread.
 
-    def __init__(self, store: ObjectStore) -> None:
+    ``destination`` is what :meth:`probe` proves writable; None where the state lies inside it and proves the same.
+    Parts go where the settings of their commit say, which may be another run's."""
+
+    def __init__(self, store: ObjectStore, destination: S3Prefix | None = None) -> None:
         self._store = store
+        self._destination = destination
+
+    async def probe(self) -> None:
+        """Write ``_aigen_probe`` beside the tables. Raises ``ConfigurationError`` where that is refused."""
+        if self._destination is not None:
+            key = self._destination.join("_aigen_probe")
+            await self._store.put(self._destination.bucket, key, b"", content_type="text/plain")
 
     async def write_fields(self, entry: CommitEntry, rows: Rows) -> None:
         """Nothing is written where no document has a row."""

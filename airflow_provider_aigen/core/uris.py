@@ -55,6 +55,10 @@ class S3Prefix:
         """The key of what ``names`` lead to under this prefix."""
         return self.prefix + "/".join(names)
 
+    def is_inside(self, other: S3Prefix) -> bool:
+        """Whether all that is under this prefix is under ``other`` too."""
+        return self.bucket == other.bucket and self.prefix.startswith(other.prefix)
+
     @property
     def uri(self) -> str:
         return f"{_SCHEME}{self.bucket}/{self.prefix}"

@@ -35,6 +35,7 @@ class PortSettings:
     endpoint: EndpointConfig
     requests_per_second: float
     max_in_flight: int
+    destination: str
     state: str
     dead_letter: str
     expected_bucket_owner: str | None
@@ -76,6 +77,8 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
     from airflow_provider_aigen.core.uris import S3Prefix
     from airflow_provider_aigen.pipeline import Ports
 
+    state = S3Prefix.parse("state", settings.state)
+    destination = S3Prefix.parse("destination", settings.destination)
     async with AsyncExitStack() as stack:
         store = S3ObjectStore(
             settings.client,
@@ -98,8 +101,8 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
             ocr=ocr,
             limiter=limiter,
             clock=clock,
-            state=S3StateStore(store, S3Prefix.parse("state", settings.state)),
-            tables=ParquetTables(store),
+            state=S3StateStore(store, state),
+            tables=ParquetTables(store, None if state.is_inside(destination) else destination),
             dead_letters=S3DeadLetters(store, S3Prefix.parse("dead_letter", settings.dead_letter)),
             new_ledger=new_ledger,
             writer_id=uuid.uuid4().hex,

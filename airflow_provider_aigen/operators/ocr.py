@@ -195,6 +195,7 @@ class AigenOcrOperator(BaseOperator):
             endpoint=hook.endpoint(self.document_type),
             requests_per_second=hook.requests_per_second if requests_per_second is None else requests_per_second,
             max_in_flight=self.max_in_flight,
+            destination=self.destination,
             state=self.state or f"{S3Prefix.parse('destination', self.destination).uri}_aigen/",
             dead_letter=self.dead_letter,
             expected_bucket_owner=self.expected_bucket_owner,

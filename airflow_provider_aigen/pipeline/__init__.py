@@ -44,8 +44,10 @@ async def run(request: PlanRequest, ports: Ports, *, config: PipelineConfig, sto
 
 
 async def plan_stage(request: PlanRequest, ports: Ports) -> Plan:
-    """Prove that state and dead letters can be written, finish what earlier runs left, then plan. Makes no call."""
+    """Prove that state, tables and dead letters can be written, finish what earlier runs left, then plan. Makes no
+    call."""
     await ports.state.probe()
+    await ports.tables.probe()
     await ports.dead_letters.probe()
     await finish_commits(ports.state, _effects(ports))
     return await make_plan(request, ports.source, ports.state, ports.new_ledger())

@@ -7,12 +7,14 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from airflow_provider_aigen.core.config import EndpointConfig
 from airflow_provider_aigen.core.errors import StoppedError
-from airflow_provider_aigen.operators.assembly import LoopRunner, s3_client
+from airflow_provider_aigen.operators.assembly import LoopRunner, PortSettings, open_ports, s3_client
 from airflow_provider_aigen.pipeline import Stop
 
 
@@ -148,3 +150,42 @@ def test_the_s3_client_takes_the_connections_settings_over_its_own(monkeypatch):
     assert (config.read_timeout, config.connect_timeout) == (7, 10)
     assert config.max_pool_connections == 48, "as many as threads call at once"
     assert config.retries["mode"] == "standard"
+
+
+# --- the ports ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "probed"),
+    [("s3://lake/books/_aigen/", False), ("s3://lake/state/", True), ("s3://books/books/_aigen/", True)],
+)
+def test_the_destination_is_probed_unless_the_state_inside_it_is(state, probed):
+    written: list[str] = []
+
+    class Client:
+        """Of boto3, as far as a probe goes."""
+
+        meta = SimpleNamespace(config=SimpleNamespace(max_pool_connections=10))
+
+        def put_object(self, **arguments: Any) -> dict[str, Any]:
+            written.append(f"{arguments['Bucket']}/{arguments['Key']}")
+            return {}
+
+    settings = PortSettings(
+        client=Client(),
+        endpoint=EndpointConfig("https://ocr.example.org", "a-key-of-nobody"),
+        requests_per_second=5.0,
+        max_in_flight=1,
+        destination="s3://lake/books/",
+        state=state,
+        dead_letter="s3://lake/dead/",
+        expected_bucket_owner=None,
+        sse_kms_key_id=None,
+    )
+
+    async def main() -> None:
+        async with open_ports(settings) as ports:
+            await ports.tables.probe()
+
+    asyncio.run(main())
+    assert written == (["lake/books/_aigen_probe"] if probed else [])

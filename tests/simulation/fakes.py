@@ -29,6 +29,7 @@ class Limiter:
     """Even pace, turns in the order of asking."""
 
     def __init__(self, clock: Clock, per_second: float) -> None:
+        self.rate = per_second
         self._clock = clock
         self._interval = 1 / per_second
         self._next = 0.0
@@ -58,6 +59,9 @@ class JsonTables:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+
+    async def probe(self) -> None:
+        """The state lies inside the destination, and is probed."""
 
     async def write_fields(
         self, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
