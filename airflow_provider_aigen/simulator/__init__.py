@@ -10,11 +10,16 @@ of its own, so that provider and simulator can't agree on the same mistake.
 
 from __future__ import annotations
 
-from airflow_provider_aigen.simulator.images import add_truth, save_image
-from airflow_provider_aigen.simulator.options import DEFAULT_KEY, Options
-from airflow_provider_aigen.simulator.running import RunningSimulator, running_simulator
-from airflow_provider_aigen.simulator.server import Simulator
-from airflow_provider_aigen.simulator.truth import Degradation, Marker, TrueField, Truth
+try:
+    from airflow_provider_aigen.simulator.images import add_truth, save_image
+    from airflow_provider_aigen.simulator.options import DEFAULT_KEY, Options
+    from airflow_provider_aigen.simulator.running import RunningSimulator, running_simulator
+    from airflow_provider_aigen.simulator.server import Simulator
+    from airflow_provider_aigen.simulator.truth import Degradation, Marker, TrueField, Truth
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"{error.name} is missing: pip install 'airflow-provider-aigen[simulator]'", name=error.name
+    ) from error
 
 __all__ = [
     "DEFAULT_KEY",

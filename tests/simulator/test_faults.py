@@ -56,6 +56,13 @@ def test_a_share_is_about_that_share_and_of_all_its_kinds(share, kinds):
     assert set(first) - {None} == kinds
 
 
+def test_shares_do_not_eat_each_other():
+    options = Options(error_share=0.2, reset_share=0.2, malformed_share=0.2)
+    first = [passing_fault(options, str(n), ImageState(calls=1)) for n in range(2000)]
+    for kinds in ({"500", "502", "503", "504"}, {"reset", "close", "cut"}, set(MALFORMED)):
+        assert 320 < sum(fault in kinds for fault in first) < 480
+
+
 def test_no_share_no_fault_and_all_of_it_every_other_call():
     assert set(faults_of(Options(), "00", 50)) == {None}
     assert [fault is None for fault in faults_of(Options(error_share=1.0), "00", 6)] == [False, True] * 3

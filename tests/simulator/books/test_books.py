@@ -65,12 +65,15 @@ def test_a_character_without_a_glyph_is_refused():
         BOLD.draw(Image.new("L", (99, 99)), (0, 50), "漢", 20, 255)
 
 
-def test_thai_marks_are_shaped_a_tone_mark_over_a_vowel_stands_higher():
-    def top(text: str) -> int:
-        return REGULAR.draw(Image.new("L", (300, 200)), (20, 120), text, 60, 255)[1]
+def test_thai_marks_are_shaped():
+    def ink(text: str) -> tuple[int, int, int, int]:
+        return REGULAR.draw(Image.new("L", (300, 200)), (20, 120), text, 60, 255)
 
-    assert top("ที่") < top("ที") < top("ท")
+    # A tone mark stands on the vowel below it, not in it; marks take no room, and keep clear of a tall stem.
+    assert ink("ที")[1] - ink("ที่")[1] >= 10
+    assert ink("น")[1] - ink("น้ำ")[1] >= 25
     assert REGULAR.width("ที่", 60) == REGULAR.width("ท", 60)
+    assert ink("ปี")[2] == ink("ป")[2]
 
 
 def test_ink_lies_in_the_boxes_and_nowhere_else_but_stamp_and_signature():

@@ -85,6 +85,7 @@ def test_the_mix_has_one_of_each_kind_and_one_book_twice(drawn):
     assert any("🚗" in entry.name for entry in entries)
     assert any("สมุด" in entry.name for entry in entries)
     assert len(entries) == SMALLEST
+    assert [entry.expected.kind for entry in entries if not entry.size_bytes] == ["empty_object"]
 
 
 def test_the_manifest_is_beside_the_images_and_true_of_them(drawn):
