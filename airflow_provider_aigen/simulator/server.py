@@ -8,7 +8,6 @@ Beside the vendor's path there are four of its own, without a key: `GET /stats`,
 from __future__ import annotations
 
 import asyncio
-import base64
 import binascii
 import collections
 import contextlib
@@ -19,6 +18,7 @@ import logging
 import time
 from typing import Any
 
+import pybase64
 from aiohttp import web
 
 from airflow_provider_aigen.simulator.answers import answer, marked_answer, unreadable
@@ -233,7 +233,7 @@ def image_in(body: bytes) -> bytes | None:
     """The bytes in `{"image": base64}`; None where the body isn't that."""
     try:
         data = json.loads(body)
-        return base64.b64decode(data["image"], validate=True)
+        return pybase64.b64decode(data["image"], validate=True)
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
         return None
 
