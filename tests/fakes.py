@@ -254,6 +254,7 @@ class FakeLimiter:
         self._until_s = 0.0
         self.pauses: list[float] = []
         self.successes = 0
+        self.rate = float("inf")
 
     async def acquire(self) -> None:
         while (wait_s := self._until_s - self._clock.monotonic()) > 0:

@@ -147,7 +147,7 @@ class AigenOcrOperator(BaseOperator):
         check_parameters(self._parameters())
         request = self._plan_request(context)
         settings = self._port_settings()
-        config = PipelineConfig(max_in_flight=self.max_in_flight)
+        config = self._pipeline_config()
         report, uri = self._runner.run(lambda stop: _run(request, settings, config, stop))
         self._log_report(report)
         check_dead_letter_ratio(report, to_number("max_dead_letter_ratio", self.max_dead_letter_ratio))
@@ -183,6 +183,9 @@ class AigenOcrOperator(BaseOperator):
             min_confidence=to_number("min_confidence", self.min_confidence),
             copy_image=self.copy_image,
         )
+
+    def _pipeline_config(self) -> PipelineConfig:
+        return PipelineConfig(max_in_flight=self.max_in_flight)
 
     def _port_settings(self) -> PortSettings:
         """Resolve both connections, synchronously (design §7)."""
