@@ -91,6 +91,7 @@ class Caller:
         self.calls = 0
         self.billed_retries = 0
         self.last_success_at: float | None = None
+        self.down_at: float | None = None
         self.in_flight: set[asyncio.Task[object]] = set()
 
     async def call(
@@ -190,6 +191,8 @@ class Caller:
         match is_systemic(verdict):
             case True:
                 self.breaker.record_failure(now)
+                if self.breaker.state(now) is BreakerState.OPEN:
+                    self.down_at = now
             case False:
                 self.breaker.record_success(now)
                 self.last_success_at = max(called_at, self.last_success_at or called_at)

@@ -41,7 +41,7 @@ class UndecidedDocuments:
         opened, it is the service's."""
         if not self._held:
             return
-        if self._caller.breaker.state(self._clock.monotonic()) is not BreakerState.CLOSED:
+        if self._caller.breaker.state(self._clock.monotonic()) is not BreakerState.CLOSED or self._went_down():
             raise self._outage()
         succeeded_at = self._caller.last_success_at
         held, self._held = self._held, []
@@ -59,6 +59,11 @@ class UndecidedDocuments:
         for opened, undecided in self._held:
             self._batches.end(opened, Ended(undecided.outcome))
         self._held = []
+
+    def _went_down(self) -> bool:
+        """Whether the breaker opened since one of them failed, even if it closed again before anybody asked."""
+        down_at = self._caller.down_at
+        return down_at is not None and any(undecided.failed_at <= down_at for _, undecided in self._held)
 
     def _outage(self) -> ServiceUnavailableError:
         return ServiceUnavailableError(
