@@ -220,4 +220,7 @@ def _environment_proxy(url: httpx.URL) -> httpx.Proxy | None:
 
 def _bad_proxy(url: httpx.URL) -> ConfigurationError:
     # Without the address: it may hold a password.
-    return ConfigurationError(f"{url.scheme.upper()}_PROXY", "the environment names a proxy that cannot be used")
+    return ConfigurationError(
+        f"{url.scheme.upper()}_PROXY",
+        "the proxy that this or ALL_PROXY names cannot be used: not a URL, or a scheme that needs httpx's extra socks",
+    )

@@ -28,7 +28,7 @@ from airflow_provider_aigen.ports import Clock
 __all__ = ["LocalRateLimiter", "Pace"]
 
 _USED_SHARE = 0.985
-_CATCH_UP_S = 0.020
+_CATCH_UP_S = 0.050
 _NETWORK_JITTER_S = 0.010
 
 # When the running task got its last turn. A task makes one call at a time, so this tells whether the call that was

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_aigen.adapters.http_body import BodyTooLarge, BodyUnreadable, read_body
@@ -32,7 +32,6 @@ ENCODINGS = {
 }
 
 
-@settings(deadline=None)
 @given(parts=PARTS, cut=st.integers(1, 50), encoding=st.sampled_from(sorted(ENCODINGS)), data=st.data())
 def test_any_body_in_any_pieces_comes_back_whole_under_its_cap_and_not_over(parts, cut, encoding, data):
     encode, names = ENCODINGS[encoding]
@@ -44,7 +43,6 @@ def test_any_body_in_any_pieces_comes_back_whole_under_its_cap_and_not_over(part
             read(wire, len(body) - 1, cut=cut, **headers)
 
 
-@settings(deadline=None)
 @given(parts=PARTS.filter(any), cut=st.integers(1, 50), lost=st.integers(1, 8))
 def test_a_compressed_body_that_ends_early_is_unreadable(parts, cut, lost):
     with pytest.raises(BodyUnreadable):

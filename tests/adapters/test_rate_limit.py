@@ -81,7 +81,7 @@ def test_every_sliding_second_is_bounded_and_used(rate):
     assert 0.98 <= used <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rate=st.one_of(st.sampled_from(RATES), st.floats(0.1, 100)),
     seed=st.integers(0, 2**32),
@@ -121,7 +121,7 @@ def test_turns_that_nobody_took_are_not_made_up_for():
         await clock.run(asyncio.gather(*(take() for _ in range(4))))
         return turns
 
-    assert asyncio.run(scenario()) == pytest.approx([k / (0.985 * 5) for k in range(4)], abs=0.021)
+    assert asyncio.run(scenario()) == pytest.approx([k / (0.985 * 5) for k in range(4)])
 
 
 def test_a_process_that_was_blocked_does_not_burst():
@@ -143,7 +143,7 @@ def test_a_process_that_was_blocked_does_not_burst():
         await clock.run(asyncio.gather(*tasks))
         return burst
 
-    assert asyncio.run(scenario()) <= 3  # one that was due, and what 20 ms have missed: at 50/s one more
+    assert asyncio.run(scenario()) <= 4  # what was missed in the last 50 ms, and the next one, not 0.4 s of turns
 
 
 def test_turns_are_given_in_the_order_of_asking_and_a_cancelled_waiter_costs_none():
@@ -213,6 +213,34 @@ def test_a_call_that_began_after_the_pause_and_is_throttled_halves_again():
         return rates
 
     assert asyncio.run(scenario()) == [4, 2, 1, 0.5, 0.4, 0.4]  # never under a twentieth of the limit
+
+
+def test_a_late_answer_to_a_call_from_before_the_pause_pauses_but_neither_halves_nor_raises_the_pace():
+    async def scenario():
+        clock = FakeClock()
+        limiter = LocalRateLimiter(8, clock)
+        rates = []
+
+        async def call(latency_s, tell, *args):
+            await limiter.acquire()
+            begun = clock.monotonic()
+            await clock.sleep(latency_s)
+            await tell(*args)
+            rates.append(limiter.rate)
+            return begun
+
+        late = asyncio.create_task(call(10, limiter.throttled, 5))
+        later = asyncio.create_task(call(12, limiter.succeeded))
+        await clock.run(call(1, limiter.throttled, 1))
+        await clock.run(late)
+        last = asyncio.create_task(call(0, limiter.throttled, 1))
+        await clock.run(later)
+        begun = await clock.run(last)
+        return rates, begun - 1000
+
+    rates, begun = asyncio.run(scenario())
+    assert rates == [4, 4, 4, 2]
+    assert begun == pytest.approx(15)
 
 
 def test_another_task_may_tell_of_a_throttled_call():
