@@ -42,6 +42,7 @@ __all__ = [
     "Verdict",
     "classify",
     "classify_kept",
+    "is_paid",
 ]
 
 # Codes by which a gateway says in JSON that the path itself is wrong.
@@ -133,6 +134,18 @@ def classify(result: ApiResponse | CallFailure) -> Verdict:
     if 200 <= result.status < 300:
         return _of_content(answer)
     return _of_refusal(answer)
+
+
+def is_paid(verdict: Verdict) -> bool:
+    """Whether a call with this verdict may be on the bill. Not: one that never left, 429, 503, a refused key, a
+    redirect, a wrong path."""
+    match verdict:
+        case Extracted() | Refused() | Malformed():
+            return True
+        case ServiceFailed(billed=billed):
+            return billed
+        case _:
+            return False
 
 
 def classify_kept(kept: KeptAnswer) -> Verdict:

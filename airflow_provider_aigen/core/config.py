@@ -70,7 +70,8 @@ def check_partition(value: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class EndpointConfig:
-    """Where the API is and who calls it. ``timeout_s`` bounds one call from its start to the last byte of its answer."""
+    """Where the API is and who calls it. ``timeout_s`` bounds one call from its start to the last byte of its
+    answer."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -126,7 +127,8 @@ class EndpointConfig:
 
 @dataclass(frozen=True, slots=True)
 class RetryConfig:
-    """Design §5, Retries. ``billed_ratio`` is the share of the run's calls that may be retried though perhaps billed."""
+    """Design §5, Retries. ``billed_ratio`` is the share of the run's calls that may be retried though perhaps
+    billed."""
 
     backoff_base_s: float = 0.5
     backoff_cap_s: float = 30.0
@@ -144,15 +146,18 @@ class RetryConfig:
 
 @dataclass(frozen=True, slots=True)
 class PipelineConfig:
-    """How one task works; none of it changes a byte of what is written. ``grace_s`` is how long calls in flight may take
-    to finish at a stop, ``claim_s`` how long another process leaves a claimed document alone."""
+    """How one task works; none of it changes a byte of what is written. ``grace_s`` is how long calls in flight may
+    take to finish at a stop, ``claim_s`` how long another process leaves a claimed document alone, ``progress_s`` the
+    time between two lines of progress."""
 
     max_in_flight: int = 16
     grace_s: float = 4.0
     claim_s: float = 180.0
+    progress_s: float = 15.0
     retry: RetryConfig = field(default_factory=RetryConfig)
 
     def __post_init__(self) -> None:
         check_positive("max_in_flight", self.max_in_flight, integer=True)
         check_positive("grace_s", self.grace_s)
         check_positive("claim_s", self.claim_s)
+        check_positive("progress_s", self.progress_s)

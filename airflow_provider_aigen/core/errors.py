@@ -17,13 +17,13 @@
     ├── DocumentRefusedError        one document's own fault; only ``AigenHook.extract`` raises it
     └── ReconciliationError         a planned document has no outcome, or two: a bug of this package
 
-    ObjectStoreCondition            answers of an object store that the protocol expects; none of them leaves the pipeline
+    ObjectStoreCondition        answers of an object store that the protocol expects; none of them leaves the pipeline
     ├── ObjectNotFound
     ├── ObjectChanged
     ├── ObjectUnreadable        one object is there, but S3 does not hand it out: a dead letter with origin ``source``
     └── AlreadyExists
 
-No message carries an object's key, a field's value, the API key or a text from outside (design §5, "Nothing personal leaks").
+No message carries an object's key, a field's value, the API key or a text from outside.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ __all__ = [
     "PermanentError",
     "ReconciliationError",
     "ServiceUnavailableError",
-    "StorageUnavailableError",
     "StoppedError",
+    "StorageUnavailableError",
     "TransientError",
 ]
 
@@ -87,7 +87,8 @@ class TransientError(AigenError):
 
 
 class ServiceUnavailableError(TransientError):
-    """The endpoint failed for more than one document. ``retry_after_s`` is how long it asked to be left alone, if it did."""
+    """The endpoint failed for more than one document. ``retry_after_s`` is how long it asked to be left alone, if it
+    did."""
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -103,10 +104,14 @@ class StoppedError(TransientError):
 
 
 class DocumentRefusedError(AigenError):
-    """The endpoint refused one document for good. ``code`` is the contract's code, ``status`` the HTTP status or None."""
+    """The endpoint refused one document for good. ``code`` is the contract's code as it came, ``status`` the HTTP
+    status or None. The message names the code as a dead-letter path does: one from outside may be any text."""
 
     def __init__(self, code: str, status: int | None) -> None:
-        super().__init__(f"the document was refused with code {code}" + (f" (HTTP {status})" if status else ""))
+        from airflow_provider_aigen.core.uris import path_segment  # which raises errors of this module
+
+        said = f" (HTTP {status})" if status else ""
+        super().__init__(f"the document was refused with code {path_segment(code)}{said}")
         self.code = code
         self.status = status
 

@@ -2,7 +2,8 @@
 """Everything that flows through the provider, in the order in which it flows.
 
 listing → :class:`SourceObject` → :class:`PlanBatch` → (one call) :class:`ApiResponse` | :class:`CallFailure` →
-:class:`KeptAnswer` → :class:`DocumentOutcome` → :class:`CommitEntry` → :class:`FieldRow` and the two tables → :class:`RunReport`
+:class:`KeptAnswer` → :class:`DocumentOutcome` → :class:`CommitEntry` → :class:`FieldRow` and the two tables →
+:class:`RunReport`
 
 All of them are frozen; all times are aware UTC datetimes, all durations seconds, all sizes bytes, pages count from 1.
 What is stored of them is written by ``adapters/state.py``.
@@ -17,6 +18,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from airflow_provider_aigen.core.cost import Cost
 
 __all__ = [
     "Answer",
@@ -117,7 +120,8 @@ class PlanBatch:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan's last object: it exists, so the plan is whole. ``already_done`` and ``folders`` were listed and left out."""
+    """The plan's last object: it exists, so the plan is whole. ``already_done`` and ``folders`` were listed and left
+    out."""
 
     run: RunIdentity
     batches: int
@@ -133,7 +137,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """What came back over HTTP. ``retry_after`` is the header as received; ``location`` only tells that there was one."""
+    """What came back over HTTP. ``retry_after`` is the header as received."""
 
     status: int
     body: bytes = field(repr=False)
@@ -171,7 +175,8 @@ class ApiError:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A parsed answer: one raw JSON object a page, ``{}`` for a page that gave nothing; the errors, most specific first."""
+    """A parsed answer: one raw JSON object a page, ``{}`` for a page that gave nothing; the errors, most specific
+    first."""
 
     status: int
     pages: tuple[Mapping[str, Any], ...] = field(repr=False)
@@ -216,6 +221,8 @@ class Claim:
 
 
 class Outcome(StrEnum):
+    """How a planned document ends (design §3.1)."""
+
     EXTRACTED = "extracted"
     PARTIAL = "partial"
     DEAD_LETTER = "dead_letter"
@@ -223,6 +230,8 @@ class Outcome(StrEnum):
 
 
 class ErrorOrigin(StrEnum):
+    """Who refused a document."""
+
     API = "api"
     PREFLIGHT = "preflight"
     SOURCE = "source"
@@ -300,8 +309,10 @@ class FieldRow:
 class RunReport:
     """A reconciled run: ``documents == extracted + partial + dead_letter + gone``.
 
-    ``api_calls``, ``answers_reused`` and ``billed_retries`` are those of this try; the rest is the run's, whatever the try.
-    ``billed_retries`` are retries of calls that may have been billed already (design §5)."""
+    ``api_calls``, ``paid_calls``, ``answers_reused``, ``billed_retries`` and ``cost`` are those of this try; the rest
+    is the run's, whatever the try. ``paid_calls`` are the calls that may be on the bill (``core.classify.is_paid``),
+    ``billed_retries`` those that repeat one of them (design §5). ``error_codes`` names codes as dead-letter paths do
+    (``core.uris.path_segment``), the 50 most frequent of them and the rest as ``other``."""
 
     run_key: str
     documents: int
@@ -315,3 +326,5 @@ class RunReport:
     api_calls: int = 0
     answers_reused: int = 0
     billed_retries: int = 0
+    paid_calls: int = 0
+    cost: Cost | None = None

@@ -1,15 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts of a run, reconciled: every planned document has exactly one outcome, or this raises (design §1, §3.1)."""
+"""Counts of a run, reconciled: every planned document has exactly one outcome, or this raises (design §1, §3.1).
+
+Error codes come from outside: one may be any text, and a new one for each document. In a report, and so in XCom, logs
+and exceptions, they are named as dead-letter paths name them, and at most 50 apart. The tables have them as they came.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from airflow_provider_aigen.core.cost import Cost
 from airflow_provider_aigen.core.errors import DeadLetterRatioError, ReconciliationError
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Outcome, PlanBatch, RunReport
+from airflow_provider_aigen.core.uris import path_segment
 
-__all__ = ["Reconciliation", "check_dead_letter_ratio"]
+__all__ = ["OTHER", "Reconciliation", "check_dead_letter_ratio", "codes_text", "most_frequent"]
+
+OTHER = "other"
+_MOST_CODES = 50
+_MOST_CODES_IN_TEXT = 10
 
 
 @dataclass(slots=True)
@@ -49,7 +60,15 @@ class Reconciliation:
             ):
                 self.missing[document_id] = outcome
 
-    def report(self, *, api_calls: int = 0, answers_reused: int = 0, billed_retries: int = 0) -> RunReport:
+    def report(
+        self,
+        *,
+        api_calls: int = 0,
+        answers_reused: int = 0,
+        billed_retries: int = 0,
+        paid_calls: int = 0,
+        cost: Cost | None = None,
+    ) -> RunReport:
         """The reconciled counts. Raises ``ReconciliationError`` while a document has no outcome."""
         lost = sorted(document_id for document_id, outcome in self.missing.items() if outcome is None)
         if lost:
@@ -70,21 +89,37 @@ class Reconciliation:
             gone=self.outcomes[Outcome.GONE],
             rows=self.rows,
             commits=self.commits,
-            error_codes=dict(sorted(self.error_codes.items())),
+            error_codes=dict(sorted(most_frequent(self.error_codes, _MOST_CODES).items())),
             api_calls=api_calls,
             answers_reused=answers_reused,
             billed_retries=billed_retries,
+            paid_calls=paid_calls,
+            cost=cost,
         )
 
     def _count(self, outcome: DocumentOutcome) -> None:
         self.outcomes[outcome.outcome] += 1
         self.rows += outcome.field_count
         if outcome.error_code is not None:
-            self.error_codes[outcome.error_code] += 1
+            self.error_codes[path_segment(outcome.error_code)] += 1
+
+
+def most_frequent(codes: Mapping[str, int], limit: int) -> dict[str, int]:
+    """At most ``limit`` codes with their counts, the most frequent first, then ``other`` with the sum of the rest."""
+    ordered = sorted(codes.items(), key=lambda item: (-item[1], item[0]))
+    shown = dict(ordered[:limit])
+    if rest := sum(count for _, count in ordered[limit:]):
+        shown[OTHER] = shown.pop(OTHER, 0) + rest
+    return shown
+
+
+def codes_text(codes: Mapping[str, int]) -> str:
+    """The ten most frequent for a line of a log: ``1001=3, 1003=1``; ``codes`` are path segments."""
+    return ", ".join(f"{code}={count}" for code, count in most_frequent(codes, _MOST_CODES_IN_TEXT).items())
 
 
 def check_dead_letter_ratio(report: RunReport, maximum: float | None) -> None:
-    """Raise ``DeadLetterRatioError`` where dead letters are over ``maximum`` of the documents; everything is committed."""
+    """Raise ``DeadLetterRatioError`` where dead letters are over ``maximum`` of the documents; all is committed."""
     if maximum is None or not report.documents:
         return
     ratio = report.dead_letter / report.documents
@@ -92,5 +127,5 @@ def check_dead_letter_ratio(report: RunReport, maximum: float | None) -> None:
         raise DeadLetterRatioError(
             f"{report.dead_letter} of {report.documents} documents ({ratio:.1%}) are dead letters, over the "
             f"max_dead_letter_ratio of {maximum:.1%}; all of them are committed, by code: "
-            + ", ".join(f"{code}={count}" for code, count in report.error_codes.items())
+            + codes_text(report.error_codes)
         )

@@ -13,6 +13,7 @@
 :mod:`.process`           many documents at once, batch after batch, until done or stopped
 :mod:`.commit`            number and create the commit, then its effects; finish what others left
 :mod:`.reconcile`         every planned document accounted for
+:mod:`.progress`          a line every few seconds; :mod:`.metrics`: the same for machines
 ========================  =============================================================================
 
 :func:`run` goes through all of it; an operator may call the three stages one by one. Nothing here imports an adapter
@@ -22,9 +23,11 @@ or Airflow. What must hold at any crash is said in design §3.
 from __future__ import annotations
 
 from airflow_provider_aigen.core.config import PipelineConfig
+from airflow_provider_aigen.core.cost import Price
 from airflow_provider_aigen.core.models import Plan, RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.pipeline.commit import Committer, Effects, finish_commits
+from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.pipeline.plan import make_plan
 from airflow_provider_aigen.pipeline.process import Processed, process
 from airflow_provider_aigen.pipeline.reconcile import reconcile
@@ -34,13 +37,15 @@ from airflow_provider_aigen.ports import Ports
 __all__ = ["Ports", "Stop", "plan_stage", "process_stage", "report_stage", "run"]
 
 
-async def run(request: PlanRequest, ports: Ports, *, config: PipelineConfig, stop: Stop) -> tuple[RunReport, str]:
-    """Plan, process, commit and report; returns the report and its URI.
+async def run(
+    request: PlanRequest, ports: Ports, *, config: PipelineConfig, stop: Stop, price: Price | None = None
+) -> tuple[RunReport, str]:
+    """Plan, process, commit and report, in money too where a ``price`` is known; returns the report and its URI.
 
     Raises what stopped the run (:mod:`~airflow_provider_aigen.core.errors`); a later call goes on from there."""
     plan = await stop.or_result(plan_stage(request, ports))
     processed = await process_stage(plan, ports, config=config, stop=stop)
-    return await stop.or_result(report_stage(plan, ports, processed))
+    return await stop.or_result(report_stage(plan, ports, processed, price))
 
 
 async def plan_stage(request: PlanRequest, ports: Ports) -> Plan:
@@ -55,14 +60,17 @@ async def plan_stage(request: PlanRequest, ports: Ports) -> Plan:
 
 async def process_stage(plan: Plan, ports: Ports, *, config: PipelineConfig, stop: Stop) -> Processed:
     """Take the plan's documents to their commits."""
-    committer = Committer(plan, ports.state, _effects(ports), ports.new_ledger(), ports.writer_id)
-    return await process(plan, ports, committer, config=config, stop=stop)
+    metrics = RunMetrics(ports.metrics, plan.settings.document_type)
+    committer = Committer(plan, ports.state, _effects(ports), ports.new_ledger(), ports.writer_id, metrics)
+    return await process(plan, ports, committer, config=config, stop=stop, metrics=metrics)
 
 
-async def report_stage(plan: Plan, ports: Ports, processed: Processed) -> tuple[RunReport, str]:
+async def report_stage(
+    plan: Plan, ports: Ports, processed: Processed, price: Price | None = None
+) -> tuple[RunReport, str]:
     """Finish commits whose writer died between commit and effects, reconcile, write the report."""
     await finish_commits(ports.state, _effects(ports))
-    report = await reconcile(plan, ports.state, processed)
+    report = await reconcile(plan, ports.state, processed, price)
     return report, await ports.state.write_report(report)
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from airflow_provider_aigen.core.models import DocumentOutcome, KeptAnswer, PlanBatch, SourceObject
@@ -26,10 +26,11 @@ class OpenBatch:
 
 class OpenBatches:
     """Everything between the plan and the commits of one try. ``complete`` gives the complete batches, then None after
-    :meth:`finish`; ``moved`` is set whenever there may be room again."""
+    :meth:`finish`; ``moved`` is set whenever there may be room again. ``on_end`` is told each outcome."""
 
-    def __init__(self, ahead: int) -> None:
+    def __init__(self, ahead: int, on_end: Callable[[DocumentOutcome], None]) -> None:
         self._ahead = ahead
+        self._on_end = on_end
         self._documents = 0
         self.complete: asyncio.Queue[OpenBatch | None] = asyncio.Queue()
         self.moved = asyncio.Event()
@@ -49,6 +50,7 @@ class OpenBatches:
         opened.outcomes[document_id] = ended.outcome
         if ended.answer is not None:
             opened.answers[ended.answer.content_sha256] = ended.answer
+        self._on_end(ended.outcome)
         self.drop(opened, document_id)
 
     def drop(self, opened: OpenBatch, document_id: str) -> None:

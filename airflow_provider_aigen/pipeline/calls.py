@@ -15,12 +15,13 @@ from datetime import datetime
 from typing import TypeVar
 
 from airflow_provider_aigen.core.breaker import Breaker, BreakerState, is_systemic
-from airflow_provider_aigen.core.classify import Extracted, Refused, Verdict, classify
+from airflow_provider_aigen.core.classify import Extracted, Refused, Verdict, classify, is_paid
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.errors import ContractError, ServiceUnavailableError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure
 from airflow_provider_aigen.core.retry import Attempts, GiveUp, Retry, RetryDecision, Settle, decide
 from airflow_provider_aigen.core.retry import Stop as StopDecision
+from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.ports import Clock, OcrClient, RateLimiter
 
@@ -76,6 +77,7 @@ class Caller:
         config: PipelineConfig,
         billed_budget: int,
         jitter: Callable[[], float],
+        metrics: RunMetrics | None = None,
     ) -> None:
         self._client = client
         self._limiter = limiter
@@ -84,11 +86,13 @@ class Caller:
         self._config = config.retry
         self._billed_left = billed_budget
         self._jitter = jitter
+        self._metrics = metrics or RunMetrics()
         self._slots = asyncio.Semaphore(config.max_in_flight)
         self._unknown_codes = 0
         self._probe: asyncio.Task[object] | None = None
         self.breaker = Breaker()
         self.calls = 0
+        self.paid_calls = 0
         self.billed_retries = 0
         self.last_success_at: float | None = None
         self.down_at: float | None = None
@@ -117,7 +121,9 @@ class Caller:
                     first_call_at = called_at if first_call_at is None else first_call_at
                     self.calls += 1
                     result = await self._client.call(body)
+                    self._metrics.called(result)
                     verdict = classify(result)
+                    self.paid_calls += is_paid(verdict)
                     self._record(verdict, called_at)
                     decision = self._decide(verdict, attempts, first_call_at)
                     attempts = attempts.after(decision)
@@ -154,13 +160,16 @@ class Caller:
         if isinstance(decision, Retry) and decision.billed:
             self._billed_left -= 1
             self.billed_retries += 1
+            self._metrics.retried_billed()
         return decision
 
     async def _turn(self) -> None:
         """Wait until limiter and breaker both let a call begin. The breaker is asked last: a limiter's turn may take
         longer than it takes a service to fail."""
         while True:
+            asked_at = self._clock.monotonic()
             await self._limiter.acquire()
+            self._metrics.waited(self._clock.monotonic() - asked_at)
             if self._stop.is_set:
                 # The supervisor cancels whoever waits; this one was on its way already.
                 raise asyncio.CancelledError
@@ -190,9 +199,12 @@ class Caller:
         now = self._clock.monotonic()
         match is_systemic(verdict):
             case True:
+                before = self.breaker.state(now)
                 self.breaker.record_failure(now)
                 if self.breaker.state(now) is BreakerState.OPEN:
                     self.down_at = now
+                if before is not BreakerState.OPEN and self.breaker.state(now) is BreakerState.OPEN:
+                    self._metrics.breaker_opened()
             case False:
                 self.breaker.record_success(now)
                 self.last_success_at = max(called_at, self.last_success_at or called_at)

@@ -22,6 +22,7 @@ from airflow_provider_aigen.core.models import (
     Plan,
     PlanBatch,
 )
+from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.ports import DeadLetters, Ledger, StateStore, Tables
 
 __all__ = ["Committer", "Effects", "finish_commits"]
@@ -92,18 +93,28 @@ async def finish_commits(state: StateStore, effects: Effects) -> int:
 class Committer:
     """Commits the batches of one plan, one after the other.
 
-    ``done`` has the numbers of the plan's batches that are committed; ``foreign`` is an empty ledger at first and
-    then has the documents that other runs' newer commits took."""
+    ``done`` has the numbers of the plan's batches that are committed, ``documents_done`` counts the documents that
+    they took; ``foreign`` is an empty ledger at first and then has those that other runs' newer commits took."""
 
-    def __init__(self, plan: Plan, state: StateStore, effects: Effects, foreign: Ledger, writer_id: str) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        state: StateStore,
+        effects: Effects,
+        foreign: Ledger,
+        writer_id: str,
+        metrics: RunMetrics | None = None,
+    ) -> None:
         self._plan = plan
         self._state = state
         self._effects = effects
         self._writer_id = writer_id
+        self._metrics = metrics or RunMetrics()
         self._head = plan.as_of
         self._one_reader = asyncio.Lock()
         self.foreign = foreign
         self.done: set[int] = set()
+        self.documents_done = 0
 
     async def catch_up(self) -> None:
         """Read every commit that is newer than the plan."""
@@ -120,6 +131,8 @@ class Committer:
         if entry is not None:
             await self._effects.apply(entry, answers)
             log.info("Committed %d documents as commit %d", len(entry.outcomes), entry.number)
+            if entry.writer_id == self._writer_id:
+                self._metrics.committed(entry)
 
     async def _commit(self, batch: PlanBatch, outcomes: Mapping[str, DocumentOutcome]) -> CommitEntry | None:
         while batch.number not in self.done:
@@ -147,5 +160,6 @@ class Committer:
         self._head = entry.number
         if is_of_run(entry, self._plan.run):
             self.done.add(entry.batch)
+            self.documents_done += len(entry.outcomes)
         else:
             self.foreign.add(taken_ids(entry))

@@ -30,6 +30,7 @@ from airflow_provider_aigen.core.models import (
 from airflow_provider_aigen.core.preflight import MAX_BYTES, Rejected, preflight
 from airflow_provider_aigen.core.wire import encode_request
 from airflow_provider_aigen.pipeline.calls import Caller, GaveUp, Settled
+from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.ports import Clock, ObjectStore, StateStore, StoredObject
 
 __all__ = ["DocumentLine", "Elsewhere", "Ended", "Undecided"]
@@ -75,6 +76,7 @@ class DocumentLine:
         document_type: str,
         writer_id: str,
         claim_s: float,
+        metrics: RunMetrics | None = None,
     ) -> None:
         self._source = source
         self._state = state
@@ -83,6 +85,7 @@ class DocumentLine:
         self._document_type = document_type
         self._writer_id = writer_id
         self._claim_for = timedelta(seconds=claim_s)
+        self._metrics = metrics or RunMetrics()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._users: defaultdict[str, int] = defaultdict(int)
         self.answers_reused = 0
@@ -141,6 +144,7 @@ class DocumentLine:
         if kept is None:
             return None
         self.answers_reused += 1
+        self._metrics.reused()
         return Ended(outcomes.answered(document, kept, reused=True, version_id=version_id), kept)
 
     async def _claim(self, content_sha256: str) -> tuple[Claim, bool]:

@@ -19,6 +19,8 @@ from airflow_provider_aigen.pipeline.batches import OpenBatch, OpenBatches
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.commit import Committer
 from airflow_provider_aigen.pipeline.documents import DocumentLine, Elsewhere, Ended, Undecided
+from airflow_provider_aigen.pipeline.metrics import RunMetrics
+from airflow_provider_aigen.pipeline.progress import Progress
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.pipeline.undecided import UndecidedDocuments
 from airflow_provider_aigen.ports import Ports
@@ -39,6 +41,7 @@ class Processed:
     api_calls: int
     answers_reused: int
     billed_retries: int
+    paid_calls: int = 0
 
 
 def billed_budget(plan: Plan, config: PipelineConfig) -> int:
@@ -46,11 +49,20 @@ def billed_budget(plan: Plan, config: PipelineConfig) -> int:
     return math.ceil(plan.documents * config.retry.billed_ratio)
 
 
-async def process(plan: Plan, ports: Ports, committer: Committer, *, config: PipelineConfig, stop: Stop) -> Processed:
-    """Process and commit what the plan has and no commit took.
+async def process(
+    plan: Plan,
+    ports: Ports,
+    committer: Committer,
+    *,
+    config: PipelineConfig,
+    stop: Stop,
+    metrics: RunMetrics | None = None,
+) -> Processed:
+    """Process and commit what the plan has and no commit took; tell of it in the log and in ``metrics``.
 
     Raises what stopped the run, after the calls in flight had ``config.grace_s`` seconds to finish and every complete
     batch is committed."""
+    metrics = metrics or RunMetrics()
     caller = Caller(
         ports.ocr,
         ports.limiter,
@@ -59,6 +71,7 @@ async def process(plan: Plan, ports: Ports, committer: Committer, *, config: Pip
         config=config,
         billed_budget=billed_budget(plan, config),
         jitter=ports.jitter,
+        metrics=metrics,
     )
     line = DocumentLine(
         ports.source,
@@ -68,10 +81,12 @@ async def process(plan: Plan, ports: Ports, committer: Committer, *, config: Pip
         document_type=plan.settings.document_type,
         writer_id=ports.writer_id,
         claim_s=config.claim_s,
+        metrics=metrics,
     )
     await committer.catch_up()
-    await _Run(plan, ports, caller, line, committer, stop, config).run()
-    return Processed(caller.calls, line.answers_reused, caller.billed_retries)
+    progress = Progress(plan.documents, caller, line, ports.limiter, ports.clock, metrics, interval_s=config.progress_s)
+    await _Run(plan, ports, caller, line, committer, progress, stop, config).run()
+    return Processed(caller.calls, line.answers_reused, caller.billed_retries, caller.paid_calls)
 
 
 class _Run:
@@ -84,6 +99,7 @@ class _Run:
         caller: Caller,
         line: DocumentLine,
         committer: Committer,
+        progress: Progress,
         stop: Stop,
         config: PipelineConfig,
     ) -> None:
@@ -92,12 +108,13 @@ class _Run:
         self._caller = caller
         self._line = line
         self._committer = committer
+        self._progress = progress
         self._stop = stop
         self._clock = ports.clock
         self._grace_s = config.grace_s
         self._worker_count = config.max_in_flight + min(config.max_in_flight, _MAX_FETCHING)
         self._documents: asyncio.Queue[tuple[OpenBatch, SourceObject] | None] = asyncio.Queue(self._worker_count)
-        self._batches = OpenBatches(ahead=4 * self._worker_count)
+        self._batches = OpenBatches(ahead=4 * self._worker_count, on_end=progress.ended)
         self._undecided = UndecidedDocuments(caller, ports.clock, self._batches)
         self._elsewhere: list[tuple[OpenBatch, Elsewhere]] = []
         self._handed_out = 0
@@ -107,6 +124,7 @@ class _Run:
         workers = [asyncio.create_task(self._guard(self._work())) for _ in range(self._worker_count)]
         committing = asyncio.create_task(self._guard(self._commit()))
         stopped = asyncio.create_task(self._stop.wait())
+        telling = asyncio.create_task(self._guard(self._progress.run()))
         line = asyncio.ensure_future(asyncio.wait([feeder, *workers]))
         try:
             await asyncio.wait([line, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -114,9 +132,10 @@ class _Run:
             self._batches.finish()
             await committing
         finally:
-            for task in (feeder, *workers, committing, stopped):
+            for task in (feeder, *workers, committing, stopped, telling):
                 task.cancel()
-            await asyncio.gather(line, committing, stopped, return_exceptions=True)
+            await asyncio.gather(line, committing, stopped, telling, return_exceptions=True)
+        self._progress.finish(complete=not self._stop.is_set)
         if self._stop.error is not None:
             raise self._stop.error
 
@@ -152,6 +171,7 @@ class _Run:
 
     async def _feed(self) -> None:
         """Read the plan's batches in order and hand out their documents; not further ahead than memory allows."""
+        self._progress.skipped(self._committer.documents_done)
         for number in range(self._plan.batches):
             if number in self._committer.done:
                 continue
@@ -159,6 +179,7 @@ class _Run:
             if batch is None:
                 raise ReconciliationError(f"batch {number} of plan {self._plan.run.run_key} is missing")
             documents = [each for each in batch.documents if each.document_id not in self._committer.foreign]
+            self._progress.skipped(len(batch.documents) - len(documents))
             if not documents:
                 continue
             await self._room_for(len(documents))
@@ -235,6 +256,7 @@ class _Run:
         taken = document.document_id in self._committer.foreign
         if taken:
             self._batches.drop(opened, document.document_id)
+            self._progress.skipped(1)
         return taken
 
     async def _commit(self) -> None:

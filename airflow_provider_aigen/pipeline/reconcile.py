@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from airflow_provider_aigen.core.commits import is_of_run
+from airflow_provider_aigen.core.cost import Price
 from airflow_provider_aigen.core.errors import ReconciliationError
 from airflow_provider_aigen.core.models import Plan, PlanBatch, RunReport
 from airflow_provider_aigen.core.report import Reconciliation
@@ -13,8 +14,8 @@ from airflow_provider_aigen.ports import StateStore
 __all__ = ["reconcile"]
 
 
-async def reconcile(plan: Plan, state: StateStore, processed: Processed) -> RunReport:
-    """Read back what is committed and count it; ``processed`` is what this try cost.
+async def reconcile(plan: Plan, state: StateStore, processed: Processed, price: Price | None = None) -> RunReport:
+    """Read back what is committed and count it; ``processed`` is what this try cost, at ``price`` a call.
 
     Raises ``ReconciliationError`` where a planned document has no outcome, or two."""
     reconciliation = Reconciliation(plan.run.run_key)
@@ -36,6 +37,14 @@ async def reconcile(plan: Plan, state: StateStore, processed: Processed) -> RunR
         api_calls=processed.api_calls,
         answers_reused=processed.answers_reused,
         billed_retries=processed.billed_retries,
+        paid_calls=processed.paid_calls,
+        cost=None
+        if price is None
+        else price.cost(
+            paid_calls=processed.paid_calls,
+            answers_reused=processed.answers_reused,
+            billed_retries=processed.billed_retries,
+        ),
     )
 
 

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A line in the log every few seconds: how far the run is, how fast, and what went wrong so far.
+
+It tells counts, and error codes as dead-letter paths name them; nothing else of a document.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter, deque
+from typing import NamedTuple
+
+from airflow_provider_aigen.core.models import DocumentOutcome
+from airflow_provider_aigen.core.report import OTHER, codes_text
+from airflow_provider_aigen.core.uris import path_segment
+from airflow_provider_aigen.pipeline.calls import Caller
+from airflow_provider_aigen.pipeline.documents import DocumentLine
+from airflow_provider_aigen.pipeline.metrics import RunMetrics
+from airflow_provider_aigen.ports import Clock, RateLimiter
+
+__all__ = ["Progress"]
+
+log = logging.getLogger(__name__)
+
+# So many intervals tell how fast documents end; one alone is too short for a slow pace.
+_LOOK_BACK = 4
+# A code from outside may be a new one for each document: no more are told apart.
+_MOST_CODES = 50
+
+
+class _Moment(NamedTuple):
+    at: float
+    ended: int
+    calls: int
+
+
+class Progress:
+    """Of one try on a plan of ``planned`` documents. Counts what it is told and asks caller and line for the rest."""
+
+    def __init__(
+        self,
+        planned: int,
+        caller: Caller,
+        line: DocumentLine,
+        limiter: RateLimiter,
+        clock: Clock,
+        metrics: RunMetrics,
+        *,
+        interval_s: float,
+    ) -> None:
+        self._planned = planned
+        self._caller = caller
+        self._line = line
+        self._limiter = limiter
+        self._clock = clock
+        self._metrics = metrics
+        self._interval_s = interval_s
+        self._elsewhere = 0
+        self._ended = 0
+        self._codes: Counter[str] = Counter()
+        self._began = self._now()
+        self._moments = deque([self._began], maxlen=_LOOK_BACK + 1)
+
+    def skipped(self, documents: int) -> None:
+        """So many have their outcome by an earlier try or another run."""
+        self._elsewhere += documents
+
+    def ended(self, outcome: DocumentOutcome) -> None:
+        """A document has its outcome."""
+        self._ended += 1
+        if outcome.has_dead_letter:
+            code = path_segment(outcome.error_code or "unknown")
+            self._codes[code if code in self._codes or len(self._codes) < _MOST_CODES else OTHER] += 1
+
+    async def run(self) -> None:
+        """Tell, again and again, until cancelled."""
+        while True:
+            await self._clock.sleep(self._interval_s)
+            self._tell()
+
+    def _tell(self) -> None:
+        before, now = self._moments[-1], self._now()
+        rate = _rate(now.calls - before.calls, now.at - before.at)
+        ending = _rate(now.ended - self._moments[0].ended, now.at - self._moments[0].at)
+        self._moments.append(now)
+        waiting = max(0, self._planned - self._done)
+        left = f"{duration(waiting / ending)} left" if ending else "time left unknown"
+        log.info("Progress: %s, %s, %s, %s", self._documents(self._done), self._pace(rate), left, self._rest())
+        self._metrics.progress(waiting=waiting, rate=rate, allowed=self._limiter.rate)
+
+    def finish(self, *, complete: bool) -> None:
+        """The last line. ``complete``: every planned document has its outcome."""
+        now = self._now()
+        took_s = now.at - self._began.at
+        log.info(
+            "%s after %s: %s, %d calls, %s, %s",
+            "Done" if complete else "Stopped",
+            duration(took_s),
+            self._documents(self._planned if complete else self._done),
+            now.calls,
+            self._pace(_rate(now.calls, took_s)),
+            self._rest(),
+        )
+        waiting = 0 if complete else max(0, self._planned - self._done)
+        self._metrics.progress(waiting=waiting, rate=0.0, allowed=self._limiter.rate)
+
+    @property
+    def _done(self) -> int:
+        return min(self._planned, self._elsewhere + self._ended)
+
+    def _now(self) -> _Moment:
+        return _Moment(self._clock.monotonic(), self._ended, self._caller.calls)
+
+    def _documents(self, done: int) -> str:
+        share = f" ({100 * done // self._planned} %)" if self._planned else ""
+        return f"{done} of {self._planned} documents{share}"
+
+    def _pace(self, rate: float) -> str:
+        allowed = self._limiter.rate
+        return f"{rate:.1f} calls/s" + (f" of {allowed:.3g} allowed" if math.isfinite(allowed) else "")
+
+    def _rest(self) -> str:
+        letters = f"{self._codes.total()} dead letters" + (f" ({codes_text(self._codes)})" if self._codes else "")
+        return f"{self._line.answers_reused} answers reused, {letters}"
+
+
+def _rate(count: int, seconds: float) -> float:
+    return count / seconds if seconds > 0 else 0.0
+
+
+def duration(seconds: float) -> str:
+    """For a person: ``40 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
