@@ -106,10 +106,10 @@ class Reconciliation:
 
 def most_frequent(codes: Mapping[str, int], limit: int) -> dict[str, int]:
     """At most ``limit`` codes with their counts, the most frequent first, then ``other`` with the sum of the rest."""
-    ordered = sorted(codes.items(), key=lambda item: (-item[1], item[0]))
+    ordered = sorted((item for item in codes.items() if item[0] != OTHER), key=lambda item: (-item[1], item[0]))
     shown = dict(ordered[:limit])
-    if rest := sum(count for _, count in ordered[limit:]):
-        shown[OTHER] = shown.pop(OTHER, 0) + rest
+    if rest := codes.get(OTHER, 0) + sum(count for _, count in ordered[limit:]):
+        shown[OTHER] = rest
     return shown
 
 

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person and a machine see of a run while it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from dataclasses import replace
+
+import pytest
+
+from airflow_provider_aigen.core.config import PipelineConfig
+from airflow_provider_aigen.core.errors import ServiceUnavailableError, StoppedError
+from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
+from airflow_provider_aigen.pipeline import run
+from airflow_provider_aigen.pipeline.progress import duration
+from tests.fakes import FakeLimiter, RecordedMetrics, answer, refusal
+from tests.pipeline.world import World
+
+BROKEN = ApiResponse(500, b"", 0.5)
+VEHICLE = "document_type=vehicle-registration-book/v2"
+
+
+class Watched(World):
+    def __init__(self) -> None:
+        super().__init__()
+        self.metrics = RecordedMetrics()
+
+    def ports(self):
+        return replace(super().ports(), metrics=self.metrics)
+
+
+@pytest.fixture
+def lines(caplog):
+    """The lines of progress so far."""
+    caplog.set_level(logging.INFO, "airflow_provider_aigen.pipeline.progress")
+    return lambda: [record.getMessage() for record in caplog.records if record.name.endswith(".progress")]
+
+
+def test_a_line_every_fifteen_seconds_and_one_at_the_end(lines):
+    world = Watched()
+    world.scans(200)
+    world.ocr.latency_s = 0.8  # four at once
+    world.limiter.rate = 5.0
+    world.go(world.run())
+    rest = "0 answers reused, 0 dead letters"
+    assert lines() == [
+        f"Progress: 72 of 200 documents (36 %), 5.1 calls/s of 5 allowed, 27 s left, {rest}",
+        f"Progress: 148 of 200 documents (74 %), 5.1 calls/s of 5 allowed, 11 s left, {rest}",
+        f"Done after 40 s: 200 of 200 documents (100 %), 200 calls, 5.0 calls/s of 5 allowed, {rest}",
+    ]
+
+
+def test_a_limit_that_is_unknown_is_not_shown(lines):
+    world = Watched()
+    world.scans(1)
+    world.go(world.run())
+    assert "allowed" not in lines()[-1]
+
+
+def test_an_empty_run_has_one_line(lines):
+    world = Watched()
+    world.go(world.run())
+    assert lines() == ["Done after 0 s: 0 of 0 documents, 0 calls, 0.0 calls/s, 0 answers reused, 0 dead letters"]
+
+
+def test_while_nothing_ends_the_time_left_is_unknown(lines):
+    world = Watched()
+    world.scans(4)
+    world.ocr.latency_s = 50.0
+    world.go(world.run())
+    assert "time left unknown" in lines()[0]
+
+
+def test_dead_letters_are_told_by_code_and_a_foreign_code_in_no_clear_text(lines):
+    world = Watched()
+    images = world.scans(8)
+    world.ocr.answers[images[0]] = [refusal(400, "1001", "bad_request")]
+    world.ocr.answers[images[1]] = [refusal(400, "1001", "bad_request")]
+    world.ocr.answers[images[2]] = [refusal(400, "สมชาย ใจดี")]
+    world.go(world.run())
+    last = lines()[-1]
+    assert re.search(r"3 dead letters \(1001=2, %E0[%0-9A-F]+=1\)$", last)
+    assert last.isascii()
+
+
+def test_a_thousand_foreign_codes_make_no_long_line(lines):
+    world = Watched()
+    images = world.scans(100)
+    for number, image in enumerate(images):
+        world.ocr.answers[image] = [refusal(400, f"new-{number}") if number % 10 else answer({"color": "red"})]
+    world.go(world.run(config={"max_in_flight": 1}))
+    assert "90 dead letters (" in lines()[-1]
+    assert lines()[-1].count("=") == 11
+    assert "other=" in lines()[-1]
+
+
+def test_what_an_earlier_try_did_counts_as_done(lines):
+    world = Watched()
+    world.scans(40)
+
+    async def stopped() -> None:
+        running = asyncio.ensure_future(world.run())
+        await world.clock.advance(2.5)
+        world.stop.set(StoppedError("told to stop"))
+        with pytest.raises(StoppedError):
+            await world.clock.run(running)
+
+    asyncio.run(stopped())
+    assert lines()[-1].startswith("Stopped after 3 s: 12 of 40 documents (30 %), 12 calls")
+    world.ocr.latency_s = 10.0
+    world.go(world.run())
+    assert lines()[1].startswith("Progress: 16 of 40 documents")
+    assert lines()[-1].startswith("Done after ")
+    assert ": 40 of 40 documents (100 %), 28 calls, " in lines()[-1]
+
+
+def test_what_another_run_took_counts_as_done(lines):
+    world = Watched()
+    world.scans(8)
+    first = world.request("first", batch_size=2)
+    world.go(_plan_only(world, first))
+    world.go(world.run("second"))
+    world.go(world.run("first", batch_size=2))
+    assert lines()[-1].startswith("Done after 0 s: 8 of 8 documents (100 %), 0 calls")
+
+
+async def _plan_only(world, request):
+    from airflow_provider_aigen.pipeline import plan_stage
+
+    await plan_stage(request, world.ports())
+
+
+def test_an_answer_that_is_reused_is_told(lines):
+    world = Watched()
+    (image,) = world.scan("a.png")
+    world.store.write("s3://scans/in/b.png", image)
+    world.go(world.run())
+    assert "1 calls, " in lines()[-1]
+    assert "1 answers reused" in lines()[-1]
+
+
+def test_what_interrupts_the_telling_stops_the_run():
+    """A task's timeout is raised by a signal handler, wherever the loop happens to be."""
+
+    class TimedOut(BaseException):
+        pass
+
+    world = Watched()
+    world.scans(100)
+
+    class Limiter(FakeLimiter):
+        interrupted = False
+
+        @property
+        def rate(self) -> float:
+            if self.interrupted:
+                return 5.0
+            self.interrupted = True
+            raise TimedOut
+
+        @rate.setter
+        def rate(self, value: float) -> None:
+            pass
+
+    world.limiter = Limiter(world.clock)
+    with pytest.raises(TimedOut):
+        world.go(world.run())
+    assert len(world.ocr.calls) <= 64
+
+
+# --- metrics ------------------------------------------------------------------------------------------------------
+
+
+def test_the_metrics_of_a_run():
+    world = Watched()
+    images = world.scans(8)
+    world.ocr.answers[images[0]] = [refusal(400, "1001", "bad_request")]
+    world.ocr.answers[images[1]] = [BROKEN, world.ocr.default(images[1])]
+    world.ocr.answers[images[2]] = [CallFailure(FailureKind.CONNECT, sent=False, latency_s=0.25), answer({"a": "b"})]
+    world.store.write("s3://scans/in/again.png", images[3])
+    world.store.write("s3://scans/in/text.txt", b"text")
+    world.limiter.rate = 5.0
+    report = world.go(world.run())
+    assert world.metrics.counters == {
+        f"aigen.calls[{VEHICLE},status=200]": 7,
+        f"aigen.calls[{VEHICLE},status=400]": 1,
+        f"aigen.calls[{VEHICLE},status=500]": 1,
+        f"aigen.calls[{VEHICLE},status=connect]": 1,
+        f"aigen.billed_retries[{VEHICLE}]": 1,
+        f"aigen.answers_reused[{VEHICLE}]": 1,
+        f"aigen.commits[{VEHICLE}]": report.commits,
+        f"aigen.rows[{VEHICLE}]": report.rows,
+        f"aigen.documents[{VEHICLE},outcome=extracted]": 8,
+        f"aigen.documents[{VEHICLE},outcome=dead_letter]": 2,
+    }
+    assert world.metrics.timings[f"aigen.call_seconds[{VEHICLE},status=connect]"] == [0.25]
+    assert len(world.metrics.timings[f"aigen.limiter_wait_seconds[{VEHICLE}]"]) == report.api_calls == 10
+    assert report.paid_calls == 9
+    assert world.metrics.gauges == {
+        f"aigen.documents_waiting[{VEHICLE}]": 0,
+        f"aigen.requests_per_second[{VEHICLE}]": 0.0,
+        f"aigen.requests_per_second_allowed[{VEHICLE}]": 5.0,
+    }
+
+
+def test_the_wait_for_the_limiter_is_measured():
+    world = Watched()
+    images = world.scans(2)
+    world.ocr.answers[images[0]] = [ApiResponse(429, b"", 0.5, retry_after="7"), world.ocr.default(images[0])]
+    world.go(world.run(config={"max_in_flight": 1}))
+    waits = world.metrics.timings[f"aigen.limiter_wait_seconds[{VEHICLE}]"]
+    assert [round(wait) for wait in sorted(waits)][-1] == 7
+
+
+def test_an_outage_opens_the_breaker_once():
+    world = Watched()
+    world.scans(30)
+    world.ocr.default = lambda image: BROKEN
+    with pytest.raises(ServiceUnavailableError):
+        world.go(world.run())
+    assert world.metrics.counters[f"aigen.breaker_opened[{VEHICLE}]"] == 1
+    assert not [name for name in world.metrics.counters if name.startswith("aigen.documents")]
+
+
+def test_a_commit_that_another_process_wrote_is_not_counted_again():
+    world = Watched()
+    world.scans(8)
+    world.go(world.run())
+    world.go(world.run())  # cleared
+    assert world.metrics.counters[f"aigen.documents[{VEHICLE},outcome=extracted]"] == 8
+    assert world.metrics.counters[f"aigen.commits[{VEHICLE}]"] == 2
+
+
+def test_no_tag_and_no_name_is_of_a_document():
+    world = Watched()
+    images = world.scans(3)
+    world.ocr.answers[images[0]] = [refusal(400, "สมชาย")]
+    world.go(world.run())
+    names = [*world.metrics.counters, *world.metrics.timings, *world.metrics.gauges]
+    assert all(
+        re.fullmatch(r"aigen\.[a-z_]+\[document_type=vehicle-registration-book/v2[a-z0-9=,_]*\]", n) for n in names
+    )
+
+
+# --- money --------------------------------------------------------------------------------------------------------
+
+
+def test_the_report_speaks_in_money():
+    from airflow_provider_aigen.core.cost import Cost, Price
+
+    world = Watched()
+    images = world.scans(8)
+    world.ocr.answers[images[1]] = [BROKEN, world.ocr.default(images[1])]
+    world.store.write("s3://scans/in/again.png", images[3])
+    report, uri = world.go(
+        run(
+            world.request(),
+            world.ports(),
+            config=PipelineConfig(max_in_flight=2),
+            stop=world.stop,
+            price=Price(1.5, "THB"),
+        )
+    )
+    assert report.cost == Cost("THB", 1.5, paid=13.5, saved=1.5, paid_twice_at_most=1.5)
+    assert b'"paid": 13.5' in world.store.objects["lake", uri.removeprefix("s3://lake/")]
+
+
+def test_without_a_price_there_is_no_cost():
+    world = Watched()
+    world.scans(1)
+    assert world.go(world.run()).cost is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (3599.7, "1 h 0 min"), (7500, "2 h 5 min")],
+)
+def test_a_duration_for_a_person(seconds, text):
+    assert duration(seconds) == text
