@@ -30,6 +30,7 @@ def _environment() -> None:
             del os.environ[name]
     os.environ |= {
         "AIRFLOW_HOME": _HOME,
+        "AIRFLOW__AWS__SESSION_FACTORY": "tests.s3_recorder.RecordingSessions",
         "AIRFLOW__CORE__DAGS_FOLDER": f"{_HOME}/dags",  # empty: `dag.test()` parses all of it at each call
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
@@ -99,7 +100,7 @@ def airflow_db(airflow_home: Path) -> Path:
     return airflow_home / "airflow.db"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_dag(airflow_db: Path) -> Callable[..., Any]:
     """`run_dag(dag, **arguments of dag.test())` runs a DAG that a test made, and returns its DagRun.
 

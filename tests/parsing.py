@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A DAG file as the DAG processor sees it, on Airflow 2.11 and 3."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def parse(path: Path) -> Any:
+    """The DagBag of one file: ``dags`` and ``import_errors``."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # Airflow 2
+        from airflow.models.dagbag import DagBag
+    return DagBag(dag_folder=str(path))
+
+
+def round_trip(dag: Any) -> Any:
+    """The DAG as the scheduler reads it from the database, JSON in between."""
+    try:
+        from airflow.serialization.serialized_objects import DagSerialization
+    except ImportError:
+        from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
+    return DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
