@@ -32,12 +32,14 @@ def moto() -> Iterator[S3Server]:
 
 @dataclass(frozen=True)
 class Reply:
-    """``promised`` is the Content-Length where it shall be another than the body's: the connection closes after it."""
+    """``promised`` is the Content-Length where it shall be another than the body's: the connection closes after it.
+    ``headless``: it closes within the headers already."""
 
     status: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     promised: int | None = None
+    headless: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,10 @@ def scripted_server() -> Iterator[ScriptedServer]:
             script.requests.append(Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
             reply = script.next()
             self.send_response(reply.status)
+            if reply.headless:
+                self.flush_headers()
+                self.close_connection = True
+                return
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             promised = len(reply.body) if reply.promised is None else reply.promised

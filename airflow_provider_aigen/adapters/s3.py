@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import IncompleteReadError
+
 from airflow_provider_aigen.adapters.s3_errors import S3Call, WriteConflict, translate
 from airflow_provider_aigen.core.errors import StorageUnavailableError
 from airflow_provider_aigen.core.models import SourceObject
@@ -26,7 +28,9 @@ __all__ = ["S3ObjectStore"]
 
 _CONFLICT_TRIES = 8
 _CONFLICT_PAUSE_S = 0.1  # doubled each time, with full jitter above half of it: about 12 s in all
-_BODY_TRIES = 3
+_ANSWER_TRIES = 3
+# Over the client's own six tries of a minute each. A server that sends a byte now and then outlasts every read timeout.
+_DEADLINE_S = 600.0
 
 
 class S3ObjectStore:
@@ -35,7 +39,8 @@ class S3ObjectStore:
     ``concurrency`` bounds the calls under way at once; build ``client`` with ``max_pool_connections`` no lower.
     ``expected_bucket_owner`` (an account id) goes with every call, ``sse_kms_key_id`` with every write. Throttling, 5xx
     and broken connections are retried by the client, as its ``retries`` configuration says; what is left is a
-    ``StorageUnavailableError``. A wrong bucket, permission, region or credential is a ``ConfigurationError``.
+    ``StorageUnavailableError``, as is a call that takes longer than ``deadline_s``. A wrong bucket, permission, region
+    or credential is a ``ConfigurationError``.
     """
 
     def __init__(
@@ -45,9 +50,11 @@ class S3ObjectStore:
         concurrency: int = 16,
         expected_bucket_owner: str | None = None,
         sse_kms_key_id: str | None = None,
+        deadline_s: float = _DEADLINE_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._client = client
+        self._deadline_s = deadline_s
         self._threads = ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="aigen-s3")
         self._owner = {"ExpectedBucketOwner": expected_bucket_owner} if expected_bucket_owner else {}
         self._source_owner = {"ExpectedSourceBucketOwner": expected_bucket_owner} if expected_bucket_owner else {}
@@ -64,7 +71,7 @@ class S3ObjectStore:
         while True:
             page = await self._run(
                 self._call("ListObjectsV2", bucket),
-                self._client.list_objects_v2,
+                self._page,
                 {"Bucket": bucket, "Prefix": prefix, **position, **self._owner},
             )
             for item in page.get("Contents", ()):
@@ -81,6 +88,14 @@ class S3ObjectStore:
                 raise StorageUnavailableError(f"ListObjectsV2 on s3://{bucket} broke off before its last page")
             position = {"ContinuationToken": page["NextContinuationToken"]}
 
+    def _page(self, **request: Any) -> Any:
+        for _ in range(_ANSWER_TRIES):
+            page = self._client.list_objects_v2(**request)
+            # Headers that break off look like their end, and leave an empty body: that would be an empty listing.
+            if "IsTruncated" in page:
+                return page
+        raise IncompleteReadError(actual_bytes=0, expected_bytes=1)
+
     async def get(self, bucket: str, key: str, *, if_match: str | None = None) -> StoredObject:
         """The whole object. Raises ``ObjectNotFound``, ``ObjectChanged``, and ``ObjectUnreadable`` for what S3 holds
         but does not hand out (archived, or encrypted with a key of the writer's)."""
@@ -91,11 +106,12 @@ class S3ObjectStore:
         return stored
 
     def _get(self, **request: Any) -> StoredObject:
-        for left in reversed(range(_BODY_TRIES)):
+        for left in reversed(range(_ANSWER_TRIES)):
             response = self._client.get_object(**request)
             try:
                 with response["Body"] as stream:
                     body = stream.read()
+                _check_length(body, response.get("ContentLength"))
             except Exception:  # the client retries a request, not a body that broke off
                 if not left:
                     raise
@@ -171,7 +187,19 @@ class S3ObjectStore:
                 failure = translate(error, call)
             raise failure
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, attempt)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, attempt)
+        except TimeoutError:
+            raise StorageUnavailableError(
+                f"{call.operation} on {call.buckets} was not answered within {self._deadline_s:g} s"
+            ) from None
+
+
+def _check_length(body: bytes, length: int | None) -> None:
+    """Raise unless the body is as long as it was said to be: headers that break off leave an empty one of no length."""
+    if len(body) != length:
+        raise IncompleteReadError(actual_bytes=len(body), expected_bytes=length or 0)
 
 
 def _unquoted(etag: str) -> str:

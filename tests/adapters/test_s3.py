@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import threading
 import uuid
 from datetime import UTC
 from typing import Any
@@ -359,8 +360,42 @@ def test_a_body_that_breaks_off_is_read_again(scripted):
     store.close()
 
 
+def test_an_answer_whose_headers_break_off_is_none(scripted):
+    """To http.client they end there: no length, no body, status 200."""
+    whole = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+    cut = Reply(200, headless=True)
+    store = S3ObjectStore(scripted.s3.client())
+    scripted.script(cut, cut, Reply(200, b"image", {"ETag": '"e"'}))
+    assert asyncio.run(store.get("bucket", "a")).body == b"image"
+    scripted.script(cut, cut, Reply(200, whole))
+    assert asyncio.run(listing(store, "bucket")) == []
+    scripted.script(cut)
+    with pytest.raises(StorageUnavailableError):
+        asyncio.run(store.get("bucket", "a"))
+    with pytest.raises(StorageUnavailableError):
+        asyncio.run(listing(store, "bucket"))
+    store.close()
+
+
+def test_a_call_has_a_deadline():
+    """One byte now and then is within every read timeout."""
+    held = threading.Event()
+
+    class Slow:
+        def delete_object(self, **_: Any) -> None:
+            held.wait()
+
+    store = S3ObjectStore(Slow(), deadline_s=0.001)
+    with pytest.raises(StorageUnavailableError, match=r"DeleteObject on s3://bucket was not answered within 0\.001 s"):
+        asyncio.run(store.delete("bucket", "a"))
+    held.set()
+    store.close()
+
+
 def test_owner_and_key_go_with_every_call_they_apply_to(s3_server, bucket, scripted):
-    scripted.script(Reply(200, b"<a/>", {"ETag": '"e"', "Content-Type": "application/xml"}))
+    scripted.script(
+        Reply(200, b"<a><IsTruncated>false</IsTruncated></a>", {"ETag": '"e"', "Content-Type": "application/xml"})
+    )
     store = S3ObjectStore(
         scripted.s3.client(), expected_bucket_owner="123456789012", sse_kms_key_id="arn:aws:kms:x:1:key/k"
     )
