@@ -9,7 +9,7 @@ PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install format format-check lint types import-rules tests test demo up lock clean
+.PHONY: help install format format-check lint types import-rules tests test soak demo up lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -44,6 +44,9 @@ tests: $(INSTALLED)
 test: $(INSTALLED)  ## format, lint, types, import rules, tests with coverage
 	@$(MAKE) --no-print-directory -j1 format-check lint types import-rules
 	@$(MAKE) --no-print-directory tests
+
+soak: $(INSTALLED)  ## simulated schedules, SCHEDULES=1000000 of them from seed FIRST=0 on, with JOBS=2 processes
+	@$(PY) -m tests.simulation --schedules $(or $(SCHEDULES),1000000) --first $(or $(FIRST),0) --jobs $(or $(JOBS),2)
 
 demo: $(INSTALLED)  ## an S3 server, the simulator, 60 books, a real Airflow run
 	@$(PY) demo/run.py

@@ -4,60 +4,82 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import nullcontext
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
-from tests.simulation.campaign import run_seeds
+from tests.simulation.campaign import run_seeds, seeds_prepared
 from tests.simulation.driver import simulate
+from tests.simulation.mutations import MUTATIONS, mutated
 from tests.simulation.scenario import draw
 
 _CHUNK = 250
+_COUNTED = ("schedules", "steps", "points", "processes", "calls", "paid_again", "paid_by_both", "late", "by_blip")
 
 
-def replay(seed: int) -> int:
+def replay(seed: int, mutation: str | None) -> int:
     scenario = draw(seed)
     print(scenario)
-    try:
-        result = simulate(scenario, trace=print)
-    except Exception as error:  # noqa: BLE001 - shown, and the exit code says it
-        print(f"seed {seed}: {type(error).__name__}: {error}")
-        raise
-    print(f"seed {seed}: all holds; {vars(result)}")
+    with seeds_prepared(), mutated(mutation) if mutation else nullcontext():
+        try:
+            simulate(scenario, trace=print)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this seed's
+            print(f"seed {seed}: {type(error).__name__}: {error}")
+            return 1
+    print(f"seed {seed}: all holds")
     return 0
 
 
-def soak(first: int, schedules: int, jobs: int) -> int:
+def soak(first: int, schedules: int, jobs: int, mutation: str | None) -> int:
     began = time.monotonic()
     chunks = [range(at, min(at + _CHUNK, first + schedules)) for at in range(first, first + schedules, _CHUNK)]
-    counts: Counter[str] = Counter()
-    failures = 0
-    with get_context("spawn").Pool(jobs) as pool:
-        for number, (some, failed) in enumerate(pool.imap_unordered(run_seeds, chunks), start=1):
-            counts.update(some)
-            for seed, problem in failed:
-                failures += 1
-                print(f"FAILED seed {seed}: {problem}\n  replay: python -m tests.simulation --seed {seed}", flush=True)
-            if number % 40 == 0:
-                print(f"{counts['schedules']} schedules, {failures} failed, {time.monotonic() - began:.0f} s", flush=True)
+    work = partial(run_seeds, mutation=mutation)
+    if jobs == 1:
+        failures = _report(map(work, chunks), mutation, began)
+    else:
+        with get_context("spawn").Pool(jobs) as pool:
+            failures = _report(pool.imap_unordered(work, chunks), mutation, began)
     took = time.monotonic() - began
-    print(", ".join(f"{value} {name}" for name, value in counts.items()))
     print(f"{failures} of {schedules} schedules failed; {took:.0f} s, {schedules / took:.0f} a second")
     return 1 if failures else 0
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def _report(results: Iterable[Any], mutation: str | None, began: float) -> int:
+    counts: Counter[str] = Counter()
+    failures = 0
+    options = f"--mutation {shlex.quote(mutation)} " if mutation else ""
+    for number, (some, failed) in enumerate(results, start=1):
+        counts.update(some)
+        failures += len(failed)
+        for seed, problem in failed:
+            print(
+                f"FAILED seed {seed}: {problem}\n  replay: python -m tests.simulation {options}--seed {seed}",
+                flush=True,
+            )
+        if number % 40 == 0:
+            took = time.monotonic() - began
+            print(f"{counts['schedules']} schedules, {failures} failed, {took:.0f} s", flush=True)
+    print(", ".join(f"{counts[name]} {name}" for name in _COUNTED))
+    return failures
+
+
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="replay this seed and print all that happens")
     parser.add_argument("--schedules", type=int, default=1000, help="how many seeds to run")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--mutation", choices=list(MUTATIONS), help="with this deliberate bug")
     options = parser.parse_args(arguments)
     if options.seed is not None:
-        return replay(options.seed)
-    return soak(options.first, options.schedules, options.jobs)
+        return replay(options.seed, options.mutation)
+    return soak(options.first, options.schedules, options.jobs, options.mutation)
 
 
 if __name__ == "__main__":

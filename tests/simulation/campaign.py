@@ -5,15 +5,22 @@ from __future__ import annotations
 
 import gc
 import sys
+import warnings
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
+from operator import attrgetter
+from typing import Any
 
 from airflow_provider_aigen.adapters import codec as codecs
-from airflow_provider_aigen.core.models import SourceObject
+from airflow_provider_aigen.core import classify
+from airflow_provider_aigen.core.models import RunIdentity, SourceObject
 from tests.simulation.driver import simulate
+from tests.simulation.mutations import mutated
 from tests.simulation.scenario import draw
 
-__all__ = ["run_seeds"]
+__all__ = ["run_seeds", "seeds_prepared"]
 
 _REMEMBERED = 4096
 _COLLECT_EVERY = 50
@@ -24,29 +31,61 @@ def remember() -> None:
     for codec in (codecs.ANSWER, codecs.BATCH, codecs.CLAIM, codecs.COMMIT, codecs.PLAN):
         if not hasattr(codec.from_gzip, "cache_info"):
             codec.from_gzip = lru_cache(_REMEMBERED)(codec.from_gzip)  # type: ignore[method-assign]
-    of_object = SourceObject.document_id.fget
-    if not hasattr(of_object, "cache_info"):
-        SourceObject.document_id = property(lru_cache(_REMEMBERED)(of_object))  # type: ignore[method-assign,arg-type]
+    _remember_property(SourceObject, "document_id", attrgetter("bucket", "key", "etag", "version_id"))
+    _remember_property(RunIdentity, "run_key", attrgetter("dag_id", "task_id", "run_id", "map_index"))
+    if not hasattr(classify.parse_answer, "cache_info"):
+        classify.parse_answer = lru_cache(_REMEMBERED)(classify.parse_answer)
 
 
-def run_seeds(seeds: range) -> tuple[Counter[str], list[tuple[int, str]]]:
-    """Statistics and the failing seeds with what broke."""
-    counts: Counter[str] = Counter()
-    failed = []
+def _remember_property(owner: type, name: str, key: Callable[[Any], Any]) -> None:
+    getter = owner.__dict__[name].fget
+    if getter.__name__ == "remembered":
+        return
+    known: dict[Any, Any] = {}
+
+    def remembered(self: Any) -> Any:
+        # Faster than a cache by the object itself: its equality compares field by field, in Python.
+        of = key(self)
+        if of not in known:
+            if len(known) > _REMEMBERED:
+                known.clear()
+            known[of] = getter(self)
+        return known[of]
+
+    setattr(owner, name, property(remembered))
+
+
+@contextmanager
+def seeds_prepared() -> Iterator[None]:
+    """Fast and quiet: no collector in between, no words about the coroutines that killed processes leave."""
     remember()
-    sys.unraisablehook = lambda _: None  # killed processes leave coroutines that no loop will finish
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     gc.collect()
     gc.freeze()
     gc.disable()
-    for seed in seeds:
-        if seed % _COLLECT_EVERY == 0:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            yield
             gc.collect()
-        scenario = draw(seed)
-        try:
-            result = simulate(scenario)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this seed's
-            failed.append((seed, f"{type(error).__name__}: {error}"))
-            continue
-        counts["schedules"] += 1
-        counts.update({name: value for name, value in vars(result).items() if isinstance(value, int)})
+    finally:
+        gc.enable()
+        sys.unraisablehook = hook
+
+
+def run_seeds(seeds: range, mutation: str | None = None) -> tuple[Counter[str], list[tuple[int, str]]]:
+    """Statistics, and the failing seeds with what broke."""
+    counts: Counter[str] = Counter()
+    failed = []
+    with seeds_prepared(), mutated(mutation) if mutation else nullcontext():
+        for seed in seeds:
+            if seed % _COLLECT_EVERY == 0:
+                gc.collect()
+            try:
+                result = simulate(draw(seed))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this seed's
+                failed.append((seed, f"{type(error).__name__}: {error}"))
+                continue
+            counts["schedules"] += 1
+            counts.update({name: value for name, value in vars(result).items() if isinstance(value, int)})
     return counts, failed

@@ -36,7 +36,8 @@ def check(holds: object, message: str) -> None:
 
 
 class Journal:
-    """``late`` counts the calls for bytes whose answer another process kept while the caller was asleep."""
+    """``late`` counts the calls for bytes whose answer another process kept after its claim ran out,
+    or while the caller was asleep."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -93,10 +94,12 @@ class Journal:
         twice = any(one.sha256 == call.sha256 for one in unkept)
         check(not twice, f"{call.process.name} calls twice at once for content {call.sha256[:6]}")
         if call.after_keep:
-            # Before each call a claim is looked after; only a process that slept between the two can be late.
+            # A claim is looked after before each call. Late is only who slept between the two, or who took over from
+            # a process whose call was slower than its claim.
             keeper = self.keepers[call.sha256]
+            slow = self.claims[keeper, call.sha256] < endpoint.kept[call.sha256]
             check(
-                keeper is not call.process and "paused" in call.process.lost,
+                keeper is not call.process and (slow or "paused" in call.process.lost),
                 f"{call.process.name} calls for content {call.sha256[:6]}, whose answer {keeper.name} kept before",
             )
             self.late += 1
@@ -122,7 +125,5 @@ def effects_of(entry: CommitEntry) -> list[str]:
     keys = [part_key(entry, "documents")[1]]
     if any(outcome.has_rows for outcome in entry.outcomes):
         keys.append(part_key(entry, "fields")[1])
-    for outcome in entry.outcomes:
-        if outcome.has_dead_letter:
-            keys.append(dead_letter_uri(entry.settings, outcome).removeprefix("s3://").partition("/")[2])
-    return keys
+    letters = [dead_letter_uri(entry.settings, outcome) for outcome in entry.outcomes if outcome.has_dead_letter]
+    return [*keys, *(uri.removeprefix("s3://").partition("/")[2] for uri in letters)]

@@ -3,7 +3,7 @@
 
 Whatever runs in a process carries it in its context; the loop looks there before each step. A killed process runs no
 further step, not even a ``finally``, as after SIGKILL. A paused one keeps its steps for later, as after SIGSTOP.
-Steps of one process run in the order in which they became ready, as asyncio promises; which process comes next is drawn.
+Steps of one process run in the order in which they became ready, as asyncio promises; whose step comes next is drawn.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import heapq
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -159,6 +160,15 @@ class Loop(asyncio.AbstractEventLoop):
     def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
         return self.call_at(self.now + delay, callback, *args, context=context)
 
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
+        """At once: a thread would bring the real scheduler in."""
+        future = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001 - the future carries it
+            future.set_exception(error)
+        return future
+
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Nobody asked for a killed process's unfinished tasks."""
 
@@ -221,10 +231,8 @@ class Loop(asyncio.AbstractEventLoop):
         for task in self._tasks:
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
-                try:
+                with suppress(RuntimeError, asyncio.CancelledError):  # a finally that awaits
                     task.get_coro().close()  # type: ignore[union-attr]
-                except (RuntimeError, asyncio.CancelledError):
-                    pass  # a finally that awaits
         self._tasks.clear()
         self.ready.clear()
         self.timers.clear()

@@ -41,7 +41,7 @@ class Faults:
 
 
 class Network:
-    """Between all processes and all services. ``trace`` gets a line for everything that happens, where somebody reads it."""
+    """Between all processes and all services. ``trace`` gets a line for everything that happens, if there is one."""
 
     def __init__(self, loop: Loop, rng: Random, faults: Faults, trace: Callable[[str], None] | None) -> None:
         self.loop = loop
@@ -49,6 +49,7 @@ class Network:
         self.faults = faults
         self.trace = trace
         self.points = 0
+        self.changing: list[int] = []  # the points that change something outside
 
     def hit(self, share: float) -> bool:
         """Whether a fault of this share strikes now."""
@@ -64,49 +65,64 @@ class Network:
             self.trace(f"{self.loop.now:10.3f}  {process.name:<10} {what}")
 
     async def request(self, process: Process, name: str, apply: Callable[[], T], there: float, back: float) -> T:
-        """What ``apply`` returns or raises at the service, ``there`` seconds after it left; 0 seconds ``back`` is at once."""
-        loop, network = self.loop, self
+        """What ``apply`` returns or raises at the service, ``there`` seconds after it left; 0 ``back`` is at once."""
         self.points += 1
         point = self.points
+        if not name.startswith(("GET", "LIST")):
+            self.changing.append(point)
         crash = self.faults.crash_at.get(point) if self.faults.crash_at else None
         if crash is BEFORE:
             self.say(process, f"#{point} {name}: killed before it left")
             await die(process)
-        reply: Any = loop.create_future()
-
-        def arrive() -> None:
-            if process.dead and network.rng.random() < 0.5:
-                network.say(process, f"#{point} {name}: never arrives")
-                return
-            if process.paused and network.rng.random() < 0.5:
-                process.parked.append(_Handle(arrive, (), loop.outside, 0.0))
-                return
-            value: Any = None
-            error: Exception | None = None
-            try:
-                value = apply()
-            except Exception as raised:  # noqa: BLE001 - the reply carries it
-                error = raised
-            if network.trace is not None:
-                network.say(process, f"#{point} {name}" + (f": {type(error).__name__}" if error else ""))
-            if crash is AFTER:
-                network.say(process, f"#{point} {name}: killed before the reply")
-                process.kill()
-            elif back:
-                loop.later(back, answer, value, error)
-            else:
-                answer(value, error)
-
-        def answer(value: Any, error: Exception | None) -> None:
-            if not reply.done():
-                if error is not None:
-                    reply.set_exception(error)
-                else:
-                    reply.set_result(value)
-
-        loop.later(there, arrive)
-        result: T = await reply
+        request = _Request(self, process, f"#{point} {name}", apply, back, dies=crash is AFTER)
+        self.loop.later(there, request.arrive)
+        result: T = await request.reply
         return result
+
+
+class _Request:
+    """On its way, whatever becomes of its sender."""
+
+    __slots__ = ("apply", "back", "dies", "name", "network", "process", "reply")
+
+    def __init__(
+        self, network: Network, process: Process, name: str, apply: Callable[[], Any], back: float, *, dies: bool
+    ) -> None:
+        self.network, self.process, self.name, self.apply, self.back = network, process, name, apply, back
+        self.dies = dies
+        self.reply: Any = network.loop.create_future()
+
+    def arrive(self) -> None:
+        network, process = self.network, self.process
+        if process.dead and network.rng.random() < 0.5:
+            network.say(process, f"{self.name}: never arrives")
+            return
+        if process.paused and network.rng.random() < 0.5:
+            process.parked.append(_Handle(self.arrive, (), network.loop.outside, 0.0))
+            return
+        value: Any = None
+        error: Exception | None = None
+        try:
+            value = self.apply()
+        except Exception as raised:  # noqa: BLE001 - the reply carries it
+            error = raised
+        if network.trace is not None:
+            network.say(process, self.name + (f": {type(error).__name__}" if error else ""))
+        if self.dies:
+            network.say(process, f"{self.name}: killed before the reply")
+            process.kill()
+        elif self.back:
+            network.loop.later(self.back, self.answer, value, error)
+        else:
+            self.answer(value, error)
+
+    def answer(self, value: Any, error: Exception | None) -> None:
+        if self.reply.done():
+            return
+        if error is not None:
+            self.reply.set_exception(error)
+        else:
+            self.reply.set_result(value)
 
 
 async def die(process: Process) -> NoReturn:

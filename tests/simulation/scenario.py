@@ -20,8 +20,8 @@ _ODD = (*ANSWERS, *NO_CALL)
 
 @dataclass(frozen=True, slots=True)
 class Blow:
-    """What happens to one try: ``kill`` before its step ``at``; ``kill_at``, ``pause`` or ``stop`` (SIGTERM, and SIGKILL
-    5 s later) at ``at`` seconds after its start. ``lasts`` is how long a pause is."""
+    """What happens to one try: ``kill`` before its step ``at``; ``kill_at``, ``pause`` or ``stop`` (SIGTERM, then
+    SIGKILL) at ``at`` seconds after its start. ``lasts`` is how long a pause is."""
 
     kind: str
     at: float
@@ -65,18 +65,22 @@ def content_of(what: What) -> bytes:
     return content(*what)
 
 
-def draw(seed: int) -> Scenario:
-    """The scenario of a seed. Each profile has the faults that its name says; ``mixed`` has any of them."""
+def draw(seed: int, profile: str | None = None) -> Scenario:
+    """The scenario of a seed, of this profile if one is asked for. Each has the faults that its name says, ``mixed``
+    any of them."""
     rng = Random(seed)
-    profile = rng.choice(("crash", "crash", "overlap", "two-dags", "zombie", "outage", "stop", "mixed", "mixed"))
+    profile = profile or rng.choice(
+        ("crash", "crash", "overlap", "two-dags", "zombie", "outage", "stop", "mixed", "mixed")
+    )
     scenario = Scenario(
         seed=seed,
         profile=profile,
         objects=_objects(rng, profile),
         runs=[_run(rng, "a", 0, 0.0)],
         shuffle=rng.random() < 0.3,
-        rewrite=rng.random() < 0.15,
-        clear=rng.random() < 0.3,
+        rewrite=rng.random() < 0.1,
+        real_adapters=rng.random() < 0.01,
+        clear=rng.random() < 0.2,
     )
     mixed = profile == "mixed"
     if profile in ("overlap", "two-dags") or (mixed and rng.random() < 0.5):
@@ -85,7 +89,7 @@ def draw(seed: int) -> Scenario:
         if rng.random() < 0.2:
             scenario.runs.append(_run(rng, "a", 2, rng.random() * 12))
     if profile in ("overlap", "zombie") or mixed:
-        scenario.changes = _changes(rng, list(scenario.objects))
+        scenario.changes = _changes(rng, scenario.objects)
     for run in scenario.runs:
         run.blows = _blows(rng, profile)
     if profile == "outage" or (mixed and rng.random() < 0.2):
@@ -97,12 +101,13 @@ def draw(seed: int) -> Scenario:
 def _objects(rng: Random, profile: str) -> dict[str, What]:
     objects: dict[str, What] = {}
     odd = rng.choice((0.0, 0.2, 0.6))
-    for number in range(rng.randint(3, 8)):
+    many = profile == "outage" and rng.random() < 0.15  # enough to open the breaker
+    for number in range(rng.randint(14, 18) if many else rng.choice((2, 3, 3, 4, 4, 5, 6, 8))):
         kind = rng.choice(_ODD if rng.random() < odd else _USUAL)
         if profile in ("outage", "mixed", "stop") and rng.random() < 0.08:
             kind = rng.choice((POISON, PASSING))
         # A number that is used twice means equal bytes under two keys.
-        objects[f"{rng.randrange(100):02d}-{number}.png"] = (kind, rng.randrange(8))
+        objects[f"{rng.randrange(100):02d}-{number}.png"] = (kind, rng.randrange(40 if many else 8))
     if rng.random() < 0.1:
         objects["folder/"] = ("empty", 0)
     return objects
@@ -114,7 +119,7 @@ def _run(rng: Random, dag: str, number: int, start: float) -> Run:
         run_id=f"r{number}",
         start=start,
         batch_size=rng.randint(1, 4),
-        max_in_flight=rng.randint(1, 4),
+        max_in_flight=rng.choice((1, 2, 2, 3, 4)),
         per_second=rng.choice((2.0, 10.0, 50.0)),
         claim_s=rng.choice((3.0, 8.0, 20.0)),
         max_documents=rng.randint(1, 8) if rng.random() < 0.1 else None,
@@ -133,10 +138,10 @@ def _blows(rng: Random, profile: str) -> list[Blow]:
     return blows
 
 
-def _changes(rng: Random, keys: list[str]) -> list[tuple[float, str, What | None]]:
+def _changes(rng: Random, objects: dict[str, What]) -> list[tuple[float, str, What | None]]:
     changes: list[tuple[float, str, What | None]] = []
     for number in range(rng.randint(0, 4)):
-        at, key, action = rng.random() * 6, rng.choice(keys), rng.random()
+        at, key, action = rng.random() * rng.choice((0.5, 6)), rng.choice(list(objects)), rng.random()
         if action < 0.3:
             changes.append((at, f"{rng.randrange(100):02d}-new{number}.png", (rng.choice(_USUAL), rng.randrange(8))))
         elif action < 0.6:
@@ -144,7 +149,7 @@ def _changes(rng: Random, keys: list[str]) -> list[tuple[float, str, What | None
         else:
             changes.append((at, key, None))
             if rng.random() < 0.4:  # the bytes come back
-                changes.append((at + rng.random() * 5, key, (rng.choice(_USUAL), rng.randrange(2))))
+                changes.append((at + rng.random() * 5, key, objects[key]))
     return changes
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An S3 in memory: atomic, strongly consistent, conditional; each process has a handle of its own (``ports.ObjectStore``).
+"""An S3 in memory: atomic, strongly consistent, conditional; each process has a handle of its own.
 
-Faults: a request fails before it is applied; a write is applied and its acknowledgement lost, which its sender sees as a
-``StorageUnavailableError``, or, where the client repeats it, as the 412 that its own first write causes.
+Faults: a request fails before it is applied; a write is applied and its acknowledgement lost, which its sender sees as
+a ``StorageUnavailableError``, or, where the client repeats it, as the 412 that its own first write causes.
 """
 
 from __future__ import annotations

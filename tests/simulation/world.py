@@ -37,7 +37,7 @@ DEAD_LETTERS = "dead/"
 
 
 class World:
-    """One schedule's services and processes. ``processes`` has every process that ever was, in the order of starting."""
+    """One schedule's services and processes. ``processes`` has every process that ever was, in order."""
 
     def __init__(self, scenario: Scenario, trace: Callable[[str], None] | None = None) -> None:
         self.scenario = scenario
@@ -47,6 +47,7 @@ class World:
         self.network = Network(self.loop, self.rng, scenario.faults, trace)
         self.bucket = Bucket(BUCKET, self.clock)
         self.endpoint = Endpoint(self.network, scenario.outages)
+        self.points_of_runs = 0
         self.processes: list[Process] = []
         self.runs: dict[Process, Run] = {}
         self.stops: dict[Process, Stop] = {}

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The promises of design §3 hold in every schedule that is tried, and every deliberate bug is caught."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation import crash_points
+from tests.simulation.campaign import seeds_prepared
+from tests.simulation.driver import simulate
+from tests.simulation.mutations import MUTATIONS, PROFILES, mutated
+from tests.simulation.overlap import overlap
+from tests.simulation.scenario import draw
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEDULES = 20_000
+PARTS = 8  # that the test workers share
+MUTATION_SEEDS = 400
+
+
+@pytest.fixture(autouse=True)
+def _prepared():
+    with seeds_prepared():
+        yield
+
+
+def _command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.simulation", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_schedules(part):
+    # In a process of its own: coverage would make it several times slower, and has enough from the other tests.
+    size = SCHEDULES // PARTS
+    done = _command("--first", str(part * size), "--schedules", str(size), "--jobs", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"0 of {size} schedules failed" in done.stdout
+
+
+def test_a_seed_is_replayed_exactly():
+    traces = {_command("--seed", "11", PYTHONHASHSEED=hash_seed).stdout for hash_seed in ("1", "2")}
+    assert len(traces) == 1
+    assert "all holds" in traces.pop()
+
+
+def test_a_failing_seed_prints_the_command_that_replays_it():
+    done = _command("--schedules", "20", "--jobs", "1", "--mutation", "effects before the commit")
+    assert done.returncode == 1
+    assert "python -m tests.simulation --mutation 'effects before the commit' --seed 0" in done.stdout
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_real_parquet_and_disk_ledger(seed):
+    scenario = draw(seed)
+    scenario.real_adapters = True
+    scenario.rewrite = True
+    simulate(scenario)
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_deliberate_bug_is_caught(name):
+    profile = PROFILES.get(name)
+    with mutated(name):
+        for seed in range(MUTATION_SEEDS):
+            try:
+                simulate(draw(seed, profile))
+            except AssertionError:
+                break
+        else:
+            pytest.fail(f"{MUTATION_SEEDS} schedules do not show: {name}")
+    for before in range(seed + 1):  # it was the bug
+        simulate(draw(before, profile))
+
+
+def test_a_crash_at_every_point_of_a_small_plan():
+    assert sum(1 for crashes in crash_points.singles() if crash_points.run(crashes)) > 60
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_crash_at_every_pair_of_points(part):
+    singles = itertools.islice(crash_points.singles(), part, None, 4)
+    pairs = [crash_points.run(crashes) for single in singles for crashes in crash_points.after(single)]
+    assert len(pairs) > 500
+
+
+def test_overlapping_runs_pay_little_twice():
+    results = [overlap(seed) for seed in range(6)]
+    paid_by_both = sum(result.paid_by_both + result.late for result in results)
+    assert paid_by_both < 0.05 * sum(result.calls for result in results)
