@@ -146,7 +146,7 @@ def query(tables: duckdb.DuckDBPyConnection, words: str) -> None:
 def places(s3: S3Server, *, running: bool) -> None:
     """Where everything lies."""
     destination = f"s3://{'/'.join(DESTINATION)}"
-    line("images", f"s3://{'/'.join(SOURCE)}   (drawn into {shown(HOME / 'books')}/)")
+    line("images", f"s3://{'/'.join(SOURCE)}   (drawn into {shown(HOME / 'books' / 'images')}/)")
     line("fields", f"{destination}fields/dt=…/*.parquet")
     line("documents", f"{destination}documents/dt=…/*.parquet")
     line("dead letters", f"s3://{'/'.join(DEAD_LETTER)}error_code=…/")
@@ -154,7 +154,10 @@ def places(s3: S3Server, *, running: bool) -> None:
     if running:
         line("S3", f"{s3.endpoint_url}   access key {s3.access_key}, secret key {s3.secret_key}")
     else:
-        line("tables here", f"{shown(HOME / 'lake')}/   (downloaded: DuckDB's S3 extension isn't bundled)")
+        line("S3", f"stopped now; its data stays in {shown(HOME / 's3')}/, and `make up` serves it")
+        line(
+            "tables here", f"{shown(HOME / 'lake')}/   (downloaded for the query: DuckDB's S3 extension isn't bundled)"
+        )
     line("logs", f"{shown(HOME / 'logs')}/")
 
 
