@@ -41,6 +41,16 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Seconds that one call may take; 60 if empty.",
                         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
                     },
+                    "price_per_call": {
+                        "label": "Price per call",
+                        "description": "What one call costs, in any currency: logs and reports then speak in money.",
+                        "schema": {"type": ["number", "null"], "minimum": 0},
+                    },
+                    "currency": {
+                        "label": "Currency",
+                        "description": "The price's, such as THB; it is only shown.",
+                        "schema": {"type": ["string", "null"], "maxLength": 16},
+                    },
                     "allow_http": {
                         "label": "Allow http",
                         "description": "Take a base URL without TLS; for an endpoint on your own machine only.",

@@ -24,6 +24,7 @@ from airflow_provider_aigen.core.config import (
     PipelineConfig,
     check_positive,
 )
+from airflow_provider_aigen.core.cost import Price
 from airflow_provider_aigen.core.errors import (
     AigenError,
     ConfigurationError,
@@ -45,7 +46,8 @@ class AigenHook(BaseHook):
     """One call from any task, or the client that the pipeline uses.
 
     :param aigen_conn_id: the AIGEN connection: ``host`` is the base URL, ``password`` the API key, the extras are
-        ``requests_per_second``, ``timeout_s`` (seconds a call may take) and ``allow_http``.
+        ``requests_per_second``, ``timeout_s`` (seconds a call may take), ``price_per_call`` in any ``currency``, and
+        ``allow_http``.
     """
 
     conn_name_attr = "aigen_conn_id"
@@ -70,6 +72,8 @@ class AigenHook(BaseHook):
         return {
             "requests_per_second": StringField(lazy_gettext("Requests per second"), widget=BS3TextFieldWidget()),
             "timeout_s": StringField(lazy_gettext("Timeout (s)"), widget=BS3TextFieldWidget()),
+            "price_per_call": StringField(lazy_gettext("Price per call"), widget=BS3TextFieldWidget()),
+            "currency": StringField(lazy_gettext("Currency"), widget=BS3TextFieldWidget()),
             "allow_http": BooleanField(lazy_gettext("Allow http"), default=False),
         }
 
@@ -107,6 +111,16 @@ class AigenHook(BaseHook):
     def requests_per_second(self) -> float:
         """Calls that may start in any second, of the connection's extra or the default."""
         return _number(self._extra, "requests_per_second", DEFAULT_REQUESTS_PER_SECOND)
+
+    @property
+    def price(self) -> Price | None:
+        """What one call costs, by the connection's extras; None where they do not say. Raises
+        ``ConfigurationError``."""
+        value = self._extra.get("price_per_call")
+        if value is None or value == "":
+            return None
+        currency = self._extra.get("currency") or ""
+        return Price(_float(value), currency.strip() if isinstance(currency, str) else currency)
 
     @property
     def _extra(self) -> dict[str, Any]:
@@ -260,12 +274,17 @@ def _number(extra: dict[str, Any], name: str, default: float) -> float:
     value = extra.get(name)
     if value is None or value == "":
         return default
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = _float(value)
     check_positive(f"connection extra {name}", number)
     return number
+
+
+def _float(value: Any) -> float:
+    """The number that a form or a URI gave, perhaps as text; NaN for anything else."""
+    try:
+        return math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def _flag(extra: dict[str, Any], name: str) -> bool:

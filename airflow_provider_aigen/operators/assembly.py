@@ -8,14 +8,16 @@ import random
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_aigen.core.config import EndpointConfig
 from airflow_provider_aigen.core.errors import StoppedError
+from airflow_provider_aigen.ports import Metrics, NoMetrics
 
 if TYPE_CHECKING:
+    from airflow_provider_aigen.core.cost import Price
     from airflow_provider_aigen.pipeline import Ports, Stop
     from airflow_provider_aigen.ports import Ledger
 
@@ -40,6 +42,8 @@ class PortSettings:
     dead_letter: str
     expected_bucket_owner: str | None
     sse_kms_key_id: str | None
+    price: Price | None = None
+    metrics: Metrics = field(default_factory=NoMetrics)
 
     @property
     def s3_concurrency(self) -> int:
@@ -107,6 +111,7 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
             new_ledger=new_ledger,
             writer_id=uuid.uuid4().hex,
             jitter=random.random,
+            metrics=settings.metrics,
         )
 
 

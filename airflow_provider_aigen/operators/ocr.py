@@ -22,6 +22,8 @@ from airflow_provider_aigen.operators.parameters import (
     run_identity,
     to_number,
 )
+from airflow_provider_aigen.operators.results import point, report_text, returned
+from airflow_provider_aigen.operators.retry_policy import default_retry_policy
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -60,11 +62,13 @@ class AigenOcrOperator(BaseOperator):
     Returns counts and the report's URI, without a key or a value of any document:
     ``{"run_key", "documents", "extracted", "partial", "dead_letter", "gone", "api_calls", "answers_reused", "rows",
     "commits", "error_codes": {code: n}, "report": uri}``, where
-    ``documents == extracted + partial + dead_letter + gone``.
+    ``documents == extracted + partial + dead_letter + gone``. ``error_codes`` has the 50 most frequent, named as
+    dead-letter paths name them, and the sum of the rest as ``other``.
 
     Raises ``ConfigurationError`` (a ``ValueError``) for a wrong parameter when the DAG is parsed; at run time
     ``AirflowFailException`` where no retry helps, and ``AirflowException`` where the next try goes on from where this
-    one stopped.
+    one stopped. From Airflow 3.3 on, unless the task has a ``retry_policy`` of its own, that next try waits as long as
+    the endpoint asked for, where it asked for longer than ``retry_delay``.
     """
 
     template_fields: Sequence[str] = (
@@ -108,6 +112,8 @@ class AigenOcrOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if getattr(self, "retry_policy", None) is None and (policy := default_retry_policy()) is not None:
+            self.retry_policy = policy
         self.source = source
         self.destination = destination
         self.dead_letter = dead_letter
@@ -148,23 +154,12 @@ class AigenOcrOperator(BaseOperator):
         request = self._plan_request(context)
         settings = self._port_settings()
         config = self._pipeline_config()
+        point(context, run_key=request.run.run_key)
         report, uri = self._runner.run(lambda stop: _run(request, settings, config, stop))
-        self._log_report(report)
+        point(context, report=uri)
+        self.log.info("%s", report_text(report, settings.price))
         check_dead_letter_ratio(report, to_number("max_dead_letter_ratio", self.max_dead_letter_ratio))
-        return {
-            "run_key": report.run_key,
-            "documents": report.documents,
-            "extracted": report.extracted,
-            "partial": report.partial,
-            "dead_letter": report.dead_letter,
-            "gone": report.gone,
-            "api_calls": report.api_calls,
-            "answers_reused": report.answers_reused,
-            "rows": report.rows,
-            "commits": report.commits,
-            "error_codes": dict(report.error_codes),
-            "report": uri,
-        }
+        return returned(report, uri)
 
     def _parameters(self) -> dict[str, Any]:
         names = (*self.template_fields, "max_in_flight", "batch_size", "copy_image")
@@ -190,6 +185,7 @@ class AigenOcrOperator(BaseOperator):
     def _port_settings(self) -> PortSettings:
         """Resolve both connections, synchronously (design §7)."""
         from airflow_provider_aigen.hooks.aigen import AigenHook
+        from airflow_provider_aigen.hooks.metrics import AirflowMetrics
 
         hook = AigenHook(self.aigen_conn_id)
         requests_per_second = to_number("requests_per_second", self.requests_per_second)
@@ -197,28 +193,14 @@ class AigenOcrOperator(BaseOperator):
             client=s3_client(self.aws_conn_id, self.max_in_flight),
             endpoint=hook.endpoint(self.document_type),
             requests_per_second=hook.requests_per_second if requests_per_second is None else requests_per_second,
+            price=hook.price,
+            metrics=AirflowMetrics(dag_id=self.dag_id, task_id=self.task_id),
             max_in_flight=self.max_in_flight,
             destination=self.destination,
             state=self.state or f"{S3Prefix.parse('destination', self.destination).uri}_aigen/",
             dead_letter=self.dead_letter,
             expected_bucket_owner=self.expected_bucket_owner,
             sse_kms_key_id=self.sse_kms_key_id,
-        )
-
-    def _log_report(self, report: RunReport) -> None:
-        self.log.info(
-            "%d documents: %d extracted, %d partial, %d dead letters, %d gone; %d calls, %d answers reused, %d rows in "
-            "%d commits; codes: %s",
-            report.documents,
-            report.extracted,
-            report.partial,
-            report.dead_letter,
-            report.gone,
-            report.api_calls,
-            report.answers_reused,
-            report.rows,
-            report.commits,
-            ", ".join(f"{code}={count}" for code, count in report.error_codes.items()) or "none",
         )
 
 
@@ -228,4 +210,4 @@ async def _run(
     from airflow_provider_aigen.pipeline import run
 
     async with open_ports(settings) as ports:
-        return await run(request, ports, config=config, stop=stop)
+        return await run(request, ports, config=config, stop=stop, price=settings.price)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a task tells of its run: the return value, a line in the log, pointers for whoever looks while it goes on."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_aigen.core.report import codes_text
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_aigen.core.cost import Price
+    from airflow_provider_aigen.core.models import RunReport
+
+__all__ = ["point", "report_text", "returned"]
+
+log = logging.getLogger(__name__)
+
+
+def returned(report: RunReport, uri: str) -> dict[str, Any]:
+    """The XCom (design §1): counts and a URI; small, and without a key or a value of any document."""
+    return {
+        "run_key": report.run_key,
+        "documents": report.documents,
+        "extracted": report.extracted,
+        "partial": report.partial,
+        "dead_letter": report.dead_letter,
+        "gone": report.gone,
+        "api_calls": report.api_calls,
+        "answers_reused": report.answers_reused,
+        "rows": report.rows,
+        "commits": report.commits,
+        "error_codes": dict(report.error_codes),
+        "report": uri,
+    }
+
+
+def report_text(report: RunReport, price: Price | None = None) -> str:
+    """The run in a sentence, in money too where a ``price`` is known."""
+    counts = (
+        f"{report.documents} documents: {report.extracted} extracted, {report.partial} partial, "
+        f"{report.dead_letter} dead letters, {report.gone} gone; {report.api_calls} calls, "
+        f"{report.answers_reused} answers reused, {report.rows} rows in {report.commits} commits; "
+        f"codes: {codes_text(report.error_codes) or 'none'}"
+    )
+    if price is None:
+        twice = f"; {report.billed_retries} calls perhaps billed twice" if report.billed_retries else ""
+        return counts + twice
+    twice = f", of it at most {price.text(report.billed_retries)} twice" if report.billed_retries else ""
+    return (
+        f"{counts}; paid {price.text(report.paid_calls)} for {report.paid_calls} calls{twice}; "
+        f"reuse saved {price.text(report.answers_reused)}"
+    )
+
+
+def point(context: Context, **pointers: str) -> None:
+    """Put pointers into the task's state store, which the UI shows and a retry keeps; from Airflow 3.3 on.
+
+    Nothing reads them: the run's state lies on S3, so one that can't be set is no reason to fail. Never call it while
+    the event loop runs (design §7)."""
+    store: Any = context.get("task_state_store")
+    if store is None:
+        return
+    for name, value in pointers.items():
+        try:
+            store.set(name, value)
+        except Exception as error:  # noqa: BLE001 - a convenience, whatever the API server says
+            log.debug("The pointer %s was not set: %s", name, type(error).__name__)
+            return
