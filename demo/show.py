@@ -76,11 +76,14 @@ def error(words: str) -> None:
 
 def report(run: dict[str, Any], served: int, took_s: float) -> None:
     """One run's report beside what the endpoint itself counted meanwhile."""
-    line("documents", f"{run['documents']} planned, {_accounted(run)}; {run['already_done']} taken by earlier runs")
+    before = f"{run['already_done']} taken by earlier runs"
+    planned = f"{run['documents']} planned, {_accounted(run)}" if run["documents"] else "none is new"
+    line("documents", f"{planned}; {before}")
     line("calls", f"{run['api_calls']} made (the endpoint counted {served})")
     if run["answers_reused"]:
         line("reused", f"{_count(run['answers_reused'], 'answer')} (same bytes under another name are paid once)")
-    line("written", f"{_count(run['rows'], 'row')} in {_count(run['commits'], 'commit')}")
+    if run["documents"]:
+        line("committed", f"{_count(run['rows'], 'row')} in {_count(run['commits'], 'commit')}")
     line("took", f"{took_s:.1f} s, most of it Airflow's own start")
 
 
