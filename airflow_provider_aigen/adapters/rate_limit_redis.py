@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pace of everything that names one AIGEN connection, over processes, machines and DAGs, through one Redis.
+
+The rule is that of :mod:`~airflow_provider_aigen.adapters.rate_limit` (design §6), held by all together:
+
+- Slots are spaced evenly on a grid in Redis. A task reserves some 25 ms' worth for those who wait in it and asks again
+  when they are used, so tasks take turns, and one with nothing to do holds none. A worker that dies loses the slots it
+  had, nothing else.
+- No slot is given before ``ceil(r) / r`` seconds and 10 ms after the start ``ceil(r)`` places earlier. A call that
+  starts later than its slot tells so; the slots that depend on it have not been given yet. One that is so late that
+  they may have been takes another slot.
+- No call starts unless Redis was asked in the 50 ms before. A pause voids all slots from before it, so it holds for
+  everybody in that time; nothing needs to be listened to.
+
+Where Redis is lost, a task waits until none of the shared slots is less than a window ago, goes on with its own share
+of the limit, and returns when Redis does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import deque
+from collections.abc import Coroutine
+from contextlib import suppress
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Self
+
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+
+from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
+from airflow_provider_aigen.adapters.redis_pace import NEWS_S, PROBE_S, RedisClient, RedisPace, Slot
+from airflow_provider_aigen.core.config import check_positive
+from airflow_provider_aigen.core.errors import ConfigurationError, TransientError
+from airflow_provider_aigen.ports import Clock
+
+__all__ = ["RedisRateLimiter"]
+
+log = logging.getLogger(__name__)
+
+_BATCH_S = 0.025
+_LEAD_S = 0.010  # so long before its slot a call looks for news where they are too old
+_LATE_S = 0.003
+_TELL_WITHIN_S = 0.1
+# A start is told, at the latest, so long before a slot may be given that depends on it.
+_TELL_AHEAD_S = 0.5
+
+# The slot of the running task's call; None where it was not Redis that gave it.
+_slot: ContextVar[Slot | None] = ContextVar("aigen_redis_slot", default=None)
+
+
+class RedisRateLimiter:
+    """Fulfils :class:`~airflow_provider_aigen.ports.RateLimiter` together with all others of the same ``name``, whose
+    limit should be the same. An async context manager. It does not close ``client``, which should give up after
+    ``redis_pace.TIMEOUT_S``.
+
+    ``shared_by`` is how many tasks share the limit at least: while Redis is lost this one's share is the limit divided
+    by that, or by as many tasks as Redis last knew of. Entering raises ``ConfigurationError`` where Redis refuses,
+    ``TransientError`` where it can't be reached; after that nothing raises for what Redis does.
+    """
+
+    def __init__(
+        self, client: RedisClient, name: str, requests_per_second: float, clock: Clock, *, shared_by: int = 1
+    ) -> None:
+        check_positive("requests_per_second", requests_per_second)
+        check_positive("limit_shared_by", shared_by, integer=True)
+        self._limit = requests_per_second
+        self._shared_by = shared_by
+        self._clock = clock
+        self._pace = RedisPace(client, name, requests_per_second, clock)
+        self._slots: deque[Slot] = deque()
+        self._waiting = 0
+        self._head = asyncio.Lock()  # first come, first served; a cancelled waiter drops out of it
+        self._asking: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._local: LocalRateLimiter | None = None  # while Redis is lost
+        self._local_from_s = -math.inf
+        self._warned = False
+
+    @property
+    def rate(self) -> float:
+        """Calls a second that all tasks together are let go at present; this one's share while Redis is lost."""
+        return self._limit * self._pace.share if self._local is None else self._local.rate
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._pace.converse()
+        except (AuthenticationError, NoPermissionError):
+            raise ConfigurationError("redis_conn_id", "Redis refuses the connection's user or password") from None
+        except ResponseError as error:
+            raise ConfigurationError(
+                "redis_conn_id",
+                f"this Redis can't run the limiter's script ({type(error).__name__}); 5.0 and newer can",
+            ) from None
+        except (RedisError, OSError) as error:
+            raise TransientError(
+                f"redis_conn_id: Redis can't be reached ({type(error).__name__}), and without it the limit can't be "
+                "shared: no call was made"
+            ) from None
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        running = list(self._background)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        if self._local is None:
+            with suppress(RedisError, OSError):
+                await self._pace.leave()
+
+    async def acquire(self) -> None:
+        self._waiting += 1
+        try:
+            async with self._head:
+                while not await self._take():
+                    pass
+        finally:
+            self._waiting -= 1
+
+    async def starting(self) -> None:
+        """As :meth:`LocalRateLimiter.starting`: to be awaited when the next thing is the first byte on the wire. A call
+        that met a pause on its way, or was too long on it, waits for another slot here."""
+        begun_s = self._clock.monotonic()
+        while True:
+            slot = _slot.get()
+            if self._local is not None:
+                if slot is None:
+                    return await self._local.starting()
+                await self._take_local()
+            elif slot is None or slot.epoch != self._pace.epoch or self._is_too_late(slot):
+                await self._take_own()
+            elif self._pace.asked_at_s < begun_s - NEWS_S:
+                await self._ask(self._waiting)
+            else:
+                return self._start(slot)
+
+    async def throttled(self, pause_s: float) -> None:
+        if self._local is None and await self._heard(self._pace.converse(pause_s=pause_s, throttled=_slot.get())):
+            return
+        if self._local is not None:
+            await self._local.throttled(pause_s)
+
+    async def succeeded(self) -> None:
+        if self._local is None:
+            self._pace.note_success(_slot.get())
+        else:
+            await self._local.succeeded()
+
+    async def _take(self) -> bool:
+        """Give the running task its turn; False where one has to look again."""
+        if self._local is not None:
+            return await self._take_local()
+        if not self._slots:
+            await self._ask(self._waiting)
+            return False
+        slot = self._slots.popleft()
+        try:
+            return await self._wait_for(slot)
+        except asyncio.CancelledError:
+            self._slots.appendleft(slot)
+            raise
+
+    async def _wait_for(self, slot: Slot) -> bool:
+        due_s = self._pace.due_s(slot)
+        behind = max(0, self._waiting - 1)
+        if behind and not self._slots and due_s - self._clock.monotonic() < _BATCH_S:
+            self._asking = self._asking or self._spawn(self._reserve(behind))
+        await self._sleep_until(due_s - _LEAD_S)
+        while self._local is None and self._pace.asked_at_s < due_s - NEWS_S:
+            await self._ask(behind)
+        if slot.epoch == self._pace.epoch:
+            await self._sleep_until(due_s)
+        if self._local is not None or slot.epoch != self._pace.epoch or self._is_too_late(slot):
+            return False
+        _slot.set(slot)
+        self._start(slot)
+        return True
+
+    async def _take_own(self) -> None:
+        """A slot for this call alone, beside those who wait for their first."""
+        given: list[Slot] = []
+
+        async def reserve() -> None:
+            given.extend(await self._pace.converse(1))
+
+        if await self._heard(reserve()):
+            await self._wait_for(given[0])
+
+    async def _take_local(self) -> bool:
+        """The same without Redis; False where it is back."""
+        await self._sleep_until(self._local_from_s)
+        if (local := self._local) is None:
+            return False
+        await local.acquire()
+        if self._local is not local:
+            return False
+        _slot.set(None)
+        return True
+
+    def _start(self, slot: Slot) -> None:
+        if self._pace.late_by_s(slot) > _LATE_S:
+            if not self._pace.has_late:
+                self._spawn(self._tell())
+            self._pace.note_late(slot)
+
+    async def _tell(self) -> None:
+        await self._clock.sleep(_TELL_WITHIN_S)
+        while self._pace.has_late and self._local is None:
+            await self._ask(0)
+
+    def _is_too_late(self, slot: Slot) -> bool:
+        return self._pace.late_by_s(slot) > self._pace.window_s - _TELL_AHEAD_S
+
+    async def _ask(self, slots: int) -> None:
+        """One question at a time: whoever comes while one is asked waits for its answer, and looks again."""
+        self._asking = self._asking or self._spawn(self._reserve(slots))
+        await asyncio.shield(self._asking)
+
+    async def _reserve(self, slots: int) -> None:
+        async def reserve() -> None:
+            batch = max(1, int(self.rate * _BATCH_S))
+            given = await self._pace.converse(max(0, min(slots, batch) - len(self._slots)))
+            self._slots.extend(given)
+
+        try:
+            await self._heard(reserve())
+        finally:
+            self._asking = None
+
+    async def _heard(self, words: Coroutine[Any, Any, Any]) -> bool:
+        """Whether Redis answered; where it didn't, it is lost."""
+        try:
+            await words
+        except (RedisError, OSError) as error:
+            self._lose(error)
+            return False
+        while self._slots and self._slots[0].epoch != self._pace.epoch:
+            self._slots.popleft()
+        return True
+
+    def _lose(self, error: Exception) -> None:
+        if self._local is not None:
+            return
+        now = self._clock.monotonic()
+        share = self._limit * self._pace.share / max(self._shared_by, self._pace.tasks)
+        self._local = LocalRateLimiter(share, self._clock)
+        self._local_from_s = max(now + self._pace.window_s, self._pace.paused_until_s)
+        self._slots.clear()
+        self._pace.forget()
+        log.log(
+            logging.INFO if self._warned else logging.WARNING,
+            "Redis is lost (%s): this task goes on with its own share of the limit, %.3g calls/s, until it is back",
+            type(error).__name__,
+            share,
+        )
+        self._warned = True
+        self._spawn(self._come_back())
+
+    async def _come_back(self) -> None:
+        while True:
+            await self._clock.sleep(PROBE_S)
+            with suppress(RedisError, OSError):
+                await self._pace.converse(returning=True)
+                self._local = None
+                log.info("Redis is back: the limit is shared again")
+                return
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    async def _sleep_until(self, due_s: float) -> None:
+        while (wait_s := due_s - self._clock.monotonic()) > 0:
+            await self._clock.sleep(wait_s)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One of the processes that share a limit through Redis: ``python -m benchmarks.limiter_worker '{"port": …}'``.
+
+It keeps its limiter busy with more work than the limit lets go, and prints a line of JSON when it is ready and, after
+it has read a line and worked, ``{"starts": […], "pauses": […], "cpu_s": …}``: ``time.monotonic`` is the same clock in
+every process of a machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from airflow_provider_aigen.adapters.clock import SystemClock
+from airflow_provider_aigen.adapters.rate_limit_redis import RedisRateLimiter
+
+
+@dataclass
+class Work:
+    """``latency_s`` of a call is at most so much; ``pause_at_s`` after its begin this worker is throttled for ``pause_s``;
+    ``until_s`` a worker with few callers has something to do."""
+
+    port: int
+    rate: float
+    seconds: float
+    callers: int
+    latency_s: float = 0.1
+    shared_by: int = 1
+    pause_at_s: float | None = None
+    pause_s: float = 0.0
+    until_s: float | None = None
+    starts: list[float] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
+
+
+async def _caller(limiter: RedisRateLimiter, work: Work, end_s: float) -> None:
+    while time.monotonic() < end_s:
+        await limiter.acquire()
+        await limiter.starting()
+        work.starts.append(time.monotonic())
+        await asyncio.sleep(random.uniform(0, work.latency_s))  # noqa: S311 - no secret
+        await limiter.succeeded()
+
+
+async def _pauser(limiter: RedisRateLimiter, work: Work) -> None:
+    if work.pause_at_s is not None:
+        await asyncio.sleep(work.pause_at_s)
+        work.pauses.append(time.monotonic())
+        await limiter.throttled(work.pause_s)
+
+
+async def _main(work: Work) -> None:
+    client = redis.asyncio.Redis(
+        port=work.port, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 1)
+    )
+    async with client, RedisRateLimiter(client, "bench", work.rate, SystemClock(), shared_by=work.shared_by) as limiter:
+        print("{}", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        begun_s, cpu_s = time.monotonic(), time.process_time()
+        end_s = begun_s + (work.seconds if work.until_s is None else work.until_s)
+        tasks = [asyncio.create_task(_caller(limiter, work, end_s)) for _ in range(work.callers)]
+        tasks.append(asyncio.create_task(_pauser(limiter, work)))
+        await asyncio.wait(tasks, timeout=work.seconds)
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        result: dict[str, Any] = {"starts": work.starts, "pauses": work.pauses}
+        print(json.dumps(result | {"cpu_s": time.process_time() - cpu_s}), flush=True)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(relativeCreated)d %(message)s")
+    asyncio.run(_main(Work(**json.loads(sys.argv[1]))))
