@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -134,7 +135,8 @@ def airflow(arguments: list[str], env: Mapping[str, str], log: Path) -> None:
             [_BIN / "airflow", *arguments], env=dict(env), cwd=ROOT, stdout=output, stderr=output, check=False
         )
     if done.returncode:
-        raise Failed(f"`airflow {' '.join(arguments)}` failed; the end of {shown(log)}:\n\n{_end(log)}")
+        why = [line for line in _end(log, lines=200).splitlines() if re.match(r"[\w.]+(Error|Exception): ", line)]
+        raise Failed(f"`airflow {' '.join(arguments)}`, see {shown(log)}:\n\n{why[-1] if why else _end(log)}")
 
 
 @contextmanager
@@ -230,5 +232,5 @@ def shown(path: Path) -> str:
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
-def _end(log: Path) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:])
+def _end(log: Path, lines: int = 25) -> str:
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
