@@ -169,6 +169,11 @@ class StateStore(Protocol):
         whether it is the first on these bytes: where it is not, an answer may have been kept meanwhile."""
         ...
 
+    async def release(self, claim: Claim) -> None:
+        """End the writer's claim on these bytes, as it stands by now, so that nobody waits for its expiry. Nothing
+        happens where it is another's."""
+        ...
+
     async def read_commit(self, number: int) -> CommitEntry | None: ...
 
     async def create_commit(self, entry: CommitEntry) -> bool:

@@ -22,6 +22,7 @@ import re
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from airflow_provider_aigen.adapters.codec import ANSWER, BATCH, CLAIM, COMMIT, PLAN, REPORT, SCHEMA, Codec
@@ -112,6 +113,22 @@ class S3StateStore:
         except (ObjectChanged, ObjectNotFound):  # by another process, or by this very write, acknowledgement lost
             return CLAIM.from_gzip((await self._get_existing(*names)).body), False
         return wanted, False
+
+    async def release(self, claim: Claim) -> None:
+        """Let the writer's claim on these bytes expire now; another's stays as it is."""
+        names = _content_names("claims", claim.document_type, claim.content_sha256)
+        stored = await self._get_existing(*names)
+        standing = CLAIM.from_gzip(stored.body)
+        if standing.writer_id != claim.writer_id:
+            return
+        with suppress(ObjectChanged, ObjectNotFound):  # it expired, and another process took it over
+            await self._store.put(
+                self._prefix.bucket,
+                self._prefix.join(*names),
+                CLAIM.to_gzip(replace(standing, expires_at=standing.claimed_at)),
+                content_type="application/gzip",
+                if_match=stored.etag,
+            )
 
     async def read_commit(self, number: int) -> CommitEntry | None:
         entry = await self._read(COMMIT, "commits", f"{number:08d}.json.gz")

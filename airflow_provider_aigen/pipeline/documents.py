@@ -11,13 +11,19 @@ import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from airflow_provider_aigen.core import outcomes
 from airflow_provider_aigen.core.classify import EMPTY_OBJECT, TOO_LARGE
-from airflow_provider_aigen.core.errors import ObjectChanged, ObjectNotFound, ObjectUnreadable
+from airflow_provider_aigen.core.errors import (
+    AigenError,
+    ObjectChanged,
+    ObjectNotFound,
+    ObjectStoreCondition,
+    ObjectUnreadable,
+)
 from airflow_provider_aigen.core.models import (
     ApiResponse,
     CallFailure,
@@ -88,6 +94,7 @@ class DocumentLine:
         self._metrics = metrics or RunMetrics()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._users: defaultdict[str, int] = defaultdict(int)
+        self._claims: dict[str, Claim] = {}
         self.answers_reused = 0
 
     async def process(self, document: SourceObject) -> Ended | Undecided | Elsewhere:
@@ -123,8 +130,11 @@ class DocumentLine:
                 return Elsewhere(document, content_sha256, stored.version_id, claim.expires_at)
             if not first and (reused := await self._reuse(document, content_sha256, stored.version_id)) is not None:
                 return reused
+            self._claims[content_sha256] = claim
             called = await self._call(document, stored, claim)
+            del self._claims[content_sha256]
         if isinstance(called, GaveUp):
+            await self._release(claim)
             failed = outcomes.service_failed(
                 document,
                 content_sha256=content_sha256,
@@ -152,6 +162,14 @@ class DocumentLine:
         return await self._state.claim(
             Claim(content_sha256, self._document_type, self._writer_id, now, now + self._claim_for)
         )
+
+    async def give_back(self) -> None:
+        """At the end: release the claims of documents that have no answer, so that the next try need not wait."""
+        await asyncio.gather(*(self._release(claim) for claim in self._claims.values()))
+
+    async def _release(self, claim: Claim) -> None:
+        with suppress(AigenError, ObjectStoreCondition):  # the claim expires by itself
+            await self._state.release(claim)
 
     async def _call(self, document: SourceObject, stored: StoredObject, claim: Claim) -> Ended | Elsewhere | GaveUp:
         content_sha256, version_id = claim.content_sha256, stored.version_id

@@ -30,6 +30,9 @@ __all__ = ["Processed", "billed_budget", "process"]
 # Workers beyond the calls in flight: they fetch and check the next documents meanwhile.
 _MAX_FETCHING = 8
 
+# How long a run may take to give claims back when all else is done: they expire by themselves.
+_RELEASE_S = 1.0
+
 # How often to look whether another process has answered what it claimed.
 _REVISIT_S = 2.0
 
@@ -130,7 +133,10 @@ class _Run:
             await asyncio.wait([line, stopped], return_when=asyncio.FIRST_COMPLETED)
             await self._drain([feeder, *workers])
             self._batches.finish()
+            releasing = asyncio.create_task(self._line.give_back())
             await committing
+            await self._wait_for([releasing], _RELEASE_S)
+            releasing.cancel()
         finally:
             for task in (feeder, *workers, committing, stopped, telling):
                 task.cancel()
@@ -151,23 +157,23 @@ class _Run:
 
     async def _drain(self, tasks: list[asyncio.Task[None]]) -> None:
         """Start no new call, let those in flight finish within the grace time (design §5, Stop)."""
-        in_flight = {task for task in tasks if task in self._caller.in_flight}
+        in_flight = [task for task in tasks if task in self._caller.in_flight]
         for task in tasks:
             if task not in in_flight:
                 task.cancel()
         if in_flight:
-            await self._wait_in_grace(in_flight)
+            await self._wait_for(in_flight, self._grace_s)
         for task in in_flight:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _wait_in_grace(self, tasks: set[asyncio.Task[None]]) -> None:
-        grace = asyncio.create_task(self._clock.sleep(self._grace_s))
+    async def _wait_for(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
+        over = asyncio.create_task(self._clock.sleep(seconds))
         finished = asyncio.create_task(asyncio.wait(tasks))
-        await asyncio.wait([grace, finished], return_when=asyncio.FIRST_COMPLETED)
-        for task in (grace, finished):
+        await asyncio.wait([over, finished], return_when=asyncio.FIRST_COMPLETED)
+        for task in (over, finished):
             task.cancel()
-        await asyncio.gather(grace, finished, return_exceptions=True)
+        await asyncio.gather(over, finished, return_exceptions=True)
 
     async def _feed(self) -> None:
         """Read the plan's batches in order and hand out their documents; not further ahead than memory allows."""

@@ -253,6 +253,19 @@ def test_a_claim_stands_until_it_expires(state):
     asyncio.run(scenario())
 
 
+def test_a_claim_that_is_released_need_not_be_waited_for(state):
+    async def scenario():
+        await state.claim(claim("one"))
+        await state.release(claim("two"))
+        assert await state.claim(claim("two", 1)) == (claim("one"), False), "another's claim is not ended"
+        await state.release(claim("one"))
+        assert await state.claim(claim("two", 1)) == (claim("two", 1), False)
+        await state.release(claim("one"))
+        assert await state.claim(claim("three", 2)) == (claim("two", 1), False), "nor one that was taken over"
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("expired", [False, True])
 def test_of_sixteen_claims_one_stands(state, expired):
     async def scenario():

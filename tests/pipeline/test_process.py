@@ -191,6 +191,35 @@ def test_a_stop_lets_calls_in_flight_finish_and_keeps_their_answers():
     assert (report.documents, report.extracted, report.api_calls) == (40, 40, 28)
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.5, 2.5])
+def test_the_next_try_waits_for_nothing_that_a_stopped_one_claimed(after_s):
+    world = World()
+    world.scans(40)
+
+    async def scenario() -> float:
+        await _stopped(world, after_s)
+        began = world.clock.monotonic()
+        report = await world.clock.run(world.run())
+        assert report.extracted == 40
+        return world.clock.monotonic() - began
+
+    assert asyncio.run(scenario()) <= 10.0
+    assert len(world.ocr.calls) == 40, "and pays nothing twice"
+
+
+def test_the_next_try_waits_for_nothing_after_an_outage():
+    world = World()
+    world.scans(40)
+    works = world.ocr.default
+    world.ocr.default = lambda image: BROKEN
+    with pytest.raises(ServiceUnavailableError):
+        world.go(world.run())
+    world.ocr.default = works
+    began = world.clock.monotonic()
+    assert world.go(world.run()).extracted == 40
+    assert world.clock.monotonic() - began <= 10.0
+
+
 def test_a_call_that_outlasts_the_grace_time_is_left():
     world = World()
     world.scans(4)
