@@ -312,6 +312,24 @@ def test_the_parameters_are_those_of_the_operator():
     assert set(own) - set(AigenOcrOperator.template_fields) == {"max_in_flight", "batch_size", "copy_image"}
 
 
+def test_the_connection_has_these_fields():
+    from airflow_provider_aigen.get_provider_info import get_provider_info
+
+    [connection] = get_provider_info()["connection-types"]
+    listed = {name for row in table("Connections") for name in re.findall(r"`([a-z_]+)`", row[0])}
+    assert listed == {"host", "password", *connection["conn-fields"]}
+
+
+def test_the_metrics_are_called_so():
+    package = ROOT / "airflow_provider_aigen"
+    sent = {
+        name for path in package.rglob("*.py") for name in re.findall(r'"(aigen\.[a-z_]+)"', path.read_text("utf-8"))
+    }
+    named = set(re.findall(r"`(aigen\.[a-z_]+)`", README.read_text(encoding="utf-8")))
+    assert named
+    assert named <= sent
+
+
 @pytest.mark.parametrize(("nth", "name"), [(0, "FIELDS_SCHEMA"), (1, "DOCUMENTS_SCHEMA")])
 def test_the_tables_have_these_columns(nth, name):
     from airflow_provider_aigen.adapters import schemas
