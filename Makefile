@@ -9,7 +9,7 @@ PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install format format-check lint types import-rules tests test soak demo up lock clean
+.PHONY: help install format format-check lint types import-rules tests test soak crash airflow-campaign demo up lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -47,6 +47,12 @@ test: $(INSTALLED)  ## format, lint, types, import rules, tests with coverage
 
 soak: $(INSTALLED)  ## simulated schedules, SCHEDULES=1000000 of them from seed FIRST=0 on, with JOBS=2 processes
 	@$(PY) -m tests.simulation --schedules $(or $(SCHEDULES),1000000) --first $(or $(FIRST),0) --jobs $(or $(JOBS),2)
+
+crash: $(INSTALLED)  ## real processes, signals and networks on a real S3: TRIALS=100 from seed FIRST=0 on, JOBS=4 at once
+	@$(PY) -m tests.crash --trials $(or $(TRIALS),100) --first $(or $(FIRST),0) --jobs $(or $(JOBS),4)
+
+airflow-campaign: $(INSTALLED)  ## a real Airflow: kill, orphan, mark failed, clear, backfill; some eight minutes
+	@$(PY) -m tests.airflow_campaign
 
 demo: $(INSTALLED)  ## an S3 server, the simulator, 60 books, a real Airflow run
 	@$(PY) demo/run.py
