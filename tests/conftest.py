@@ -70,6 +70,10 @@ def _stay_on_this_machine(event: str, args: tuple[Any, ...]) -> None:
 hypothesis.settings.register_profile(
     "project", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+# Thousands of mutants, each against the same few examples: `make mutants` asks for it on pytest's command line.
+hypothesis.settings.register_profile(
+    "mutants", parent=hypothesis.settings.get_profile("project"), max_examples=25, derandomize=True, database=None
+)
 hypothesis.settings.load_profile("project")
 
 _environment()

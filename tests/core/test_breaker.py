@@ -225,4 +225,4 @@ class BreakerMachine(RuleBasedStateMachine):
 
 
 TestBreakerMachine = BreakerMachine.TestCase
-TestBreakerMachine.settings = settings(deadline=None, stateful_step_count=40, max_examples=100)
+TestBreakerMachine.settings = settings(stateful_step_count=40)
