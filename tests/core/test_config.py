@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings are right or refused when they are made, and the refusal names the parameter, never the key."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from airflow_provider_aigen.core.config import (
+    EndpointConfig,
+    PipelineConfig,
+    RetryConfig,
+    check_document_type,
+    check_partition,
+    check_positive,
+    check_ratio,
+)
+from airflow_provider_aigen.core.errors import ConfigurationError
+
+KEY = "k3y-of-8+"
+HTTPS = "https://ocr.example"
+
+
+def refusal(check, *arguments, **named) -> ConfigurationError:
+    with pytest.raises(ConfigurationError) as caught:
+        check(*arguments, **named)
+    return caught.value
+
+
+@pytest.mark.parametrize("value", [1, 0.001, 1e9])
+def test_a_number_over_zero_is_positive(value):
+    check_positive("size", value)
+
+
+def test_a_whole_number_is_one():
+    check_positive("size", 1, integer=True)
+
+
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, True, "1", None])
+@pytest.mark.parametrize("integer", [False, True])
+def test_what_is_no_number_over_zero_is_refused(value, integer):
+    error = refusal(check_positive, "size", value, integer=integer)
+    assert error.parameter == "size"
+    assert str(error) == f"size: must be a {'whole number' if integer else 'number'} over 0"
+
+
+def test_a_fraction_is_no_whole_number():
+    assert refusal(check_positive, "size", 1.5, integer=True).parameter == "size"
+
+
+@pytest.mark.parametrize("value", [None, 0, 1, 0.5, 1.0])
+def test_none_and_zero_to_one_are_ratios(value):
+    check_ratio("ratio", value)
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.01, math.nan, True, False, "0.5"])
+def test_what_is_no_ratio_is_refused(value):
+    assert refusal(check_ratio, "ratio", value).parameter == "ratio"
+
+
+@pytest.mark.parametrize("value", ["vehicle-registration-book/v2", "id_card/v1.1-beta", "a/1"])
+def test_a_document_type_has_two_parts(value):
+    check_document_type(value)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "book", "book/", "/v2", "book/v2/", "a/b/c", "Book/v2", "../v2", "book/..", "-a/v1"]
+)
+def test_what_is_no_document_type_is_refused(value):
+    assert refusal(check_document_type, value).parameter == "document_type"
+
+
+@pytest.mark.parametrize("value", ["", "dt=2026-11-22", "dt=2026-11-22/hour=08", "_p=a:b+c%20@d"])
+def test_a_partition_is_empty_or_names_and_values(value):
+    check_partition(value)
+
+
+@pytest.mark.parametrize("value", ["dt", "dt=", "/dt=1", "dt=1/", "dt=1//h=2", "dt=1 /h=2", "1dt=1", "dt=1/hour"])
+def test_what_is_no_partition_is_refused(value):
+    assert refusal(check_partition, value).parameter == "partition"
+
+
+def test_the_url_of_an_endpoint():
+    assert EndpointConfig(HTTPS, KEY).url == f"{HTTPS}/aiscript/vehicle-registration-book/v2"
+    assert EndpointConfig(f"{HTTPS}/base//", KEY, "id-card/v1").url == f"{HTTPS}/base/aiscript/id-card/v1"
+
+
+def test_the_key_is_not_shown():
+    assert KEY not in repr(EndpointConfig(HTTPS, KEY))
+
+
+@pytest.mark.parametrize("name", ["timeout_s", "connect_timeout_s", "max_response_bytes"])
+def test_limits_of_a_call_are_over_zero(name):
+    error = refusal(EndpointConfig, HTTPS, KEY, **{name: 0})
+    assert error.parameter == name
+    assert str(error).startswith(f"{name}: ")
+
+
+def test_a_size_in_bytes_is_a_whole_number():
+    assert refusal(EndpointConfig, HTTPS, KEY, max_response_bytes=1.5).parameter == "max_response_bytes"
+    EndpointConfig(HTTPS, KEY, timeout_s=1.5, connect_timeout_s=1.5)
+
+
+def test_the_document_type_is_checked():
+    assert refusal(EndpointConfig, HTTPS, KEY, "book").parameter == "document_type"
+
+
+@pytest.mark.parametrize("key", [None, "", 12345678])
+def test_a_key_has_to_be_there(key):
+    error = refusal(EndpointConfig, HTTPS, key)
+    assert error.parameter == "password"
+    assert "has no API key" in str(error)
+
+
+@pytest.mark.parametrize("key", ["1234567", "กุญแจของฉัน", "1234\x0056789", "12345678\n"])
+def test_a_key_is_printable_ascii_and_long_enough(key):
+    error = refusal(EndpointConfig, HTTPS, key)
+    assert error.parameter == "password"
+    assert "at least 8 printable ASCII characters" in str(error)
+    assert key not in str(error)
+
+
+def test_a_key_of_eight_characters_is_long_enough():
+    assert EndpointConfig(HTTPS, "12345678").api_key == "12345678"
+
+
+@pytest.mark.parametrize("key", [f" {KEY}", f"{KEY} "])
+def test_a_key_has_no_space_around_it(key):
+    error = refusal(EndpointConfig, HTTPS, key)
+    assert error.parameter == "password"
+    assert "begins or ends with a space" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://ocr.example", "must be https"),
+        ("https://user@ocr.example", "user name or password"),
+        ("https://:secret@ocr.example", "user name or password"),
+        ("https://ocr.example:port", "is not a URL"),
+        ("https://[::1", "is not a URL"),
+        ("ftp://ocr.example", "must be a URL such as https://"),
+        ("ocr.example", "must be a URL such as https://"),
+        ("https://", "must be a URL such as https://"),
+        ("https://ocr.example?a=b", "without a query or a fragment"),
+        ("https://ocr.example#part", "without a query or a fragment"),
+    ],
+)
+def test_a_host_that_is_no_base_url_is_refused(url, said):
+    error = refusal(EndpointConfig, url, KEY)
+    assert error.parameter == "host"
+    assert said in str(error)
+    assert "secret" not in str(error)
+
+
+def test_plain_http_is_for_those_who_ask_for_it():
+    assert EndpointConfig("http://127.0.0.1:8080", KEY, allow_http=True).url.startswith(
+        "http://127.0.0.1:8080/aiscript/"
+    )
+    assert refusal(EndpointConfig, "ftp://ocr.example", KEY, allow_http=True).parameter == "host"
+
+
+@pytest.mark.parametrize("name", ["backoff_base_s", "backoff_cap_s", "document_deadline_s"])
+@pytest.mark.parametrize("value", [0, math.inf])
+def test_times_of_retries_are_over_zero(name, value):
+    assert refusal(RetryConfig, **{name: value}).parameter == name
+
+
+@pytest.mark.parametrize("name", ["max_in_flight", "grace_s", "claim_s", "progress_s"])
+def test_settings_of_a_task_are_over_zero(name):
+    assert refusal(PipelineConfig, **{name: 0}).parameter == name
+
+
+def test_so_many_in_flight_is_a_whole_number():
+    assert refusal(PipelineConfig, max_in_flight=1.5).parameter == "max_in_flight"
+    PipelineConfig(max_in_flight=1, grace_s=0.5, claim_s=0.5, progress_s=0.5)
