@@ -60,7 +60,8 @@ class Machine:
 def machine(s3: S3Server, network: Network, logs: Path) -> Iterator[Machine]:
     """With a simulator in a process of its own."""
     command = [sys.executable, "-m", "airflow_provider_aigen.simulator", "--port", "0", "--key", KEY, "--quiet"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as simulator:
+    # Its errors are senders that were killed in mid-call.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as simulator:
         try:
             assert simulator.stdout is not None
             url = simulator.stdout.readline().split(";")[0].split()[-1]
@@ -234,6 +235,7 @@ class _Driver:
         here.append(one)
         self.ocr_proxies.append(ocr)
         one.process.start()
+        self._stack.callback(one.signal, signal.SIGKILL)  # a zombie that slept when the trial broke off
         return one
 
     def _send(self, one: _Process, number: signal.Signals) -> None:
@@ -251,6 +253,7 @@ class _Driver:
             self._violated(f"a process did not end within {_LIMIT_S:.0f} s")
             one.wait()
         self.result.ends[_NAMES.get(code or 0, "killed")] += 1
+        self.events.append(Event("end", time.monotonic()))
         if code in (NO_RETRY, BUG) or (code is not None and code < 0 and not killed):
             self._violated(f"a process ended with {_NAMES.get(code, code)}")
         if code == RETRY and self.trial.s3.most:  # the store failed: answers at hand could not be kept

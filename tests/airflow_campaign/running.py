@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real Airflow for the campaign: API server, scheduler with LocalExecutor, DAG processor, in a throwaway home; and
+what the campaign uses of its REST API."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from demo.seaweedfs import S3Server
+from demo.stack import environment, free_port
+
+__all__ = ["KEY", "Airflow", "airflow", "until"]
+
+KEY = "campaign-key-of-the-simulator"
+ROOT = Path(__file__).resolve().parents[2]
+_BIN = Path(sys.executable).parent
+_START_S = 300.0
+_STOP_S = 20.0
+
+
+class Airflow:
+    """Raises ``urllib.error.HTTPError`` for what the API refuses."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        with urllib.request.urlopen(f"{url}/auth/token", timeout=30) as answer:
+            self._token = json.load(answer)["access_token"]
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(
+            f"{self._url}/api/v2/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def trigger(self, dag: str, run: str) -> None:
+        self.ask("POST", f"dags/{dag}/dagRuns", {"dag_run_id": run, "logical_date": None})
+
+    def task(self, dag: str, run: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.ask("GET", f"dags/{dag}/dagRuns/{run}/taskInstances/ocr")
+        return found
+
+    def clear(self, dag: str, run: str) -> None:
+        body = {"dry_run": False, "dag_run_id": run, "task_ids": ["ocr"], "only_failed": False, "reset_dag_runs": True}
+        self.ask("POST", f"dags/{dag}/clearTaskInstances", body)
+
+    def runs(self, dag: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask("GET", f"dags/{dag}/dagRuns")["dag_runs"]
+        return found
+
+
+def until(what: str, holds: Callable[[], Any], limit_s: float = 600.0, pause_s: float = 0.5) -> Any:
+    """The first true answer. Raises ``TimeoutError``."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        if found := holds():
+            return found
+        time.sleep(pause_s)
+    raise TimeoutError(what)
+
+
+@contextmanager
+def airflow(home: Path, s3: S3Server, endpoints: Mapping[str, str]) -> Iterator[Airflow]:
+    """``endpoints``: a connection ``aigen_<name>`` for each name."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    env = environment(**_settings(home, url, port), **_connections(s3, endpoints))
+    env["PYTHONPATH"] = str(ROOT)
+    with (home / "migrate.log").open("wb") as log:
+        subprocess.run([_BIN / "airflow", "db", "migrate"], env=env, stdout=log, stderr=log, check=True)
+    with ExitStack() as stack:
+        for part in ("api-server", "scheduler", "dag-processor"):
+            arguments = [part, "--skip-serve-logs"] if part == "scheduler" else [part]
+            stack.enter_context(_process([str(_BIN / "airflow"), *arguments], home / f"{part}.log", env))
+            if part == "api-server":
+                until("API server", lambda: _health(url), _START_S)
+        there = Airflow(url)
+        until("DAGs", lambda: len(there.ask("GET", "dags")["dags"]) >= len(endpoints), _START_S)
+        yield there
+
+
+def _settings(home: Path, url: str, port: int) -> dict[str, str]:
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).resolve().parent / "dags"),
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PARALLELISM": "6",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        # A worker that is gone is found out in seconds, not in minutes.
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+
+
+def _connections(s3: S3Server, endpoints: Mapping[str, str]) -> dict[str, str]:
+    aws = {
+        "conn_type": "aws",
+        "login": s3.access_key,
+        "password": s3.secret_key,
+        "extra": {"endpoint_url": s3.endpoint_url, "region_name": s3.region},
+    }
+    found = {"AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws)}
+    for name, url in endpoints.items():
+        extra = {"allow_http": True, "requests_per_second": 8}
+        aigen = {"conn_type": "aigen", "host": url, "password": KEY, "extra": extra}
+        found[f"AIRFLOW_CONN_AIGEN_{name.upper()}"] = json.dumps(aigen)
+    return found
+
+
+def _health(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/api/v2/monitor/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+@contextmanager
+def _process(command: list[str], log: Path, env: Mapping[str, str]) -> Iterator[None]:
+    """In a group of its own: what is left of it after the end goes with it."""
+    with log.open("ab") as output:
+        running = subprocess.Popen(
+            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        yield
+    finally:
+        running.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            running.wait(_STOP_S)
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
