@@ -111,7 +111,15 @@ def test_what_is_written_nowhere_may_be_read():
         ("s3://b-1/**/a*/**/b", "", ["a/b", "ax/b", "x/a/y/z/b"], ["ab", "xa/b"]),
         ("s3://b-1/a***/b", "a", ["a/b", "ax/y/b"], ["ab"]),
         ("s3://b-1/?.jpg", "", ["a.jpg", "ก.jpg", "\n.jpg"], [".jpg", "ab.jpg", "/.jpg"]),
-        ("s3://b-1/x[ab]", "x", ["xa", "xb"], ["xc", "xab", "x"]),
+        ("s3://b-1/x[ab]", "x", ["xa", "xb"], ["xc", "xab", "x", "xX"]),
+        (
+            "s3://b-1/x[qa-cs-ux-x]",
+            "x",
+            ["xq", "xa", "xb", "xc", "xs", "xt", "xu", "xx"],
+            ["xd", "xr", "xv", "x-", "xw"],
+        ),
+        ("s3://b-1/x[a-cz]", "x", ["xa", "xz"], ["xd", "x-"]),
+        ("s3://b-1/x[qa-]", "x", ["xq", "xa", "x-"], ["xb"]),
         ("s3://b-1/x[!ab]", "x", ["xc", "x!"], ["xa", "x/"]),
         ("s3://b-1/x[0-9][!a-c]", "x", ["x5d", "x0-"], ["xad", "x5b", "x5/"]),
         ("s3://b-1/x[+-0]y", "x", ["x+y", "x0y"], ["x/y"]),
@@ -139,6 +147,22 @@ def test_what_a_source_matches(uri, prefix, matching, others):
     assert [key for key in matching if not source.matches(key)] == []
     assert [key for key in others if source.matches(key)] == []
     assert all(key.startswith(prefix) for key in matching)
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "inside"),
+    [
+        ("s3://b-1/a/b/", "s3://b-1/a/", True),
+        ("s3://b-1/a/", "s3://b-1/a/", True),
+        ("s3://b-1/a/", "s3://b-1/", True),
+        ("s3://b-1/a/", "s3://b-1/a/b/", False),
+        ("s3://b-1/ab/", "s3://b-1/a/", False),
+        ("s3://b-1/a/b/", "s3://b-2/a/", False),
+        ("s3://b-1/x/", "s3://b-2/a/", False),
+    ],
+)
+def test_a_prefix_inside_another(inner, outer, inside):
+    assert S3Prefix.parse("destination", inner).is_inside(S3Prefix.parse("state", outer)) is inside
 
 
 def test_a_backward_range_is_refused():
