@@ -28,8 +28,8 @@ from airflow_provider_aigen.adapters.rate_limit_redis import RedisRateLimiter
 
 @dataclass
 class Work:
-    """``latency_s`` of a call is at most so much; ``pause_at_s`` after its begin this worker is throttled for ``pause_s``;
-    ``until_s`` a worker with few callers has something to do."""
+    """``latency_s`` of a call is at most so much; ``pause_at_s`` after its begin this worker is throttled for
+    ``pause_s``; it has something to do until ``until_s``, else for all of ``seconds``."""
 
     port: int
     rate: float

@@ -43,9 +43,8 @@ log = logging.getLogger(__name__)
 _BATCH_S = 0.025
 _LEAD_S = 0.010  # so long before its slot a call looks for news where they are too old
 _LATE_S = 0.003
-_TELL_WITHIN_S = 0.1
-# A start is told, at the latest, so long before a slot may be given that depends on it.
-_TELL_AHEAD_S = 0.5
+# For a late start to be known before a slot is given, or confirmed, that depends on it.
+_TELL_S = 0.5
 
 # The slot of the running task's call; None where it was not Redis that gave it.
 _slot: ContextVar[Slot | None] = ContextVar("aigen_redis_slot", default=None)
@@ -131,7 +130,7 @@ class RedisRateLimiter:
                 if slot is None:
                     return await self._local.starting()
                 await self._take_local()
-            elif slot is None or slot.epoch != self._pace.epoch or self._is_too_late(slot):
+            elif slot is None or not self._is_valid(slot):
                 await self._take_own()
             elif self._pace.asked_at_s < begun_s - NEWS_S:
                 await self._ask(self._waiting)
@@ -157,28 +156,45 @@ class RedisRateLimiter:
         if not self._slots:
             await self._ask(self._waiting)
             return False
-        slot = self._slots.popleft()
-        try:
-            return await self._wait_for(slot)
-        except asyncio.CancelledError:
-            self._slots.appendleft(slot)
-            raise
+        return await self._wait_for(self._slots.popleft())
 
     async def _wait_for(self, slot: Slot) -> bool:
-        due_s = self._pace.due_s(slot)
+        if not self._is_valid(slot):
+            return False
         behind = max(0, self._waiting - 1)
-        if behind and not self._slots and due_s - self._clock.monotonic() < _BATCH_S:
+        if behind and not self._slots and self._pace.due_s(slot) - self._clock.monotonic() < _BATCH_S:
             self._asking = self._asking or self._spawn(self._reserve(behind))
-        await self._sleep_until(due_s - _LEAD_S)
-        while self._local is None and self._pace.asked_at_s < due_s - NEWS_S:
-            await self._ask(behind)
-        if slot.epoch == self._pace.epoch:
-            await self._sleep_until(due_s)
-        if self._local is not None or slot.epoch != self._pace.epoch or self._is_too_late(slot):
+        await self._sleep_until(slot, ahead_s=_LEAD_S)
+        while self._is_valid(slot) and slot.asked_at_s < self._pace.due_s(slot) - NEWS_S:
+            slot = await self._confirm(slot, behind)
+            await self._sleep_until(slot, ahead_s=_LEAD_S)
+        if self._is_valid(slot):
+            await self._sleep_until(slot)
+        if not self._is_valid(slot):
             return False
         _slot.set(slot)
         self._start(slot)
         return True
+
+    def _is_valid(self, slot: Slot) -> bool:
+        """Whether it is still a right to start: no pause began since, Redis is there, and it is not too late for those
+        that come ``ceil(r)`` places behind it."""
+        is_too_late = self._pace.late_by_s(slot) > self._pace.window_s - _TELL_S
+        return self._local is None and slot.epoch == self._pace.epoch and not is_too_late
+
+    async def _confirm(self, slot: Slot, behind: int) -> Slot:
+        """The slot as it is by now, and those reserved for the ones behind."""
+        given: dict[int, Slot] = {}
+
+        async def confirm() -> None:
+            slots = await self._pace.converse(self._wanted(behind), confirm=[slot, *self._slots])
+            given.update((slot.number, slot) for slot in slots)
+
+        if await self._heard(confirm()):
+            slot = given.pop(slot.number, slot)
+            held = [given.pop(held.number, held) for held in self._slots]
+            self._slots = deque([*held, *given.values()])
+        return slot
 
     async def _take_own(self) -> None:
         """A slot for this call alone, beside those who wait for their first."""
@@ -192,7 +208,7 @@ class RedisRateLimiter:
 
     async def _take_local(self) -> bool:
         """The same without Redis; False where it is back."""
-        await self._sleep_until(self._local_from_s)
+        await self._sleep(self._local_from_s)
         if (local := self._local) is None:
             return False
         await local.acquire()
@@ -208,12 +224,8 @@ class RedisRateLimiter:
             self._pace.note_late(slot)
 
     async def _tell(self) -> None:
-        await self._clock.sleep(_TELL_WITHIN_S)
         while self._pace.has_late and self._local is None:
             await self._ask(0)
-
-    def _is_too_late(self, slot: Slot) -> bool:
-        return self._pace.late_by_s(slot) > self._pace.window_s - _TELL_AHEAD_S
 
     async def _ask(self, slots: int) -> None:
         """One question at a time: whoever comes while one is asked waits for its answer, and looks again."""
@@ -222,14 +234,16 @@ class RedisRateLimiter:
 
     async def _reserve(self, slots: int) -> None:
         async def reserve() -> None:
-            batch = max(1, int(self.rate * _BATCH_S))
-            given = await self._pace.converse(max(0, min(slots, batch) - len(self._slots)))
-            self._slots.extend(given)
+            self._slots.extend(await self._pace.converse(self._wanted(slots)))
 
         try:
             await self._heard(reserve())
         finally:
             self._asking = None
+
+    def _wanted(self, slots: int) -> int:
+        batch = max(1, int(self.rate * _BATCH_S))
+        return max(0, min(slots, batch) - len(self._slots))
 
     async def _heard(self, words: Coroutine[Any, Any, Any]) -> bool:
         """Whether Redis answered; where it didn't, it is lost."""
@@ -275,6 +289,14 @@ class RedisRateLimiter:
         task.add_done_callback(self._background.discard)
         return task
 
-    async def _sleep_until(self, due_s: float) -> None:
-        while (wait_s := due_s - self._clock.monotonic()) > 0:
+    async def _sleep_until(self, slot: Slot, *, ahead_s: float = 0.0) -> None:
+        """Until the slot is due, or so long before it. A slot that is not used after all goes to who waits next."""
+        try:
+            await self._sleep(self._pace.due_s(slot) - ahead_s)
+        except asyncio.CancelledError:
+            self._slots.appendleft(slot)
+            raise
+
+    async def _sleep(self, until_s: float) -> None:
+        while (wait_s := until_s - self._clock.monotonic()) > 0:
             await self._clock.sleep(wait_s)

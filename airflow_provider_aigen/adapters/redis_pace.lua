@@ -2,7 +2,7 @@
 -- One conversation of a task with the limiter that it shares. Everything happens on Redis's own time, in microseconds.
 --
 -- KEYS[1] hash: the grid's next slot, the last slot's number, the pace, the pause, the epoch
--- KEYS[2] sorted set: the newest slots, by the time at which their calls start
+-- KEYS[2] sorted set: the slots to come and those of the last two windows, by the time at which their calls start
 -- KEYS[3] sorted set: the tasks, by when they were last heard of
 --
 -- An epoch ends when a pause begins or grows: slots of an earlier one that have not been used are void, and nobody has
@@ -19,7 +19,7 @@ local share = tonumber(stored[3] or 1)
 local paused_until = tonumber(stored[4] or 0)
 local epoch = tonumber(stored[5] or 0)
 local slowed = tonumber(stored[6] or 0)
-local keep = math.max(tonumber(stored[7] or 0), 4 * ask.calls)
+local keep = math.max(tonumber(stored[7] or 0), 2 * ask.window)
 local seen = tonumber(stored[8] or now)
 
 if now < seen - 1000000 then
@@ -60,19 +60,48 @@ if ask.returning and next_at < now - ask.idle then
   next_at = now + ask.hold
 end
 
+local function place(number, at)
+  -- A window after the start `calls` places before it, and not before `at`, which is later than all that are placed.
+  local nth = redis.call('ZREVRANGE', KEYS[2], ask.calls - 1, ask.calls - 1, 'WITHSCORES')
+  at = math.ceil(math.max(at, nth[2] and nth[2] + ask.window or 0))
+  redis.call('ZADD', KEYS[2], at, number)
+  return at
+end
+
+local function confirm(number)
+  -- Given long ago: of those that start a window before it some were late, perhaps.
+  local due = math.max(now, tonumber(redis.call('ZSCORE', KEYS[2], number) or now))
+  redis.call('ZADD', KEYS[2], due, number)
+  local rank = redis.call('ZREVRANK', KEYS[2], number) + ask.calls
+  local nth = redis.call('ZREVRANGE', KEYS[2], rank, rank, 'WITHSCORES')
+  if not nth[2] or nth[2] + ask.window <= due then
+    return due
+  end
+  -- It moves, and those behind it as well, in order. They will ask, but for those that start without asking again.
+  redis.call('ZREM', KEYS[2], number)
+  local asking = string.format('(%.0f', now + ask.news)
+  local behind = redis.call('ZRANGEBYSCORE', KEYS[2], asking, '+inf', 'WITHSCORES')
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], asking, '+inf')
+  due = place(number, due)
+  for i = 1, #behind, 2 do
+    place(behind[i], tonumber(behind[i + 1]))
+  end
+  return due
+end
+
 local slots = {}
+for _, held in ipairs(ask.confirm) do
+  if held[2] == epoch then
+    slots[#slots + 1] = held[1]
+    slots[#slots + 1] = confirm(held[1])
+  end
+end
 for _ = 1, ask.slots do
   if next_at < now - ask.catch_up then
     next_at = next_at < now - ask.idle and now or now - ask.catch_up
   end
-  local at = math.max(now, next_at, paused_until)
-  local nth = redis.call('ZREVRANGE', KEYS[2], ask.calls - 1, ask.calls - 1, 'WITHSCORES')
-  if nth[2] then
-    at = math.max(at, nth[2] + ask.window)
-  end
-  at = math.ceil(at)
   slot = slot + 1
-  redis.call('ZADD', KEYS[2], at, slot)
+  local at = place(slot, math.max(now, next_at, paused_until))
   next_at = math.max(next_at, at - ask.catch_up) + 1000000 / (ask.used * ask.limit * share)
   slots[#slots + 1] = slot
   slots[#slots + 1] = at
@@ -80,7 +109,7 @@ end
 
 redis.call('HSET', KEYS[1], 'next', next_at, 'slot', slot, 'share', share, 'paused_until', paused_until,
   'epoch', epoch, 'slowed', slowed, 'keep', keep, 'seen', now)
-redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -keep - 1)
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - keep)
 redis.call('ZADD', KEYS[3], now, ask.task)
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - ask.forget)
 local ttl_ms = math.ceil((math.max(0, paused_until - now, next_at - now) + ask.window + ask.forget) / 1000)

@@ -12,7 +12,7 @@ import importlib.resources
 import json
 import math
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -54,11 +54,13 @@ class RedisClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The right to start one call. ``due_us`` is on Redis's clock; void once a later epoch has begun."""
+    """The right to start one call. ``due_us`` is on Redis's clock, ``asked_at_s``, when it was asked for or confirmed
+    last, on the local one. Void once a later epoch has begun."""
 
     number: int
     due_us: int
     epoch: int
+    asked_at_s: float
 
 
 class RedisPace:
@@ -137,14 +139,17 @@ class RedisPace:
         self,
         slots: int = 0,
         *,
+        confirm: Sequence[Slot] = (),
         pause_s: float | None = None,
         throttled: Slot | None = None,
         returning: bool = False,
     ) -> list[Slot]:
-        """Tell what is to be told, reserve ``slots`` more, hear the news. ``pause_s``: nobody starts a call for so
-        long; ``throttled`` is the slot of the call that was told to wait. Raises what the client does."""
+        """Tell what is to be told, reserve ``slots`` more, hear the news. ``confirm`` are slots that were given long
+        ago: those that are not void are returned as well, and may be later by now. ``pause_s``: nobody starts a call
+        for so long; ``throttled`` is the slot of the call that was told to wait. Raises what the client does."""
         words: dict[str, Any] = self._settings | {
             "slots": slots,
+            "confirm": [(slot.number, slot.epoch) for slot in confirm],
             "late": list(self._late.items()),
             "succeeded": self._succeeded,
             "slowed": self.slowed,
@@ -163,7 +168,7 @@ class RedisPace:
         if now_us >= self._now_us:  # else this answer was overtaken by another
             self._now_us, self.epoch, self.slowed, self.share = now_us, epoch, slowed, share / 1e6
             self._paused_until_us, self.tasks, self.asked_at_s = paused_until_us, tasks, asked_at_s
-        return [Slot(number, due_us, epoch) for number, due_us in zip(given[::2], given[1::2], strict=True)]
+        return [Slot(number, due_us, epoch, asked_at_s) for number, due_us in zip(given[::2], given[1::2], strict=True)]
 
     async def leave(self) -> None:
         """This task is done: its share is nobody's."""

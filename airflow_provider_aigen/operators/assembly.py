@@ -7,7 +7,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,11 +17,14 @@ from airflow_provider_aigen.core.errors import StoppedError
 from airflow_provider_aigen.ports import Metrics, NoMetrics
 
 if TYPE_CHECKING:
+    from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
+    from airflow_provider_aigen.adapters.rate_limit_redis import RedisRateLimiter
+    from airflow_provider_aigen.adapters.redis_connection import RedisSettings
     from airflow_provider_aigen.core.cost import Price
     from airflow_provider_aigen.pipeline import Ports, Stop
-    from airflow_provider_aigen.ports import Ledger
+    from airflow_provider_aigen.ports import Clock, Ledger
 
-__all__ = ["LoopRunner", "PortSettings", "open_ports", "s3_client"]
+__all__ = ["LoopRunner", "PortSettings", "open_limiter", "open_ports", "s3_client"]
 
 T = TypeVar("T")
 
@@ -31,7 +34,9 @@ _S3_CALLS_BESIDE = 8
 
 @dataclass(frozen=True, slots=True)
 class PortSettings:
-    """What the adapters need, resolved before the loop runs. ``client`` is a boto3 S3 client."""
+    """What the adapters need, resolved before the loop runs. ``client`` is a boto3 S3 client. ``requests_per_second``
+    is the whole limit, which all that name ``aigen_conn_id`` share through ``redis``, or ``limit_shared_by`` tasks
+    without it."""
 
     client: Any
     endpoint: EndpointConfig
@@ -44,6 +49,9 @@ class PortSettings:
     sse_kms_key_id: str | None
     price: Price | None = None
     metrics: Metrics = field(default_factory=NoMetrics)
+    aigen_conn_id: str = "aigen_default"
+    limit_shared_by: int = 1
+    redis: RedisSettings | None = None
 
     @property
     def s3_concurrency(self) -> int:
@@ -68,6 +76,29 @@ def s3_client(aws_conn_id: str | None, max_in_flight: int) -> Any:
 
 
 @asynccontextmanager
+async def open_limiter(settings: PortSettings, clock: Clock) -> AsyncIterator[LocalRateLimiter | RedisRateLimiter]:
+    """The limit's limiter (design §6). Raises ``ConfigurationError`` or ``TransientError`` where Redis can't serve."""
+    if settings.redis is None:
+        from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
+
+        yield LocalRateLimiter(settings.requests_per_second / settings.limit_shared_by, clock)
+        return
+    from airflow_provider_aigen.adapters.redis_connection import open_client
+    from airflow_provider_aigen.adapters.redis_pace import TIMEOUT_S
+
+    client = open_client(settings.redis, timeout_s=TIMEOUT_S)
+    from airflow_provider_aigen.adapters.rate_limit_redis import RedisRateLimiter  # not before it is known that it can
+
+    async with (
+        aclosing(client),
+        RedisRateLimiter(
+            client, settings.aigen_conn_id, settings.requests_per_second, clock, shared_by=settings.limit_shared_by
+        ) as limiter,
+    ):
+        yield limiter
+
+
+@asynccontextmanager
 async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
     """The pipeline's ports over the real adapters; closes client, threads and ledgers at the end."""
     from airflow_provider_aigen.adapters.clock import SystemClock
@@ -75,7 +106,6 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
     from airflow_provider_aigen.adapters.ledger import DiskLedger
     from airflow_provider_aigen.adapters.ocr_http import HttpOcrClient
     from airflow_provider_aigen.adapters.parquet import ParquetTables
-    from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
     from airflow_provider_aigen.adapters.s3 import S3ObjectStore
     from airflow_provider_aigen.adapters.state import S3StateStore
     from airflow_provider_aigen.core.uris import S3Prefix
@@ -92,7 +122,7 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
         )
         stack.callback(store.close)
         clock = SystemClock()
-        limiter = LocalRateLimiter(settings.requests_per_second, clock)
+        limiter = await stack.enter_async_context(open_limiter(settings, clock))
         ocr = await stack.enter_async_context(
             HttpOcrClient(settings.endpoint, max_in_flight=settings.max_in_flight, before_send=limiter.starting)
         )

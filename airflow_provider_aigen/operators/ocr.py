@@ -47,6 +47,10 @@ class AigenOcrOperator(BaseOperator):
     :param aigen_conn_id: the AIGEN connection. (templated)
     :param aws_conn_id: the AWS connection, for S3. (templated)
     :param requests_per_second: calls started in any second; None takes the connection's. (templated)
+    :param limit_shared_by: how many tasks share that limit at once: without Redis each takes an equal part of it, with
+        Redis it does so only while Redis is lost. (templated)
+    :param redis_conn_id: the Redis connection through which everything that names the same AIGEN connection shares the
+        limit, over tasks and DAGs; needs the extra ``redis``. (templated)
     :param max_in_flight: calls that wait for an answer at once.
     :param batch_size: documents a commit and a Parquet part.
     :param partition: Hive partition path such as ``dt={{ ds }}``; ``""`` for none; None for ``dt=`` and the UTC day of
@@ -79,6 +83,8 @@ class AigenOcrOperator(BaseOperator):
         "aigen_conn_id",
         "aws_conn_id",
         "requests_per_second",
+        "limit_shared_by",
+        "redis_conn_id",
         "partition",
         "max_documents",
         "max_dead_letter_ratio",
@@ -99,6 +105,8 @@ class AigenOcrOperator(BaseOperator):
         aigen_conn_id: str = "aigen_default",
         aws_conn_id: str | None = "aws_default",
         requests_per_second: float | str | None = None,
+        limit_shared_by: int | str = 1,
+        redis_conn_id: str | None = None,
         max_in_flight: int = 16,
         batch_size: int = 500,
         partition: str | None = None,
@@ -121,6 +129,8 @@ class AigenOcrOperator(BaseOperator):
         self.aigen_conn_id = aigen_conn_id
         self.aws_conn_id = aws_conn_id
         self.requests_per_second = requests_per_second
+        self.limit_shared_by = limit_shared_by
+        self.redis_conn_id = redis_conn_id
         self.max_in_flight = max_in_flight
         self.batch_size = batch_size
         self.partition = partition
@@ -183,9 +193,10 @@ class AigenOcrOperator(BaseOperator):
         return PipelineConfig(max_in_flight=self.max_in_flight)
 
     def _port_settings(self) -> PortSettings:
-        """Resolve both connections, synchronously (design §7)."""
+        """Resolve the connections, synchronously (design §7)."""
         from airflow_provider_aigen.hooks.aigen import AigenHook
         from airflow_provider_aigen.hooks.metrics import AirflowMetrics
+        from airflow_provider_aigen.hooks.redis import redis_settings
 
         hook = AigenHook(self.aigen_conn_id)
         requests_per_second = to_number("requests_per_second", self.requests_per_second)
@@ -193,6 +204,9 @@ class AigenOcrOperator(BaseOperator):
             client=s3_client(self.aws_conn_id, self.max_in_flight),
             endpoint=hook.endpoint(self.document_type),
             requests_per_second=hook.requests_per_second if requests_per_second is None else requests_per_second,
+            aigen_conn_id=self.aigen_conn_id,
+            limit_shared_by=to_number("limit_shared_by", self.limit_shared_by, integer=True),
+            redis=redis_settings(self.redis_conn_id) if self.redis_conn_id else None,
             price=hook.price,
             metrics=AirflowMetrics(dag_id=self.dag_id, task_id=self.task_id),
             max_in_flight=self.max_in_flight,

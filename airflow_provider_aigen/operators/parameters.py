@@ -81,6 +81,11 @@ def _check_optional_text(name: str, value: Any) -> None:
         _check_text(name, value)
 
 
+def _check_rendered_optional_text(name: str, value: Any) -> None:
+    if value != "":
+        _check_optional_text(name, value)
+
+
 def _check_document_type(name: str, value: Any) -> None:
     _check_text(name, value)
     check_document_type(value)
@@ -108,6 +113,10 @@ def _check_whole_number(name: str, value: Any) -> None:
     check_positive(name, value, integer=True)
 
 
+def _check_rendered_whole_number(name: str, value: Any) -> None:
+    check_positive(name, to_number(name, value, integer=True), integer=True)
+
+
 def _check_optional_whole_number(name: str, value: Any) -> None:
     number = to_number(name, value, integer=True)
     if number is not None:
@@ -133,6 +142,8 @@ _CHECKS: Mapping[str, Callable[[str, Any], None]] = {
     "aigen_conn_id": _check_text,
     "aws_conn_id": _check_optional_text,
     "requests_per_second": _check_optional_number,
+    "limit_shared_by": _check_rendered_whole_number,
+    "redis_conn_id": _check_rendered_optional_text,
     "max_in_flight": _check_whole_number,
     "batch_size": _check_whole_number,
     "partition": _check_partition,
