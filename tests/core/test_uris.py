@@ -298,6 +298,12 @@ def test_each_uri_is_checked_under_its_own_name(parameter):
     assert refused(check_disjoint, FINE | {parameter: "s3://x"}).parameter == parameter
 
 
+def test_uris_after_one_that_is_not_given_are_checked_too():
+    error = refused(check_disjoint, {"source": None, "destination": "s3://lake/a/", "dead_letter": "s3://lake/a/b/"})
+    assert "destination" in str(error)
+    assert "dead_letter" in str(error)
+
+
 PATHS = st.lists(st.sampled_from(["a", "b", "ab", "*"]), max_size=3).map("/".join)
 
 

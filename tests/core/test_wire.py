@@ -137,6 +137,11 @@ def test_a_million_escaped_quotes_in_an_unterminated_string_are_read_once():
         parse_answer(200, b'{"a": "' + b'\\"' * 1_000_000)
 
 
+def test_a_number_stays_one_up_to_300_digits():
+    (page,) = pages(f'{{"data": [{{"a": {"9" * 300}, "b": {"9" * 301}}}]}}')
+    assert page == {"a": 10**300 - 1, "b": "9" * 301}
+
+
 def test_numbers_of_5000_digits_are_harmless():
     digits = "9" * 5000
     (page,) = pages(f'{{"data": [{{"a": {digits}, "b": -{digits}, "c": 0.{digits}, "d": 1e{digits}, "e": 12}}]}}')
