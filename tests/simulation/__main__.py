@@ -20,7 +20,7 @@ from tests.simulation.mutations import MUTATIONS, mutated
 from tests.simulation.scenario import draw
 
 _CHUNK = 250
-_COUNTED = ("schedules", "steps", "points", "processes", "calls", "paid_again", "paid_by_both", "late", "by_blip")
+_COUNTED = ("schedules", "steps", "points", "processes", "calls", "paid_again", "paid_by_both", "late", "by_outage")
 
 
 def replay(seed: int, mutation: str | None) -> int:

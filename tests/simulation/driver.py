@@ -43,7 +43,7 @@ class Result:
         self.late = journal.late
         self.paid_by_both = end.overlap
         self.paid_again = end.again
-        self.by_blip = end.by_blip
+        self.by_outage = end.by_outage
 
 
 def simulate(scenario: Scenario, trace: Callable[[str], None] | None = None) -> Result:

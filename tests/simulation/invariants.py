@@ -30,15 +30,14 @@ _PARTIAL = {"partial", "partial-not-found", "partial-later"}
 
 class AtTheEnd:
     """``overlap`` is how many calls two running processes both paid for, ``again`` how many a crash made twice,
-    ``by_blip`` how many documents a failure of the service too short for the breaker made dead letters (a bound of the
-    design, not a promise)."""
+    ``by_outage`` how many documents were taken for broken in an outage too short for the breaker."""
 
     def __init__(self, world: World, journal: Journal) -> None:
         self.world = world
         self.commits = journal.commits
         self.overlap = 0
         self.again = 0
-        self.by_blip = 0
+        self.by_outage = 0
         scenario = world.scenario
         fresh = [("success", 100), ("success", 101)]
         whats = [*fresh, *scenario.objects.values(), *(what for _, _, what in scenario.changes if what is not None)]
@@ -57,7 +56,7 @@ class AtTheEnd:
         self._plans_accounted_for()
         for entry in self.commits.values():
             for outcome in entry.outcomes:
-                self._outcome_is_true(outcome)
+                self._outcome_is_true(outcome, entry.writer_id)
             self._rows(entry)
         self._answers_as_received()
         self._calls()
@@ -116,7 +115,7 @@ class AtTheEnd:
             if plan.run.run_id != "empty":
                 check(set(planned) <= all_of_them, f"run {plan.run.run_id}: planned documents have no outcome")
 
-    def _outcome_is_true(self, outcome: DocumentOutcome) -> None:
+    def _outcome_is_true(self, outcome: DocumentOutcome, writer: str) -> None:
         document = outcome.document
         what = self.kinds[document.etag]
         kind, key = what[0], document.key.removeprefix("incoming/")
@@ -127,7 +126,7 @@ class AtTheEnd:
         sha256 = hashlib.sha256(content_of(what)).hexdigest()
         check(outcome.content_sha256 in (sha256, None if kind == "empty" else sha256), f"a {kind} is taken for another")
         if outcome.error_codes == ("service_error",):
-            self._service_failed(kind, sha256)
+            self._service_failed(kind, sha256, writer)
         elif kind in _EXTRACTED:
             check(outcome.outcome is Outcome.EXTRACTED, f"a {kind} becomes {outcome.outcome} {outcome.error_codes}")
         elif kind in _PARTIAL:
@@ -136,16 +135,16 @@ class AtTheEnd:
             check(outcome.outcome is Outcome.DEAD_LETTER, f"a {kind} becomes {outcome.outcome}")
             check(kind in NO_CALL or sha256 in self.answers, f"a {kind} is a dead letter without a kept answer")
 
-    def _service_failed(self, kind: str, sha256: str) -> None:
+    def _service_failed(self, kind: str, sha256: str, writer: str) -> None:
         calls = [call for call in self.world.endpoint.calls if call.sha256 == sha256]
         check(calls, f"a {kind} is a dead letter of the service without a call")
         if kind == POISON or not all(call.in_outage for call in calls):
             return
-        # A failure of some seconds, too short for the breaker, looks like the document's own: see the class docstring.
-        process = calls[-1].process
-        failed = [one for one in self.world.endpoint.calls if one.process is process and one.in_outage]
+        # A failure of some seconds, too short for the breaker, looks like the documents' own (design §5).
+        committer = next(one for one in self.world.processes if one.name == writer)
+        failed = [one for one in self.world.endpoint.calls if one.process is committer and one.in_outage]
         check(len(failed) < _BREAKER_OPENS, f"an outage makes a {kind} a dead letter")
-        self.by_blip += 1
+        self.by_outage += 1
 
     def _rows(self, entry: CommitEntry) -> None:
         objects = self.world.bucket.objects
@@ -220,7 +219,7 @@ class AtTheEnd:
         return bool(process.lost) or (stopped and bool(faults.call_slow or faults.store_slow))
 
     def _billed_retries(self, by_content: dict[str, list[Call]]) -> None:
-        """At most 2 % of the documents, rounded up, and one a document, in each process."""
+        """At most 2 % of the documents, rounded up, in each process."""
         for process in self.world.processes:
             retries = 0
             for calls in by_content.values():

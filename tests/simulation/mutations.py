@@ -215,9 +215,9 @@ def _() -> list[Patch]:
 
 @mutation("a stop cancels the calls in flight")
 def _() -> list[Patch]:
-    in_flight = "{task for task in tasks if task in self._caller.in_flight}"
+    in_flight = "[task for task in tasks if task in self._caller.in_flight]"
     process = import_module("airflow_provider_aigen.pipeline.process")  # the package has a function of this name
-    return [edit(process._Run, "_drain", (in_flight, "set()"))]
+    return [edit(process._Run, "_drain", (in_flight, "[]"))]
 
 
 @mutation("equal bytes under two keys are called at once")
