@@ -233,6 +233,10 @@ def ftyp(major: bytes, *compatible: bytes) -> bytes:
         (ftyp(b"mif1", b"miaf", b"avif"), "image/avif"),
         (ftyp(b"avif", b"mif1"), "image/avif"),
         (ftyp(b"avis"), "image/avif"),
+        (ftyp(b"heic")[:16] + b"avif" + bytes(64), "image/heic"),  # behind the box
+        (ftyp(b"heic", b"miav", b"ifxx"), "image/heic"),
+        (ftyp(b"heic", *[b"mif1"] * 59, b"avif"), "image/avif"),
+        (ftyp(b"heic", *[b"mif1"] * 60, b"avif"), "image/heic"),  # beyond what is read of a box
     ],
 )
 def test_formats_that_are_sent_without_a_size(data, media_type):
