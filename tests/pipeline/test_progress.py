@@ -224,10 +224,15 @@ def test_an_outage_opens_the_breaker_once():
     assert not [name for name in world.metrics.counters if name.startswith("aigen.documents")]
 
 
-def test_a_commit_that_another_process_wrote_is_not_counted_again():
+def test_a_commit_that_two_processes_come_to_is_counted_once():
+    """A zombie and its successor work on the same plan; the one that is late adopts the other's commits."""
     world = Watched()
     world.scans(8)
-    world.go(world.run())
+
+    async def both() -> None:
+        await asyncio.gather(world.run(), world.run())
+
+    world.go(both())
     world.go(world.run())  # cleared
     assert world.metrics.counters[f"aigen.documents[{VEHICLE},outcome=extracted]"] == 8
     assert world.metrics.counters[f"aigen.commits[{VEHICLE}]"] == 2
