@@ -47,6 +47,10 @@ def test_a_price_that_is_none(value):
         Price(value)
 
 
+def test_the_longest_currency():
+    assert Price(1.0, "T" * 16).text(1) == "1.00 " + "T" * 16
+
+
 @pytest.mark.parametrize("value", ["T" * 17, "TH\nB", None, 7])
 def test_a_currency_that_is_none(value):
     with pytest.raises(ConfigurationError, match="currency"):

@@ -118,6 +118,7 @@ def test_what_is_written_nowhere_may_be_read():
             ["xq", "xa", "xb", "xc", "xs", "xt", "xu", "xx"],
             ["xd", "xr", "xv", "x-", "xw"],
         ),
+        ("s3://b-1/x[b-b]", "x", ["xb"], ["xa", "xc", "x-"]),
         ("s3://b-1/x[a-cz]", "x", ["xa", "xz"], ["xd", "x-"]),
         ("s3://b-1/x[qa-]", "x", ["xq", "xa", "x-"], ["xb"]),
         ("s3://b-1/x[!ab]", "x", ["xc", "x!"], ["xa", "x/"]),
