@@ -13,9 +13,12 @@ import pytest
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.errors import ServiceUnavailableError, StoppedError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
-from airflow_provider_aigen.pipeline import run
+from airflow_provider_aigen.core.outcomes import gone
+from airflow_provider_aigen.pipeline import plan_stage, run
+from airflow_provider_aigen.pipeline.commit import Committer, Effects
+from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.pipeline.progress import duration
-from tests.fakes import FakeLimiter, RecordedMetrics, answer, refusal
+from tests.fakes import FakeLimiter, RecordedMetrics, SetLedger, answer, refusal
 from tests.pipeline.world import World
 
 BROKEN = ApiResponse(500, b"", 0.5)
@@ -127,8 +130,6 @@ def test_what_another_run_took_counts_as_done(lines):
 
 
 async def _plan_only(world, request):
-    from airflow_provider_aigen.pipeline import plan_stage
-
     await plan_stage(request, world.ports())
 
 
@@ -225,17 +226,23 @@ def test_an_outage_opens_the_breaker_once():
 
 
 def test_a_commit_that_two_processes_come_to_is_counted_once():
-    """A zombie and its successor work on the same plan; the one that is late adopts the other's commits."""
+    """A zombie and its successor: the one that is late adopts the other's commit."""
     world = Watched()
-    world.scans(8)
+    world.scans(4)
 
     async def both() -> None:
-        await asyncio.gather(world.run(), world.run())
+        ports = world.ports()
+        plan = await plan_stage(world.request(), ports)
+        batch = await ports.state.read_batch(plan.run.run_key, 0)
+        ended = {document.document_id: gone(document) for document in batch.documents}
+        for writer in ("zombie", "successor"):
+            effects = Effects(ports.state, ports.tables, ports.dead_letters)
+            metrics = RunMetrics(ports.metrics)
+            await Committer(plan, ports.state, effects, SetLedger(), writer, metrics).commit(batch, ended, {})
 
     world.go(both())
-    world.go(world.run())  # cleared
-    assert world.metrics.counters[f"aigen.documents[{VEHICLE},outcome=extracted]"] == 8
-    assert world.metrics.counters[f"aigen.commits[{VEHICLE}]"] == 2
+    assert world.metrics.counters["aigen.documents[document_type=,outcome=gone]"] == 4
+    assert world.metrics.counters["aigen.commits[document_type=]"] == 1
 
 
 def test_no_tag_and_no_name_is_of_a_document():
