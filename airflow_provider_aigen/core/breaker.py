@@ -55,7 +55,7 @@ def is_systemic(verdict: Verdict) -> bool | None:
 
 
 class Breaker:
-    """One service's breaker; not thread-safe, it belongs to one event loop."""
+    """One service's breaker; not thread-safe, it belongs to one event loop. ``failed_probes`` counts those in a row."""
 
     def __init__(self, threshold: int = 10, window: int = 50, ratio: float = 0.5, cooldown_s: float = 30.0) -> None:
         self._threshold = threshold
@@ -66,6 +66,7 @@ class Breaker:
         self._failures_in_a_row = 0
         self._opened_at: float | None = None
         self._probing = False
+        self.failed_probes = 0
 
     @property
     def recent_success(self) -> bool:
@@ -102,6 +103,7 @@ class Breaker:
             self._results.clear()
             self._opened_at = None
             self._probing = False
+            self.failed_probes = 0
             self._cooldown_s = self._first_cooldown_s
         # While it is open, a late answer of an earlier call proves little: where every second call fails there is
         # always one.
@@ -119,6 +121,7 @@ class Breaker:
         elif state is BreakerState.HALF_OPEN and self._probing:
             self._opened_at = now
             self._probing = False
+            self.failed_probes += 1
             self._cooldown_s = min(self._cooldown_s * 2, max(_MAX_COOLDOWN_S, self._first_cooldown_s))
 
     def release_probe(self) -> None:

@@ -32,6 +32,9 @@ T = TypeVar("T")
 # While another document probes a half-open breaker there is no time to wait for, only its result.
 _PROBE_POLL_S = 0.25
 
+# After so many the outage is one to wait out between two tries of the task: some three and a half minutes.
+_MAX_FAILED_PROBES = 3
+
 _DOWN = (
     "the AIGEN endpoint fails for every document (the circuit breaker is open): nothing was dead-lettered for it, and "
     "the next try goes on from here"
@@ -136,6 +139,8 @@ class Caller:
                 case Retry():
                     if self._stop.is_set:
                         raise asyncio.CancelledError
+                    if self.breaker.failed_probes >= _MAX_FAILED_PROBES:
+                        raise ServiceUnavailableError(_DOWN)
                     if decision.pause_everyone:
                         await self._limiter.throttled(decision.delay_s)
                     await self._clock.sleep(decision.delay_s)

@@ -17,6 +17,7 @@ from tests.pipeline.world import World
 
 DOWN = ApiResponse(503, b"", 0.5)
 BROKEN = ApiResponse(500, b"", 0.5)
+UNREACHABLE = CallFailure(FailureKind.CONNECT, sent=False, latency_s=0.1)
 RESET = CallFailure(FailureKind.RESET, sent=True, latency_s=0.5)
 
 
@@ -65,6 +66,17 @@ def test_an_outage_from_the_start_dead_letters_nothing():
     assert world.outcomes == {}
     assert world.store.keys("s3://lake/dead/error_code") == []
     assert len(world.ocr.calls) <= 16, "the breaker opens after ten failures; a few were under way"
+
+
+def test_an_endpoint_that_stays_unreachable_stops_the_run_after_three_probes():
+    world = World()
+    world.scans(30)
+    world.ocr.default = lambda image: UNREACHABLE
+    began = world.clock.monotonic()
+    with pytest.raises(ServiceUnavailableError):
+        world.go(world.run())
+    assert 210 <= world.clock.monotonic() - began < 300, "cool-downs of 30, 60 and 120 s"
+    assert world.outcomes == {}
 
 
 def test_an_outage_in_mid_run_dead_letters_nothing_and_the_next_try_finishes():
