@@ -176,6 +176,7 @@ def test_a_tiff_that_begins_with_a_thumbnail_tells_no_size():
     "data",
     [
         tiff("<", [(256, 3, 200)]),
+        tiff("<", [(256, 3, 200)]) + tiff("<", [(257, 3, 100)])[10:],  # an entry behind the last
         tiff(">", [(256, 3, 200), (257, 2, 7)]),
         tiff("<", []),
         tiff("<", [(256, 3, 200), (257, 3, 100)])[:20],
