@@ -17,6 +17,7 @@ def taken_ids(entry: CommitEntry) -> list[str]:
 
 
 def is_of_run(entry: CommitEntry, run: RunIdentity) -> bool:
+    """Whether a try of this run made the entry, whichever try it was."""
     return entry.run.run_key == run.run_key
 
 

@@ -15,6 +15,7 @@ from airflow_provider_aigen.core.errors import ConfigurationError
 
 __all__ = [
     "DEFAULT_BASE_URL",
+    "DEFAULT_CLAIM_S",
     "DEFAULT_DOCUMENT_TYPE",
     "DEFAULT_REQUESTS_PER_SECOND",
     "DEFAULT_TIMEOUT_S",
@@ -30,6 +31,7 @@ __all__ = [
 DEFAULT_BASE_URL = "https://apis.aigen.online"
 DEFAULT_DOCUMENT_TYPE = "vehicle-registration-book/v2"
 DEFAULT_REQUESTS_PER_SECOND = 5.0
+DEFAULT_CLAIM_S = 180.0
 DEFAULT_TIMEOUT_S = 60.0
 
 _MIN_KEY_LENGTH = 8
@@ -152,7 +154,7 @@ class PipelineConfig:
 
     max_in_flight: int = 16
     grace_s: float = 4.0
-    claim_s: float = 180.0
+    claim_s: float = DEFAULT_CLAIM_S
     progress_s: float = 15.0
     retry: RetryConfig = field(default_factory=RetryConfig)
 

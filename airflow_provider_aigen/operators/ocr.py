@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
-from airflow_provider_aigen.core.config import DEFAULT_DOCUMENT_TYPE, PipelineConfig
+from airflow_provider_aigen.core.config import DEFAULT_CLAIM_S, DEFAULT_DOCUMENT_TYPE, PipelineConfig
 from airflow_provider_aigen.core.errors import PermanentError, TransientError
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.operators.assembly import LoopRunner, PortSettings, open_ports, s3_client
@@ -163,7 +163,7 @@ class AigenOcrOperator(BaseOperator):
         check_parameters(self._parameters())
         request = self._plan_request(context)
         settings = self._port_settings()
-        config = self._pipeline_config()
+        config = self._pipeline_config(settings.endpoint.timeout_s)
         point(context, run_key=request.run.run_key)
         report, uri = self._runner.run(lambda stop: _run(request, settings, config, stop))
         point(context, report=uri)
@@ -189,8 +189,9 @@ class AigenOcrOperator(BaseOperator):
             copy_image=self.copy_image,
         )
 
-    def _pipeline_config(self) -> PipelineConfig:
-        return PipelineConfig(max_in_flight=self.max_in_flight)
+    def _pipeline_config(self, timeout_s: float) -> PipelineConfig:
+        """A claim outlasts the longest call, so that nobody takes a document over that is still being read."""
+        return PipelineConfig(max_in_flight=self.max_in_flight, claim_s=max(DEFAULT_CLAIM_S, 3 * timeout_s))
 
     def _port_settings(self) -> PortSettings:
         """Resolve the connections, synchronously (design §7)."""

@@ -137,13 +137,7 @@ class Caller:
                         return kept
             match decision:
                 case Retry():
-                    if self._stop.is_set:
-                        raise asyncio.CancelledError
-                    if self.breaker.failed_probes >= _MAX_FAILED_PROBES:
-                        raise ServiceUnavailableError(_DOWN)
-                    if decision.pause_everyone:
-                        await self._limiter.throttled(decision.delay_s)
-                    await self._clock.sleep(decision.delay_s)
+                    await self._back_off(decision)
                 case GiveUp():
                     if self.breaker.state(self._clock.monotonic()) is not BreakerState.CLOSED:
                         raise ServiceUnavailableError(_DOWN)
@@ -151,6 +145,15 @@ class Caller:
                     return GaveUp(called_at, status, attempts.calls, result.latency_s)
                 case StopDecision():
                     raise decision.error
+
+    async def _back_off(self, retry: Retry) -> None:
+        if self._stop.is_set:
+            raise asyncio.CancelledError
+        if self.breaker.failed_probes >= _MAX_FAILED_PROBES:
+            raise ServiceUnavailableError(_DOWN)
+        if retry.pause_everyone:
+            await self._limiter.throttled(retry.delay_s)
+        await self._clock.sleep(retry.delay_s)
 
     def _decide(self, verdict: Verdict, attempts: Attempts, first_call_at: float) -> RetryDecision:
         decision = decide(

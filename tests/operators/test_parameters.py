@@ -142,6 +142,11 @@ def test_a_template_passes_the_parser_and_is_refused_once_it_is_rendered(paramet
     assert isinstance(refused.value, ConfigurationError)
 
 
+@pytest.mark.parametrize(("timeout_s", "claim_s"), [(10.0, 180.0), (60.0, 180.0), (300.0, 900.0)])
+def test_a_claim_outlasts_the_longest_call(timeout_s, claim_s):
+    assert operator()._pipeline_config(timeout_s).claim_s == claim_s
+
+
 def test_a_template_that_was_not_rendered_is_no_location():
     made = _NoConnection(task_id="ocr", **GOOD | {"destination": "s3://{{ var.value.lake }}/books/"})
     with pytest.raises(ConfigurationError, match="destination"):
