@@ -181,6 +181,7 @@ def test_not_json_not_an_object_too_deep_too_large_is_retried_once_then_malforme
         (raw(403, b""), ["403", "document_type"]),
         (raw(404, b"<html>"), ["404", "host", "document_type"]),
         (raw(405, b"{}"), ["405", "host", "document_type"]),
+        (raw(300, b""), ["300", "host"]),
         (raw(301, b""), ["301", "host"]),
         (raw(302, b'{"data": []}'), ["302", "host"]),
         (failure(FailureKind.TLS, sent=False), ["certificate", "host"]),

@@ -78,6 +78,7 @@ def test_180_kb_of_colour_profile_before_the_frame():
 
 def test_a_frame_inside_another_segment_is_none():
     assert read_header(JPEG + segment(0xE1, frame(0xC0, 1, 1) * 20) + FRAME) == FOUND
+    assert read_header(JPEG + segment(0xE1, frame(0xC0, 1, 1) * 3000) + FRAME) == FOUND  # over 32 kB
 
 
 def test_fill_bytes_restart_markers_and_garbage_between_segments():

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_aigen.core.commits import next_entry, taken_ids
+from airflow_provider_aigen.core.cost import Cost
 from airflow_provider_aigen.core.errors import DeadLetterRatioError, ReconciliationError
 from airflow_provider_aigen.core.models import (
     CommitEntry,
@@ -114,6 +115,53 @@ def test_every_document_counts_with_the_outcome_that_stands(history):
 
 def _own(entries: list[CommitEntry]) -> list[DocumentOutcome]:
     return [outcome for entry in entries if entry.run == OWN for outcome in entry.outcomes]
+
+
+GONE, EXTRACTED = (DocumentOutcome(document(1), end, field_count=5) for end in (Outcome.GONE, Outcome.EXTRACTED))
+
+
+@pytest.mark.parametrize(
+    ("told", "gone"),
+    [([GONE], 1), ([GONE, GONE], 1), ([GONE, EXTRACTED], 0), ([EXTRACTED, GONE], 0), ([GONE, EXTRACTED, GONE], 0)],
+)
+def test_what_other_runs_say_of_a_document_that_one_of_them_found_gone(told, gone):
+    reconciliation = Reconciliation(OWN.run_key)
+    reconciliation.own(PlanBatch(OWN, 0, 0, SETTINGS, (document(1),)), None)
+    for number, outcome in enumerate(told, start=1):
+        reconciliation.foreign(CommitEntry(number, "w", OTHER, 0, SETTINGS, (outcome,)))
+    report = reconciliation.report()
+    assert (report.gone, report.extracted, report.commits) == (gone, 1 - gone, 0)
+
+
+def test_a_report_has_every_count_under_its_name():
+    ends = [Outcome.EXTRACTED] * 4 + [Outcome.PARTIAL] * 3 + [Outcome.DEAD_LETTER] * 2 + [Outcome.GONE]
+    outcomes = tuple(
+        DocumentOutcome(document(number), end, error_codes=("1001", "1003") if end is Outcome.PARTIAL else ())
+        for number, end in enumerate(ends)
+    )
+    rows = (DocumentOutcome(document(10), Outcome.EXTRACTED, field_count=7),)
+    reconciliation = Reconciliation(OWN.run_key)
+    for number, some in enumerate((outcomes, rows)):
+        planned = PlanBatch(OWN, number, 0, SETTINGS, tuple(outcome.document for outcome in some))
+        reconciliation.own(planned, CommitEntry(number + 1, "w", OWN, number, SETTINGS, some))
+    cost = Cost("THB", 1.5, 9.0, 6.0, 3.0)
+    report = reconciliation.report(api_calls=9, answers_reused=8, billed_retries=2, paid_calls=6, cost=cost)
+    assert report == RunReport(
+        OWN.run_key,
+        documents=11,
+        extracted=5,
+        partial=3,
+        dead_letter=2,
+        gone=1,
+        rows=7,
+        commits=2,
+        error_codes={"1001": 3},
+        api_calls=9,
+        answers_reused=8,
+        billed_retries=2,
+        paid_calls=6,
+        cost=cost,
+    )
 
 
 @given(histories(), st.data())

@@ -127,6 +127,7 @@ def test_a_free_retry_needs_its_budget_and_time():
 def test_retry_after_is_a_floor_under_the_backoff(verdict, billed):
     failed = ServiceFailed(verdict, None, billed=billed, retry_after="7")
     assert ask(failed) == Retry(7.0, billed=billed)
+    assert ask(ServiceFailed(verdict, None, billed=billed, retry_after="Sun, 22 Nov 2026 12:00:07 GMT")) == ask(failed)
     assert ask(ServiceFailed(verdict, None, billed=billed, retry_after="0.1")) == Retry(0.5, billed=billed)
     assert ask(ServiceFailed(verdict, None, billed=billed, retry_after="901")) == GiveUp()
     assert ask(ServiceFailed(verdict, None, billed=billed, retry_after="soon")) == Retry(0.5, billed=billed)
