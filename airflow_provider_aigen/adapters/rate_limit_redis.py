@@ -22,7 +22,7 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
@@ -70,7 +70,7 @@ class RedisRateLimiter:
         self._clock = clock
         self._pace = RedisPace(client, name, requests_per_second, clock)
         self._slots: deque[Slot] = deque()
-        self._waiting = 0
+        self._waiting = self._reserving = 0
         self._head = asyncio.Lock()  # first come, first served; a cancelled waiter drops out of it
         self._asking: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -133,7 +133,7 @@ class RedisRateLimiter:
             elif slot is None or not self._is_valid(slot):
                 await self._take_own()
             elif self._pace.asked_at_s < begun_s - NEWS_S:
-                await self._ask(self._waiting)
+                await self._ask(0)
             else:
                 return self._start(slot)
 
@@ -161,13 +161,13 @@ class RedisRateLimiter:
     async def _wait_for(self, slot: Slot) -> bool:
         if not self._is_valid(slot):
             return False
-        behind = max(0, self._waiting - 1)
-        if behind and not self._slots and self._pace.due_s(slot) - self._clock.monotonic() < _BATCH_S:
-            self._asking = self._asking or self._spawn(self._reserve(behind))
+        if not self._slots and self._pace.due_s(slot) - self._clock.monotonic() < _BATCH_S:
+            self._asking = self._asking or self._spawn(self._reserve(self._waiting - 1))
         await self._sleep_until(slot, ahead_s=_LEAD_S)
         while self._is_valid(slot) and slot.asked_at_s < self._pace.due_s(slot) - NEWS_S:
-            slot = await self._confirm(slot, behind)
-            await self._sleep_until(slot, ahead_s=_LEAD_S)
+            slot = await self._confirm(slot)
+            if self._is_valid(slot):  # else its time may be of a clock that has been set
+                await self._sleep_until(slot, ahead_s=_LEAD_S)
         if self._is_valid(slot):
             await self._sleep_until(slot)
         if not self._is_valid(slot):
@@ -182,15 +182,10 @@ class RedisRateLimiter:
         is_too_late = self._pace.late_by_s(slot) > self._pace.window_s - _TELL_S
         return self._local is None and slot.epoch == self._pace.epoch and not is_too_late
 
-    async def _confirm(self, slot: Slot, behind: int) -> Slot:
+    async def _confirm(self, slot: Slot) -> Slot:
         """The slot as it is by now, and those reserved for the ones behind."""
         given: dict[int, Slot] = {}
-
-        async def confirm() -> None:
-            slots = await self._pace.converse(self._wanted(behind), confirm=[slot, *self._slots])
-            given.update((slot.number, slot) for slot in slots)
-
-        if await self._heard(confirm()):
+        if await self._heard(self._converse(self._waiting - 1, given, confirm=[slot, *self._slots])):
             slot = given.pop(slot.number, slot)
             held = [given.pop(held.number, held) for held in self._slots]
             self._slots = deque([*held, *given.values()])
@@ -233,17 +228,22 @@ class RedisRateLimiter:
         await asyncio.shield(self._asking)
 
     async def _reserve(self, slots: int) -> None:
-        async def reserve() -> None:
-            self._slots.extend(await self._pace.converse(self._wanted(slots)))
-
+        given: dict[int, Slot] = {}
         try:
-            await self._heard(reserve())
+            if await self._heard(self._converse(slots, given)):
+                self._slots.extend(given.values())
         finally:
             self._asking = None
 
-    def _wanted(self, slots: int) -> int:
+    async def _converse(self, slots: int, given: dict[int, Slot], confirm: Sequence[Slot] = ()) -> None:
+        """Reserve as many more as ``slots`` that wait need, and a batch is."""
         batch = max(1, int(self.rate * _BATCH_S))
-        return max(0, min(slots, batch) - len(self._slots))
+        wanted = max(0, min(slots, batch) - len(self._slots) - self._reserving)
+        self._reserving += wanted
+        try:
+            given.update((slot.number, slot) for slot in await self._pace.converse(wanted, confirm=confirm))
+        finally:
+            self._reserving -= wanted
 
     async def _heard(self, words: Coroutine[Any, Any, Any]) -> bool:
         """Whether Redis answered; where it didn't, it is lost."""

@@ -23,7 +23,7 @@ __all__ = ["NEWS_S", "PROBE_S", "TIMEOUT_S", "RedisClient", "RedisPace", "Slot"]
 
 NEWS_S = 0.050
 """How old the last word from Redis may be when a call starts."""
-PROBE_S = 0.5
+PROBE_S = 0.3
 """How often Redis is looked for once it is lost."""
 TIMEOUT_S = 1.0
 """After which an attempt to reach Redis has to end."""
@@ -165,7 +165,8 @@ class RedisPace:
             keys=self._keys, args=[json.dumps(words)]
         )
         self._set_clock(now_us / 1e6, asked_at_s, self._clock.monotonic())
-        if now_us >= self._now_us:  # else this answer was overtaken by another
+        # Else this answer was overtaken by another, unless Redis's clock was set back.
+        if now_us >= self._now_us or now_us < self._now_us - _us(TIMEOUT_S):
             self._now_us, self.epoch, self.slowed, self.share = now_us, epoch, slowed, share / 1e6
             self._paused_until_us, self.tasks, self.asked_at_s = paused_until_us, tasks, asked_at_s
         return [Slot(number, due_us, epoch, asked_at_s) for number, due_us in zip(given[::2], given[1::2], strict=True)]

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from airflow_provider_aigen.adapters.s3 import S3ObjectStore
+from benchmarks.redis_server import RedisServer, redis_server
 from tests.servers import S3Server, ScriptedServer, moto, scripted_server, seaweedfs
 
 _NUMBERS = itertools.count()
@@ -77,4 +81,38 @@ def moto_client() -> Iterator[Any]:
 @pytest.fixture
 def scripted() -> Iterator[ScriptedServer]:
     with scripted_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _redis_binary() -> None:
+    """Debian's package. CI installs it, here where nothing did before; anybody else is told what isn't tested."""
+    if shutil.which("redis-server"):
+        return
+    if os.environ.get("CI") == "true" and os.geteuid() == 0 and shutil.which("apt-get"):
+        for command in (["update"], ["install", "-y", "--no-install-recommends", "redis-server"]):
+            subprocess.run(
+                ["apt-get", "-qq", *command], check=False, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+            )
+    if not shutil.which("redis-server"):
+        pytest.skip("THE SHARED LIMITER IS NOT TESTED: no redis-server here (apt-get install redis-server)")
+
+
+@pytest.fixture(scope="session")
+def redis_process(_redis_binary: None) -> Iterator[RedisServer]:
+    """A Redis for each test process. Leave it running: others use it."""
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_client(redis_process: RedisServer) -> Any:
+    """A synchronous client of it."""
+    return redis_process.client()
+
+
+@pytest.fixture
+def own_redis(_redis_binary: None) -> Iterator[RedisServer]:
+    """One that a test may stop."""
+    with redis_server() as server:
         yield server

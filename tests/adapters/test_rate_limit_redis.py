@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shared limiter against a real Redis on simulated time: tasks of one event loop, none of them in a hurry."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import math
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_aigen.core.errors import ConfigurationError
+from tests.adapters.simulated_redis import SimulatedRedis, Tasks
+from tests.fakes import FakeClock
+
+RATES = (0.1, 0.9, 1, 2.5, 5, 7.3, 50, 100, 500)
+
+
+class LateClock(FakeClock):
+    """Wakes sleepers a little late, as the timers of an event loop do."""
+
+    def __init__(self, rng, most_s):
+        super().__init__()
+        self._rng = rng
+        self._most_s = most_s
+
+    async def sleep(self, seconds):
+        await super().sleep(seconds + self._rng.uniform(0, self._most_s))
+
+
+@pytest.fixture
+def shared(redis_client):
+    """``shared(rate, tasks)`` on an empty Redis; the server beside it."""
+
+    def make(rate, tasks=4, *, seed=1, oversleep_s=0.001, redis_s=0.001, **arguments):
+        redis_client.flushall()
+        rng = random.Random(seed)
+        clock = LateClock(rng, oversleep_s)
+        server = SimulatedRedis(redis_client, clock, rng, redis_s)
+        return Tasks(server, clock, rng, rate, tasks, **arguments), server
+
+    return make
+
+
+def assert_within(rate, starts):
+    """No window of ceil(rate) / rate seconds holds more than ceil(rate) starts: for a whole rate, no sliding second."""
+    most = math.ceil(rate)
+    for first, next_one in zip(starts, starts[most:], strict=False):
+        assert next_one - first >= most / rate
+
+
+def run(tasks, work):
+    return asyncio.run(_run(tasks, work))
+
+
+async def _run(tasks, work):
+    return await tasks.clock.run(work())
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_four_tasks_stay_within_the_limit_use_it_and_share_it(shared, rate):
+    tasks, _ = shared(rate)
+    calls = max(40, min(8 * rate, 1000))
+    run(tasks, lambda: tasks.serve(calls / rate))
+
+    starts = tasks.all_starts
+    assert_within(rate, starts)
+    assert 0.98 <= (len(starts) - 1) / (starts[-1] - starts[0]) / rate <= 1
+    shares = [len(own) for own in tasks.starts]
+    assert max(shares) - min(shares) <= max(2, 0.1 * max(shares))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rate=st.one_of(st.sampled_from(RATES), st.floats(0.1, 60)),
+    tasks=st.integers(1, 6),
+    seed=st.integers(0, 2**32),
+    oversleep_s=st.sampled_from([0.0, 0.001, 0.03, 0.2]),
+    redis_s=st.sampled_from([0.0, 0.001, 0.04]),
+    connect_s=st.sampled_from([0.0, 0.05, 0.4, 1.5]),
+    throttle_share=st.sampled_from([0.0, 0.02, 0.3]),
+)
+def test_no_window_is_over_the_limit_whatever_the_jitter_and_the_pauses(
+    shared, rate, tasks, seed, oversleep_s, redis_s, connect_s, throttle_share
+):
+    made, _ = shared(rate, tasks, seed=seed, oversleep_s=oversleep_s, redis_s=redis_s, connect_s=connect_s)
+    run(made, lambda: made.serve(max(15, min(3 * rate, 60)) / rate, throttle_share=throttle_share))
+    assert len(made.all_starts) > 1
+    assert_within(rate, made.all_starts)
+
+
+def test_a_share_that_is_not_used_is_used_by_others(shared):
+    tasks, _ = shared(20, 2)
+
+    async def scenario():
+        await tasks.enter()
+        until_s = tasks.clock.monotonic() + 20
+
+        async def now_and_then():
+            while tasks.clock.monotonic() < until_s:
+                await tasks.call(1)
+                await tasks.clock.sleep(1)
+
+        await asyncio.gather(tasks.work(0, until_s), now_and_then())
+
+    run(tasks, scenario)
+    starts = tasks.all_starts
+    assert_within(20, starts)
+    assert (len(starts) - 1) / (starts[-1] - starts[0]) / 20 >= 0.98
+    assert 12 <= len(tasks.starts[1]) <= 20
+
+
+def test_a_pause_that_one_learns_of_holds_for_all_within_100_ms_and_then_all_go_on_slower(shared):
+    tasks, _ = shared(40)
+
+    async def scenario():
+        await tasks.enter()
+        until_s = tasks.clock.monotonic() + 8
+        working = asyncio.gather(*(tasks.work(task, until_s) for task in range(4)))
+        await tasks.clock.sleep(2)
+        paused_at_s = tasks.clock.monotonic()
+        await tasks.limiters[2].throttled(3)
+        await working
+        return paused_at_s
+
+    paused_at_s = run(tasks, scenario)
+    for starts in tasks.starts:
+        assert not [start for start in starts if paused_at_s + 0.1 < start < paused_at_s + 3]
+        assert [start for start in starts if start > paused_at_s + 3]
+    after = [start for start in tasks.all_starts if start > paused_at_s + 3]
+    assert 0.45 < (len(after) - 1) / (after[-1] - after[0]) / 40 < 0.6, "the pace was halved and recovers"
+    assert [limiter.rate for limiter in tasks.limiters] == pytest.approx([tasks.limiters[0].rate] * 4, rel=0.1)
+
+
+def test_a_pause_holds_for_those_who_are_on_their_way_to_the_wire(shared):
+    tasks, _ = shared(5, 2)
+
+    async def scenario():
+        await tasks.enter()
+        await tasks.limiters[0].acquire()
+        await tasks.clock.sleep(0.1)  # connecting
+        await tasks.limiters[1].throttled(10)
+        paused_at_s = tasks.clock.monotonic()
+        await tasks.limiters[0].starting()
+        return tasks.clock.monotonic() - paused_at_s
+
+    assert run(tasks, scenario) == pytest.approx(10, abs=0.1)
+
+
+def test_many_that_were_let_go_before_the_pause_halve_the_pace_once(shared):
+    tasks, _ = shared(10, 2)
+
+    async def scenario():
+        await tasks.enter()
+
+        async def call(task):
+            await tasks.limiters[task].acquire()
+            await tasks.clock.sleep(2)
+            await tasks.limiters[task].throttled(1)
+
+        await asyncio.gather(*(call(task) for task in (0, 1, 0, 1, 0, 1)))
+        rates = [tasks.limiters[0].rate]
+        await call(1)
+        await call(0)
+        return [*rates, tasks.limiters[0].rate]
+
+    assert run(tasks, scenario) == pytest.approx([5, 1.25])
+
+
+def test_the_shared_pace_recovers_as_that_of_one_task(shared):
+    tasks, _ = shared(20)
+
+    async def scenario():
+        await tasks.enter()
+        await tasks.limiters[3].throttled(0)
+        begun_s = tasks.clock.monotonic()
+        working = asyncio.gather(*(tasks.work(task, begun_s + 40) for task in range(4)))
+        rates = []
+        for _ in range(3):
+            await tasks.clock.sleep(15)
+            rates.append(tasks.limiters[0].rate)
+        await working
+        return rates
+
+    # A sixtieth of the limit a second.
+    assert run(tasks, scenario) == pytest.approx([15, 20, 20], rel=0.05)
+
+
+def test_a_worker_that_dies_leaves_nothing_locked(shared, redis_client):
+    tasks, _ = shared(2.5)
+
+    async def scenario():
+        await tasks.enter()
+        until_s = tasks.clock.monotonic() + 30
+        doomed = asyncio.ensure_future(tasks.work(0, until_s))
+        others = asyncio.gather(*(tasks.work(task, until_s) for task in (1, 2, 3)))
+        await tasks.clock.sleep(5)
+        doomed.cancel()  # and it never says another word
+        await others
+        return tasks.clock.monotonic()
+
+    run(tasks, scenario)
+    starts = tasks.all_starts
+    assert_within(2.5, starts)
+    gaps = [b - a for a, b in itertools.pairwise(starts)]
+    assert max(gaps) < 2 / 2.5 + 0.05, "the one slot that it had"
+    assert sum(gap > 1.2 / 2.5 for gap in gaps) <= 1
+    assert all(redis_client.pttl(key) > 0 for key in redis_client.scan_iter("aigen*"))
+
+
+def test_a_waiter_that_is_cancelled_costs_no_slot_and_holds_up_nobody(shared):
+    tasks, _ = shared(10, 1)
+
+    async def scenario():
+        await tasks.enter()
+        order = []
+
+        async def take(name):
+            await tasks.limiters[0].acquire()
+            order.append((name, tasks.clock.monotonic()))
+
+        waiting = [asyncio.create_task(take(name)) for name in range(6)]
+        await tasks.clock.sleep(0.05)
+        for name in (1, 3):  # the one who has the next slot, and one behind it
+            waiting[name].cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return order
+
+    order = run(tasks, scenario)
+    assert [name for name, _ in order] == [0, 2, 4, 5]
+    assert order[-1][1] - order[0][1] == pytest.approx(3 / 9.85, abs=0.005)
+
+
+def test_redis_lost_and_found_stays_within_the_limit_and_never_stops(shared, caplog):
+    caplog.set_level(logging.INFO)
+    tasks, server = shared(40, shared_by=2)
+
+    async def scenario():
+        await tasks.enter()
+        begun_s = tasks.clock.monotonic()
+        working = asyncio.gather(*(tasks.work(task, begun_s + 20) for task in range(4)))
+        await tasks.clock.sleep(4)
+        server.is_up = False
+        await tasks.clock.sleep(6)
+        rates = [limiter.rate for limiter in tasks.limiters]
+        server.is_up = True
+        server._client.flushall()  # it was started again, empty
+        await working
+        return begun_s, rates
+
+    begun_s, rates = run(tasks, scenario)
+    starts = [start - begun_s for start in tasks.all_starts]
+    assert_within(40, starts)
+    assert rates == [10] * 4, "as many as Redis knew of, not only the two that the parameter says"
+    assert max(b - a for a, b in itertools.pairwise(starts)) < 3.5
+    without = [start for start in starts if 5.5 < start < 10]
+    assert len(without) / 4.5 / 40 > 0.9
+    again = [start for start in starts if 13.5 < start < 20]
+    assert (len(again) - 1) / (again[-1] - again[0]) / 40 > 0.98
+    assert [record.levelname for record in caplog.records].count("WARNING") == 4, "one for each task"
+    assert sum("Redis is back" in record.message for record in caplog.records) == 4
+
+
+def test_it_warns_once_however_often_redis_is_lost(shared, caplog):
+    tasks, server = shared(50, 1)
+
+    async def scenario():
+        await tasks.enter()
+        working = asyncio.ensure_future(tasks.work(0, tasks.clock.monotonic() + 12))
+        for _ in range(3):
+            await tasks.clock.sleep(1)
+            server.is_up = False
+            await tasks.clock.sleep(2)
+            server.is_up = True
+        await working
+
+    run(tasks, scenario)
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
+
+
+def test_a_pause_is_kept_while_redis_is_lost(shared):
+    tasks, server = shared(10, 1)
+
+    async def scenario():
+        await tasks.enter()
+        await tasks.limiters[0].throttled(10)
+        paused_at_s = tasks.clock.monotonic()
+        server.is_up = False
+        await tasks.limiters[0].acquire()
+        return tasks.clock.monotonic() - paused_at_s
+
+    assert run(tasks, scenario) == pytest.approx(10, abs=0.1)
+
+
+def test_a_clock_that_is_set_back_stops_nobody(shared):
+    tasks, server = shared(10, 2)
+
+    async def scenario():
+        await tasks.enter()
+        working = asyncio.gather(*(tasks.work(task, tasks.clock.monotonic() + 10) for task in range(2)))
+        await tasks.clock.sleep(3)
+        server.set_back_s = 3600
+        await working
+
+    run(tasks, scenario)
+    starts = tasks.all_starts
+    assert_within(10, starts)
+    assert max(b - a for a, b in itertools.pairwise(starts)) < 1.5
+
+
+def test_those_who_name_another_connection_share_nothing(shared, redis_client):
+    tasks, server = shared(10, 1)
+    others = Tasks(server, tasks.clock, random.Random(2), 10, 1, name="aigen_other")
+
+    async def scenario():
+        await asyncio.gather(tasks.serve(4), others.serve(4))
+
+    run(tasks, scenario)
+    for made in (tasks, others):
+        starts = made.all_starts
+        assert (len(starts) - 1) / (starts[-1] - starts[0]) / 10 >= 0.98
+    names = {key.rpartition(":")[0] for key in redis_client.scan_iter("aigen*")}
+    assert names == {"aigen:limiter:{aigen_default}", "aigen:limiter:{aigen_other}"}
+
+
+@pytest.mark.parametrize("rate", [0, -1, math.nan, math.inf, "5", None, True])
+def test_a_limit_that_is_none_is_refused(shared, rate):
+    with pytest.raises(ConfigurationError, match="requests_per_second"):
+        shared(rate, 1)
+
+
+@pytest.mark.parametrize("shared_by", [0, -1, 1.5])
+def test_a_number_of_tasks_that_is_none_is_refused(shared, shared_by):
+    with pytest.raises(ConfigurationError, match="limit_shared_by"):
+        shared(5, 1, shared_by=shared_by)
