@@ -9,7 +9,7 @@ PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install format format-check lint types import-rules tests test soak crash airflow-campaign demo up lock clean
+.PHONY: help install format format-check lint types import-rules tests test mutants soak crash airflow-campaign demo up lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -54,6 +54,9 @@ crash: $(INSTALLED)  ## real processes, signals and networks on a real S3: TRIAL
 airflow-campaign: $(INSTALLED)  ## a real Airflow: kill, orphan, mark failed, clear, backfill; some eight minutes
 	@$(PY) -m tests.airflow_campaign
 
+mutants: $(INSTALLED)  ## mutation testing of core: what no test notices, JOBS=2 at once; REPORT=1: the last run's table only
+	@$(PY) scripts/mutants.py --jobs $(or $(JOBS),2) $(if $(REPORT),--report)
+
 demo: $(INSTALLED)  ## an S3 server, the simulator, 60 books, a real Airflow run
 	@$(PY) demo/run.py
 
@@ -67,5 +70,5 @@ lock: $(INSTALLED)  ## write constraints.txt again from pyproject.toml (UPGRADE=
 
 clean:  ## remove everything that these targets made
 	@rm -rf $(VENV) .demo build dist .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
-		.hypothesis
+		.hypothesis mutants
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
