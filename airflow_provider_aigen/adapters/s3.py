@@ -15,6 +15,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import IncompleteReadError
+from urllib3.exceptions import HTTPError
 
 from airflow_provider_aigen.adapters.s3_errors import S3Call, WriteConflict, translate
 from airflow_provider_aigen.core.errors import StorageUnavailableError
@@ -107,7 +108,12 @@ class S3ObjectStore:
 
     def _get(self, **request: Any) -> StoredObject:
         for left in reversed(range(_ANSWER_TRIES)):
-            response = self._client.get_object(**request)
+            try:
+                response = self._client.get_object(**request)
+            except HTTPError:  # not the client's own: the body of a refusal broke off, which it reads after its retries
+                if not left:
+                    raise
+                continue
             try:
                 with response["Body"] as stream:
                     body = stream.read()

@@ -26,7 +26,8 @@ from airflow_provider_aigen.core.errors import (
     StorageUnavailableError,
 )
 from airflow_provider_aigen.core.models import SourceObject
-from tests.servers import Reply, s3_error
+from tests.crash.proxy import Faults, network
+from tests.servers import Reply, S3Server, s3_error
 
 
 def md5(body: bytes) -> str:
@@ -375,6 +376,18 @@ def test_an_answer_whose_headers_break_off_is_none(scripted):
     with pytest.raises(StorageUnavailableError):
         asyncio.run(listing(store, "bucket"))
     store.close()
+
+
+def test_a_refusal_whose_body_breaks_off_is_asked_for_again(scripted):
+    """The client reads it outside of its own retries. "Answered before?" is a 404 for every new document."""
+    scripted.script(s3_error(404, "NoSuchKey", "no" * 5000))
+    with network() as proxies:
+        for resets, expected in ((2, ObjectNotFound), (3, StorageUnavailableError)):
+            with proxies.proxy(scripted.s3.endpoint_url, Faults(1.0, ("reset",), most=resets)) as proxy:
+                store = S3ObjectStore(S3Server(proxy.url, "key", "secret").client())
+                assert type(asyncio.run(raised(store.get("bucket", "a")))) is expected
+                store.close()
+            assert (proxy.requests, proxy.done["reset"]) == (3, resets)
 
 
 def test_a_call_has_a_deadline():

@@ -185,10 +185,14 @@ class _Inspection:
         records = {key for key in self.dead if key.endswith(".json")}
         found.check(records == expected, f"dead letters beside the commits: {sorted(records ^ expected)}")
         images = set()
-        for key in records:
-            record = json.loads(self.dead[key])
-            found.check(record["image"], f"a dead letter has no image: {record['document_id']}")
-            images.add((record["image"] or "").removeprefix("s3://lake/"))
+        for name in records:
+            record = json.loads(self.dead[name])
+            if record["image"]:
+                images.add(record["image"].removeprefix("s3://lake/"))
+                continue
+            why, key = record["image_missing"], record["source_uri"].rpartition("/")[2]
+            gone = why == "source_gone" and key in self.facts.touched
+            found.check(gone, f"dead letter {record['document_id']} has no image: {why}")
         rest = {key for key in self.dead if not key.endswith((".json", "_aigen_probe"))}
         found.check(rest == images, "images beside the dead letters, or the other way round")
 
