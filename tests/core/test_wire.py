@@ -59,6 +59,11 @@ def test_data_of_another_shape_is_malformed_on_a_success_and_left_out_beside_an_
     assert (answer.pages, answer.errors) == ((), (ApiError("1001"),))
 
 
+@pytest.mark.parametrize(("status", "success"), [(199, False), (200, True), (299, True), (300, False)])
+def test_a_success_is_a_2xx(status, success):
+    assert (read(status, b'{"data": "x"}') is None) == success
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
