@@ -131,6 +131,7 @@ def test_what_other_runs_say_of_a_document_that_one_of_them_found_gone(told, gon
         reconciliation.foreign(CommitEntry(number, "w", OTHER, 0, SETTINGS, (outcome,)))
     report = reconciliation.report()
     assert (report.gone, report.extracted, report.commits) == (gone, 1 - gone, 0)
+    assert (report.api_calls, report.answers_reused, report.billed_retries, report.paid_calls) == (0, 0, 0, 0)
 
 
 def test_a_report_has_every_count_under_its_name():

@@ -358,3 +358,9 @@ def test_a_path_segment_is_short_safe_and_tells_codes_apart(code):
     if len(segment) < 100 and code:
         assert unquote_to_bytes(segment) == code.encode("utf-8", "surrogatepass")
     assert path_segment(code + "x" * 200) != path_segment(code + "y" * 200) != segment
+
+
+def test_a_long_code_is_cut_at_a_whole_escape_and_ends_with_16_digits_of_its_hash():
+    assert re.fullmatch(r"(%C3%A9){16}-[0-9a-f]{16}", path_segment("\u00e9" * 30))
+    assert re.fullmatch(r"a(%C3%A9){15}%C3-[0-9a-f]{16}", path_segment("a" + "\u00e9" * 30))
+    assert re.fullmatch(r"a{96}-[0-9a-f]{16}", path_segment("a" * 129))
