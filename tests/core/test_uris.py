@@ -360,6 +360,11 @@ def test_a_path_segment_is_short_safe_and_tells_codes_apart(code):
     assert path_segment(code + "x" * 200) != path_segment(code + "y" * 200) != segment
 
 
+def test_the_longest_code_that_is_not_cut():
+    assert path_segment("\u00e9" * 21 + "aa") == "%C3%A9" * 21 + "aa"
+    assert len(path_segment("\u00e9" * 21 + "aaa")) == 96 + 17
+
+
 def test_a_long_code_is_cut_at_a_whole_escape_and_ends_with_16_digits_of_its_hash():
     assert re.fullmatch(r"(%C3%A9){16}-[0-9a-f]{16}", path_segment("\u00e9" * 30))
     assert re.fullmatch(r"a(%C3%A9){15}%C3-[0-9a-f]{16}", path_segment("a" + "\u00e9" * 30))
