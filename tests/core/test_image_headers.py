@@ -81,6 +81,10 @@ def test_a_frame_inside_another_segment_is_none():
     assert read_header(JPEG + segment(0xE1, frame(0xC0, 1, 1) * 3000) + FRAME) == FOUND  # over 32 kB
 
 
+def test_the_largest_sides_of_a_frame():
+    assert read_header(JPEG + frame(0xC0, 65_535, 65_534)) == Header("image/jpeg", (65_535, 65_534))
+
+
 def test_fill_bytes_restart_markers_and_garbage_between_segments():
     app = segment(0xE0, b"JFIF\0")
     assert read_header(JPEG + b"\xff" * 999 + app[1:] + FRAME) == FOUND
