@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One of the processes that share a limit through Redis: ``python -m benchmarks.limiter_worker '{"port": …}'``.
+"""One of the processes that share a limit through Redis: ``python -m benchmarks.limiter_worker '{"port": …}'``; without
+a port it has the limit to itself.
 
 It keeps its limiter busy with more work than the limit lets go, and prints a line of JSON when it is ready and, after
 it has read a line and worked, ``{"starts": […], "pauses": […], "cpu_s": …}``: ``time.monotonic`` is the same clock in
@@ -14,24 +15,24 @@ import logging
 import random
 import sys
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
 from airflow_provider_aigen.adapters.clock import SystemClock
+from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
 from airflow_provider_aigen.adapters.rate_limit_redis import RedisRateLimiter
+from airflow_provider_aigen.adapters.redis_connection import RedisSettings, open_client
+from airflow_provider_aigen.adapters.redis_pace import TIMEOUT_S
 
 
 @dataclass
 class Work:
     """``latency_s`` of a call is at most so much; ``pause_at_s`` after its begin this worker is throttled for
-    ``pause_s``; it has something to do until ``until_s``, else for all of ``seconds``."""
+    ``pause_s``."""
 
-    port: int
+    port: int | None
     rate: float
     seconds: float
     callers: int
@@ -39,12 +40,11 @@ class Work:
     shared_by: int = 1
     pause_at_s: float | None = None
     pause_s: float = 0.0
-    until_s: float | None = None
     starts: list[float] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
 
 
-async def _caller(limiter: RedisRateLimiter, work: Work, end_s: float) -> None:
+async def _caller(limiter: LocalRateLimiter | RedisRateLimiter, work: Work, end_s: float) -> None:
     while time.monotonic() < end_s:
         await limiter.acquire()
         await limiter.starting()
@@ -53,22 +53,29 @@ async def _caller(limiter: RedisRateLimiter, work: Work, end_s: float) -> None:
         await limiter.succeeded()
 
 
-async def _pauser(limiter: RedisRateLimiter, work: Work) -> None:
+async def _pauser(limiter: LocalRateLimiter | RedisRateLimiter, work: Work) -> None:
     if work.pause_at_s is not None:
         await asyncio.sleep(work.pause_at_s)
         work.pauses.append(time.monotonic())
         await limiter.throttled(work.pause_s)
 
 
-async def _main(work: Work) -> None:
-    client = redis.asyncio.Redis(
-        port=work.port, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 1)
-    )
+@asynccontextmanager
+async def _limiter(work: Work) -> AsyncIterator[LocalRateLimiter | RedisRateLimiter]:
+    if work.port is None:
+        yield LocalRateLimiter(work.rate, SystemClock())
+        return
+    client = open_client(RedisSettings("127.0.0.1", work.port), timeout_s=TIMEOUT_S)
     async with client, RedisRateLimiter(client, "bench", work.rate, SystemClock(), shared_by=work.shared_by) as limiter:
+        yield limiter
+
+
+async def _main(work: Work) -> None:
+    async with _limiter(work) as limiter:
         print("{}", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         begun_s, cpu_s = time.monotonic(), time.process_time()
-        end_s = begun_s + (work.seconds if work.until_s is None else work.until_s)
+        end_s = begun_s + work.seconds
         tasks = [asyncio.create_task(_caller(limiter, work, end_s)) for _ in range(work.callers)]
         tasks.append(asyncio.create_task(_pauser(limiter, work)))
         await asyncio.wait(tasks, timeout=work.seconds)

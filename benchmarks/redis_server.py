@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["RedisServer", "redis_server"]
+__all__ = ["RedisServer", "free_port", "redis_server"]
 
 _START_TRIES = 3
 _START_S = 20.0
@@ -28,7 +28,7 @@ class RedisServer:
     def start(self) -> None:
         """Raises ``RuntimeError`` if it doesn't come up."""
         for _ in range(1 if self.port else _START_TRIES):
-            port = self.port or _free_port()
+            port = self.port or free_port()
             self._process = subprocess.Popen(
                 [_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", *self._options],
                 stdout=subprocess.DEVNULL,
@@ -83,7 +83,8 @@ def _binary() -> str:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

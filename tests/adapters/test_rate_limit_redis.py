@@ -136,6 +136,26 @@ def test_a_pause_that_one_learns_of_holds_for_all_within_100_ms_and_then_all_go_
     assert [limiter.rate for limiter in tasks.limiters] == pytest.approx([tasks.limiters[0].rate] * 4, rel=0.1)
 
 
+@pytest.mark.parametrize("rate", [0.5, 5, 50])
+def test_slots_from_before_a_pause_are_void_however_short_it_is(shared, rate):
+    tasks, _ = shared(rate, 6)
+
+    async def scenario():
+        await tasks.enter()
+        until_s = tasks.clock.monotonic() + 40 / rate
+        working = asyncio.gather(*(tasks.work(task, until_s) for task in range(6)))
+        await tasks.clock.sleep(10.3 / rate)
+        await tasks.limiters[0].throttled(0)
+        paused_at_s = tasks.clock.monotonic()
+        await working
+        return paused_at_s
+
+    paused_at_s = run(tasks, scenario)
+    assert_within(rate, tasks.all_starts)
+    after = [start for start in tasks.all_starts if start > paused_at_s + 0.1]
+    assert min(b - a for a, b in itertools.pairwise(after[: len(after) // 2])) > 1.3 / rate, "half the pace at once"
+
+
 def test_a_pause_holds_for_those_who_are_on_their_way_to_the_wire(shared):
     tasks, _ = shared(5, 2)
 

@@ -12,12 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
+import trustme
 
 from airflow_provider_aigen.adapters.clock import SystemClock
 from airflow_provider_aigen.adapters.rate_limit_redis import RedisRateLimiter
 from airflow_provider_aigen.adapters.redis_connection import RedisSettings, open_client
 from airflow_provider_aigen.core.errors import ConfigurationError, TransientError
-from benchmarks.redis_server import redis_server
+from benchmarks.redis_server import free_port, redis_server
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = 4
@@ -151,3 +152,20 @@ def test_a_redis_that_accepts(strict_redis):
     assert sorted(keys) == ["aigen:limiter:{aigen_default}:pace", "aigen:limiter:{aigen_default}:slots"], (
         "a task that is done leaves no name behind"
     )
+
+
+@pytest.mark.usefixtures("_redis_binary")
+def test_tls(tmp_path):
+    ca = trustme.CA()
+    files = {name: str(tmp_path / name) for name in ("ca", "cert", "key")}
+    server_cert = ca.issue_cert("127.0.0.1")
+    ca.cert_pem.write_to_path(files["ca"])
+    server_cert.private_key_pem.write_to_path(files["key"])
+    server_cert.cert_chain_pems[0].write_to_path(files["cert"])
+    port = free_port()
+    options = {"port": str(port), "ca-cert-file": files["ca"], "cert-file": files["cert"], "key-file": files["key"]}
+    with redis_server(*(part for name, value in options.items() for part in (f"--tls-{name}", value)),
+                      "--tls-auth-clients", "no"):  # fmt: skip
+        _enter(port=port, tls={"ssl_ca_certs": files["ca"]})
+        with pytest.raises(TransientError, match="redis_conn_id"):
+            _enter(port=port, tls={})
