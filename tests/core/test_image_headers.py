@@ -202,7 +202,8 @@ def test_a_tiff_that_tells_no_size(data):
         b"RIFF\0\0\0\0WEBPVP8X",
         b"RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x30" + bytes(20),
         b"RIFF\0\0\0\0WEBPVP8 \0\0\0\0" + bytes(20),
-        b"RIFF\0\0\0\0WEBPABCD" + bytes(20),
+        b"RIFF\0\0\0\0WEBPABCD" + bytes(7) + b"\x9d\x01\x2a\7\7\7\7",
+        b"RIFF\0\0\0\0WEBPVP8 " + b"\7" * 20,
     ],
 )
 def test_a_webp_that_tells_no_size(data):

@@ -22,7 +22,7 @@ from airflow_provider_aigen.core.models import (
     RunReport,
     SourceObject,
 )
-from airflow_provider_aigen.core.report import Reconciliation, check_dead_letter_ratio
+from airflow_provider_aigen.core.report import Reconciliation, check_dead_letter_ratio, most_frequent
 
 SETTINGS = OutputSettings("vehicle-registration-book/v2", "s3://lake/books/", "s3://lake/dead/", "")
 OWN = RunIdentity("books", "ocr", "own")
@@ -190,6 +190,10 @@ def test_a_document_that_was_not_planned_never_passes():
         with pytest.raises(ReconciliationError, match="without being planned there, or twice") as raised:
             Reconciliation(OWN.run_key).own(batch, entry)
         assert "in/" not in str(raised.value), "an id, no key"
+
+
+def test_of_equally_frequent_codes_the_first_by_name_comes_first():
+    assert list(most_frequent({"b": 1, "a": 1, "c": 2}, 2).items()) == [("c", 2), ("a", 1), ("other", 1)]
 
 
 # --- threshold ----------------------------------------------------------------------------------------------------
