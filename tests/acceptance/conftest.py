@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import airflow
 import pytest
 
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
@@ -20,6 +21,7 @@ from demo.seaweedfs import S3Server, seaweedfs
 from tests.acceptance.quick import QuickOcrOperator
 
 _NUMBERS = itertools.count()
+_AIRFLOW_2 = airflow.__version__.startswith("2.")
 _MORNING = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
 
 
@@ -151,7 +153,8 @@ def run_ocr(
         moment = _MORNING + timedelta(hours=hour)
         capfd.readouterr()
         caplog.clear()
-        done = run_dag(dag, logical_date=moment, run_after=moment)
+        dates = {"execution_date": moment} if _AIRFLOW_2 else {"logical_date": moment, "run_after": moment}
+        done = run_dag(dag, **dates)
         instance = done.get_task_instance("ocr")
         xcom = instance.xcom_pull(task_ids="ocr")
         return Ran(done.state, xcom, _stored_xcom(dag_id), "".join(capfd.readouterr()) + caplog.text, errors)
@@ -183,7 +186,10 @@ def _parameters(lake: Lake) -> dict[str, Any]:
 
 
 def _stored_xcom(dag_id: str) -> str:
-    from airflow.models.xcom import XComModel
+    if _AIRFLOW_2:
+        from airflow.models.xcom import BaseXCom as XComModel
+    else:
+        from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
@@ -69,7 +71,7 @@ def test_a_parameter_that_renders_to_nonsense(execute, simulator):
 
 def test_a_wrong_key_stops_at_once_for_good(run_ocr, lake, some_scans, simulator, connections):
     connections.aigen(simulator.url, OTHER_KEY)
-    ran = run_ocr(max_in_flight=2, retries=3)
+    ran = run_ocr(max_in_flight=2, retries=3, retry_delay=timedelta(0))
     assert ran.state == "failed", "no retry helps"
     (error,) = ran.errors
     assert isinstance(error, AirflowFailException)
@@ -80,7 +82,7 @@ def test_a_wrong_key_stops_at_once_for_good(run_ocr, lake, some_scans, simulator
     assert lake.keys("lake/books/documents/") == []
 
     connections.aigen(simulator.url)
-    mended = run_ocr(max_in_flight=2, retries=3)
+    mended = run_ocr(max_in_flight=2, retries=3, retry_delay=timedelta(0))
     assert (mended.state, mended.xcom["extracted"]) == ("success", 12)
 
 
