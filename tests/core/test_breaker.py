@@ -226,3 +226,14 @@ class BreakerMachine(RuleBasedStateMachine):
 
 TestBreakerMachine = BreakerMachine.TestCase
 TestBreakerMachine.settings = settings(stateful_step_count=40)
+
+
+def test_failed_probes_are_counted_in_a_row():
+    breaker = opened()
+    for failed, now in enumerate((30.0, 90.0), start=1):
+        assert breaker.may_call(now)
+        breaker.record_failure(now)
+        assert breaker.failed_probes == failed
+    assert breaker.may_call(210.0)
+    breaker.record_success(210.0)
+    assert breaker.failed_probes == 0
