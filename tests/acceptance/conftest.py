@@ -79,6 +79,12 @@ class Lake:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket(name), Prefix=prefix)
         return [item["Key"].removeprefix(prefix) for page in pages for item in page.get("Contents", ())]
 
+    def delete(self, path: str, suffix: str = "") -> None:
+        name, _, prefix = path.partition("/")
+        for key in self.keys(path):
+            if key.endswith(suffix):
+                self.client.delete_object(Bucket=self.bucket(name), Key=prefix + key)
+
     def contents(self, path: str) -> dict[str, bytes]:
         return {key: self.read(path + key) for key in self.keys(path)}
 

@@ -102,6 +102,15 @@ def test_each_ends_where_it_belongs_once(run_ocr, lake, simulator, entries, othe
     counts = ("documents", "extracted", "partial", "dead_letter", "gone", "rows", "commits", "error_codes", "report")
     assert {name: cleared.xcom[name] for name in counts} == {name: first.xcom[name] for name in counts}
 
+    # The tables are a function of the state: lost, they are written again, byte for byte.
+    for path in ("books/fields/", "books/documents/", "dead/"):
+        lake.delete(f"lake/{path}")
+    lake.delete("lake/books/_aigen/commits/", ".applied")
+    written_again = run_ocr(batch_size=20, min_confidence=0.5)
+    assert (written_again.state, written_again.xcom["api_calls"]) == ("success", 0)
+    assert {name: lake.contents(f"lake/books/{name}/") for name in parts} == parts
+    assert lake.contents("lake/dead/") == letters
+
     # The next run: everything is taken.
     following = run_ocr(hour=1, batch_size=20)
     assert following.state == "success"

@@ -355,6 +355,13 @@ def test_a_code_that_the_contract_does_not_know_is_an_answer_about_the_image(hoo
     assert _test(hook, scripted_post(status, body.encode()))[0]
 
 
+def test_airflow_finds_the_hook_behind_its_test_button(hook, simulator):
+    sdk = pytest.importorskip("airflow.sdk", reason="Airflow 2 has another Connection")
+    simulator.control(**DEFAULTS)
+    hook(host=simulator.url, password=DEFAULT_KEY, extra={"allow_http": True})
+    assert sdk.Connection.get("aigen_default").test_connection() == (True, "The endpoint answers and accepts the key.")
+
+
 def test_a_wrong_connection_is_a_sentence_not_an_exception(hook):
     ok, message = hook(password="short").test_connection()
     assert not ok
