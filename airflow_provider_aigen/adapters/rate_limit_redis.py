@@ -161,7 +161,7 @@ class RedisRateLimiter:
     async def _wait_for(self, slot: Slot) -> bool:
         if not self._is_valid(slot):
             return False
-        if not self._slots and self._pace.due_s(slot) - self._clock.monotonic() < _BATCH_S:
+        if self._waiting > 1 and not self._slots and self._pace.due_s(slot) - self._clock.monotonic() < _BATCH_S:
             self._asking = self._asking or self._spawn(self._reserve(self._waiting - 1))
         await self._sleep_until(slot, ahead_s=_LEAD_S)
         while self._is_valid(slot) and slot.asked_at_s < self._pace.due_s(slot) - NEWS_S:

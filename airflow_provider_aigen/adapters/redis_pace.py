@@ -101,20 +101,21 @@ class RedisPace:
         self.epoch = self.slowed = 0
         self.asked_at_s = -math.inf
         self._now_us = self._paused_until_us = 0
-        self._offset_s = math.inf  # local time less Redis's; never too small, so that nothing starts early
+        self._offset_s = -math.inf, math.inf  # local time less Redis's lies between these
         self._late: dict[int, int] = {}
         self._succeeded = 0
 
     @property
     def paused_until_s(self) -> float:
-        return self._paused_until_us / 1e6 + self._offset_s
+        return self._paused_until_us / 1e6 + self._offset_s[1]
 
     def due_s(self, slot: Slot) -> float:
-        """When the slot's call may start, on the local clock."""
-        return slot.due_us / 1e6 + self._offset_s
+        """When the slot's call may start, on the local clock: never too early."""
+        return slot.due_us / 1e6 + self._offset_s[1]
 
     def late_by_s(self, slot: Slot) -> float:
-        return self._clock.monotonic() - self.due_s(slot)
+        """How much later than the slot it is, at most."""
+        return self._clock.monotonic() - self._offset_s[0] - slot.due_us / 1e6
 
     def note_late(self, slot: Slot) -> None:
         """Its call starts now: told with the next words."""
@@ -176,9 +177,13 @@ class RedisPace:
         await self._client.zrem(self._keys[2], self._task)
 
     def _set_clock(self, redis_s: float, asked_at_s: float, heard_at_s: float) -> None:
-        # Redis read its clock between the two. The best answer of the past, unless this one shows that it is wrong.
-        drifted = self._offset_s + _DRIFT * (heard_at_s - self.asked_at_s) if self.asked_at_s > -math.inf else math.inf
-        self._offset_s = max(asked_at_s - redis_s, min(drifted, heard_at_s - redis_s))
+        # Redis read its clock between the two; what was known before may have drifted.
+        drift_s = _DRIFT * (heard_at_s - self.asked_at_s) if self.asked_at_s > -math.inf else 0.0
+        low_s = max(asked_at_s - redis_s, self._offset_s[0] - drift_s)
+        high_s = min(heard_at_s - redis_s, self._offset_s[1] + drift_s)
+        if low_s > high_s:  # one of the clocks was set
+            low_s, high_s = asked_at_s - redis_s, heard_at_s - redis_s
+        self._offset_s = low_s, high_s
 
 
 def _us(seconds: float) -> int:

@@ -62,7 +62,7 @@ async def _run(tasks, work):
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_four_tasks_stay_within_the_limit_use_it_and_share_it(shared, rate):
+def test_four_tasks_stay_within_the_limit_use_it_and_share_it(shared, rate, redis_client):
     tasks, _ = shared(rate)
     calls = max(40, min(8 * rate, 1000))
     run(tasks, lambda: tasks.serve(calls / rate))
@@ -70,6 +70,7 @@ def test_four_tasks_stay_within_the_limit_use_it_and_share_it(shared, rate):
     starts = tasks.all_starts
     assert_within(rate, starts)
     assert 0.98 <= (len(starts) - 1) / (starts[-1] - starts[0]) / rate <= 1
+    assert int(redis_client.hget("aigen:limiter:{aigen_default}:pace", "slot")) == len(starts), "no slot was wasted"
     shares = [len(own) for own in tasks.starts]
     assert max(shares) - min(shares) <= max(2, 0.1 * max(shares))
 
@@ -210,6 +211,28 @@ def test_the_shared_pace_recovers_as_that_of_one_task(shared):
     assert run(tasks, scenario) == pytest.approx([15, 20, 20], rel=0.05)
 
 
+def test_successes_from_before_a_second_pause_do_not_raise_the_pace(shared):
+    tasks, _ = shared(10, 2)
+    one, other = tasks.limiters
+
+    async def scenario():
+        await tasks.enter()
+        await one.throttled(0)
+        await other.acquire()
+        for _ in range(5):
+            await other.succeeded()  # told with its next words
+        await one.acquire()
+        await one.throttled(0)
+        await other.acquire()
+        rates = [one.rate, other.rate]
+        await other.succeeded()
+        await other.acquire()
+        return [*rates, other.rate]
+
+    # By 1 / (60 * 0.25 * 10) of the limit for the one that began after it.
+    assert run(tasks, scenario) == pytest.approx([2.5, 2.5, 2.5 + 10 / 150], rel=1e-4)
+
+
 def test_a_worker_that_dies_leaves_nothing_locked(shared, redis_client):
     tasks, _ = shared(2.5)
 
@@ -277,6 +300,10 @@ def test_redis_lost_and_found_stays_within_the_limit_and_never_stops(shared, cap
     assert_within(40, starts)
     assert rates == [10] * 4, "as many as Redis knew of, not only the two that the parameter says"
     assert max(b - a for a, b in itertools.pairwise(starts)) < 3.5
+    assert [start for start in starts if 4.1 < start < 4.9] == [], "no shared start is in a window with another"
+    assert max(b - a for a, b in itertools.pairwise(starts) if 10 < b < 14) > 1, (
+        "nor one with theirs who come back later"
+    )
     without = [start for start in starts if 5.5 < start < 10]
     assert len(without) / 4.5 / 40 > 0.9
     again = [start for start in starts if 13.5 < start < 20]
