@@ -9,7 +9,7 @@ PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install format format-check lint types import-rules tests test mutants soak crash airflow-campaign demo up lock clean
+.PHONY: real-time help install format format-check lint types import-rules tests test mutants soak crash airflow-campaign demo up lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -56,6 +56,9 @@ airflow-campaign: $(INSTALLED)  ## a real Airflow: kill, orphan, mark failed, cl
 
 mutants: $(INSTALLED)  ## mutation testing of core: what no test notices, JOBS=2 at once; REPORT=1: the last run's table only
 	@$(PY) scripts/mutants.py --jobs $(or $(JOBS),2) $(if $(REPORT),--report)
+
+real-time: $(INSTALLED)  ## four processes on one Redis by the wall clock, on a quiet machine
+	@$(BIN)/pytest -q -m real_time tests
 
 demo: $(INSTALLED)  ## an S3 server, the simulator, 60 books, a real Airflow run
 	@$(PY) demo/run.py
