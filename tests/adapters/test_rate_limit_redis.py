@@ -94,6 +94,14 @@ def test_no_window_is_over_the_limit_whatever_the_jitter_and_the_pauses(
     assert_within(rate, made.all_starts)
 
 
+def test_a_slow_way_to_redis_hides_no_late_start(shared):
+    """What a task knows of Redis's clock at first is as uncertain as the way is long, and gets better."""
+    for seed in range(20):
+        tasks, _ = shared(2.5, 6, seed=seed, redis_s=0.04)
+        run(tasks, lambda tasks=tasks: tasks.serve(4, throttle_share=0.3))
+        assert_within(2.5, tasks.all_starts)
+
+
 def test_a_share_that_is_not_used_is_used_by_others(shared):
     tasks, _ = shared(20, 2)
 
