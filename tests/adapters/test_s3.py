@@ -378,6 +378,7 @@ def test_an_answer_whose_headers_break_off_is_none(scripted):
     store.close()
 
 
+@pytest.mark.real_time  # whether the reset overtakes the body is up to the kernel
 def test_a_refusal_whose_body_breaks_off_is_asked_for_again(scripted):
     """The client reads it outside of its own retries. "Answered before?" is a 404 for every new document."""
     scripted.script(s3_error(404, "NoSuchKey", "no" * 5000))
