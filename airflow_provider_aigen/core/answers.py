@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one call gives, and what is kept of it: part of :mod:`~airflow_provider_aigen.core.models`, which names what
+flows in order and exports these too.
+
+(one call) :class:`ApiResponse` | :class:`CallFailure` → :class:`Answer` → :class:`KeptAnswer`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["Answer", "ApiError", "ApiResponse", "CallFailure", "Claim", "FailureKind", "KeptAnswer"]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiResponse:
+    """What came back over HTTP. ``retry_after`` is the header as received."""
+
+    status: int
+    body: bytes = field(repr=False)
+    latency_s: float
+    retry_after: str | None = None
+
+
+class FailureKind(StrEnum):
+    """Why no answer came."""
+
+    CONNECT = "connect"  # refused, unreachable, DNS, connect timeout: the request never left
+    TLS = "tls"  # the certificate is not good: the key was not sent
+    TIMEOUT = "timeout"  # the answer did not come, or not whole, in time
+    RESET = "reset"  # the connection broke after the request began
+    PROTOCOL = "protocol"  # what came back is not HTTP
+    TOO_LARGE = "too_large"  # the answer is over the size cap, before or after decoding
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailure:
+    """No usable HTTP answer. ``sent`` is False only where the request surely never left."""
+
+    kind: FailureKind
+    sent: bool
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ApiError:
+    """One ErrorObject of the contract. ``code`` is a string even where the wire had an integer."""
+
+    code: str | None
+    message: str | None = field(repr=False, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A parsed answer: one raw JSON object a page, ``{}`` for a page that gave nothing; the errors, most specific
+    first."""
+
+    status: int
+    pages: tuple[Mapping[str, Any], ...] = field(repr=False)
+    errors: tuple[ApiError, ...] = ()
+
+    @property
+    def failed_pages(self) -> tuple[int, ...]:
+        """Numbers of the pages without a field, from 1."""
+        return tuple(number for number, page in enumerate(self.pages, start=1) if not page)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """What the API finally said of these bytes, as received; stored once, never paid again.
+
+    ``attempts`` counts the calls made for it, ``latency_s`` is that of the last one. ``body`` is empty where the
+    answer could not be read (``failure`` says why), for example because it was over the size cap."""
+
+    content_sha256: str
+    document_type: str
+    status: int | None
+    body: bytes = field(repr=False)
+    received_at: datetime
+    attempts: int
+    latency_s: float
+    failure: FailureKind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A process is about to send these bytes, or has: others leave them alone until ``expires_at`` and look for the
+    answer meanwhile, so that overlapping runs do not pay for the same document twice."""
+
+    content_sha256: str
+    document_type: str
+    writer_id: str
+    claimed_at: datetime
+    expires_at: datetime
