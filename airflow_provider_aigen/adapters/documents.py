@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, OutputSettings
-from airflow_provider_aigen.core.uris import S3Prefix, path_segment
+from airflow_provider_aigen.core.path_segments import path_segment
+from airflow_provider_aigen.core.uris import S3Prefix
 
 __all__ = ["dead_letter_folder", "dead_letter_uri", "document_facts"]
 

@@ -28,6 +28,8 @@ No message carries an object's key, a field's value, the API key or a text from 
 
 from __future__ import annotations
 
+from airflow_provider_aigen.core.path_segments import path_segment
+
 __all__ = [
     "AccountError",
     "AigenError",
@@ -108,8 +110,6 @@ class DocumentRefusedError(AigenError):
     status or None. The message names the code as a dead-letter path does: one from outside may be any text."""
 
     def __init__(self, code: str, status: int | None) -> None:
-        from airflow_provider_aigen.core.uris import path_segment  # which raises errors of this module
-
         said = f" (HTTP {status})" if status else ""
         super().__init__(f"the document was refused with code {path_segment(code)}{said}")
         self.code = code

@@ -236,7 +236,7 @@ class RunReport:
     ``api_calls``, ``paid_calls``, ``answers_reused``, ``billed_retries`` and ``cost`` are those of this try; the rest
     is the run's, whatever the try. ``paid_calls`` are the calls that may be on the bill (``core.classify.is_paid``),
     ``billed_retries`` those that repeat one of them (design §5). ``error_codes`` names codes as dead-letter paths do
-    (``core.uris.path_segment``), the 50 most frequent of them and the rest as ``other``."""
+    (``core.path_segments.path_segment``), the 50 most frequent of them and the rest as ``other``."""
 
     run_key: str
     documents: int

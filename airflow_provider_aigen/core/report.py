@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from airflow_provider_aigen.core.cost import Cost
 from airflow_provider_aigen.core.errors import DeadLetterRatioError, ReconciliationError
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Outcome, PlanBatch, RunReport
-from airflow_provider_aigen.core.uris import path_segment
+from airflow_provider_aigen.core.path_segments import path_segment
 
 __all__ = ["OTHER", "Reconciliation", "check_dead_letter_ratio", "codes_text", "most_frequent"]
 

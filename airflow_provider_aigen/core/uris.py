@@ -6,17 +6,15 @@ Errors name the parameter and never repeat the URI: a key may hold a plate or a 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
-from urllib.parse import quote
 
 from airflow_provider_aigen.core.errors import ConfigurationError
 
-__all__ = ["S3Prefix", "Source", "check_disjoint", "path_segment"]
+__all__ = ["S3Prefix", "Source", "check_disjoint"]
 
 _SCHEME = "s3://"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -25,10 +23,6 @@ _WILDCARD = re.compile(r"[*?\[]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # S3's keys end at 1,024 bytes; what is written under a prefix takes up to 300 of them.
 _MAX_PREFIX_BYTES = 700
-
-_PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_SEGMENT_LIMIT = 128
-_CUT_AT = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +125,6 @@ def _check_state(destination: str, state: str) -> None:
         raise ConfigurationError("destination", "lies inside state: only state may lie inside destination")
     if state.removeprefix(destination).startswith(("fields/", "documents/")):
         raise ConfigurationError("state", "lies inside one of destination's tables: use a folder of its own")
-
-
-def path_segment(code: str) -> str:
-    """``code`` for a path: ``[A-Za-z0-9_-]{1,64}`` as it is, else percent-encoded; at most 128 characters, a longer one
-    is cut and ends with a hash of the whole (design §4)."""
-    if _PLAIN_SEGMENT.fullmatch(code):
-        return code
-    raw = code.encode("utf-8", "surrogatepass")
-    encoded = quote(raw, safe="").replace(".", "%2E").replace("~", "%7E")
-    if encoded and len(encoded) <= _SEGMENT_LIMIT:
-        return encoded
-    whole_escapes = re.sub(r"%[0-9A-F]?$", "", encoded[:_CUT_AT])
-    return f"{whole_escapes}-{hashlib.sha256(raw).hexdigest()[:16]}"
 
 
 def _split(parameter: str, uri: str) -> tuple[str, str]:

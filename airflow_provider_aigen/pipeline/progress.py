@@ -12,8 +12,8 @@ from collections import Counter, deque
 from typing import NamedTuple
 
 from airflow_provider_aigen.core.models import DocumentOutcome
+from airflow_provider_aigen.core.path_segments import path_segment
 from airflow_provider_aigen.core.report import OTHER, codes_text
-from airflow_provider_aigen.core.uris import path_segment
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.documents import DocumentLine
 from airflow_provider_aigen.pipeline.metrics import RunMetrics
