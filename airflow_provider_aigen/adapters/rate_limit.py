@@ -9,7 +9,7 @@ starts. For a whole r that is r in any sliding second; for r under 1 it is one c
 What holds it:
 
 - Turns are spaced evenly, ``1 / (0.985 r)`` seconds apart, on a grid that does not move when a caller wakes up late, so
-  oversleeping costs nothing. Only what is later than 20 ms is lost: no burst makes up for a blocked process.
+  oversleeping costs nothing. Only what is later than 50 ms is lost: no burst makes up for a blocked process.
 - No turn is given, and no request goes to the wire, before ``ceil(r) / r`` seconds and 10 ms after the one ``ceil(r)``
   places earlier. The way from turn to wire includes connecting and its length varies, hence both. The 10 ms are for the
   network, which may bring requests closer together than they left.
@@ -83,6 +83,7 @@ class LocalRateLimiter:
         self._starts = _Window(requests_per_second)
         self._next_s = -math.inf
         self._paused_until_s = -math.inf
+        self._waiting = 0
         self._head = asyncio.Lock()  # first come, first served; a cancelled waiter drops out of it
 
     @property
@@ -91,17 +92,21 @@ class LocalRateLimiter:
         return self._pace.rate
 
     async def acquire(self) -> None:
-        if not self._head.locked():
-            # Nobody was waiting: the turns that nobody took are gone.
+        if not self._waiting:
+            # The turns that nobody took are gone.
             self._next_s = max(self._next_s, self._clock.monotonic())
-        async with self._head:
-            now = self._clock.monotonic()
-            while (due_s := max(self._next_s, self._turns.due_s)) > now:
-                await self._clock.sleep(due_s - now)
-                now = self._clock.monotonic()  # and look again: a pause may have begun
-            self._turns.add(now)
-            self._next_s = max(self._next_s, now - _CATCH_UP_S) + 1 / (_USED_SHARE * self._pace.rate)
-            _turn_at.set(now)
+        self._waiting += 1  # whether the lock is held would not tell: it is free while it goes from one to the next
+        try:
+            async with self._head:
+                now = self._clock.monotonic()
+                while (due_s := max(self._next_s, self._turns.due_s)) > now:
+                    await self._clock.sleep(due_s - now)
+                    now = self._clock.monotonic()  # and look again: a pause may have begun
+                self._turns.add(now)
+                self._next_s = max(self._next_s, now - _CATCH_UP_S) + 1 / (_USED_SHARE * self._pace.rate)
+                _turn_at.set(now)
+        finally:
+            self._waiting -= 1
 
     async def starting(self) -> None:
         """To be awaited by whoever got a turn when the next thing is the first byte on the wire: waits the little that

@@ -146,6 +146,28 @@ def test_a_process_that_was_blocked_does_not_burst():
     assert asyncio.run(scenario()) <= 4  # what was missed in the last 50 ms, and the next one, not 0.4 s of turns
 
 
+@pytest.mark.parametrize("rate", [5, 50, 500])
+def test_one_who_asks_while_a_turn_goes_from_hand_to_hand_makes_nobody_lose_his(rate):
+    """Then the lock is free, and yet somebody waits: that the loop woke up late is made up for as ever."""
+
+    async def scenario():
+        clock = LateClock(random.Random(1), 0.009)
+        limiter = LocalRateLimiter(rate, clock)
+        turns = []
+
+        async def caller():
+            while len(turns) < 10 * rate:
+                await limiter.acquire()
+                turns.append(clock.monotonic())
+
+        await clock.run(asyncio.gather(*(caller() for _ in range(3))))
+        return turns
+
+    turns = asyncio.run(scenario())
+    assert_within(rate, turns)
+    assert (len(turns) - 1) / (turns[-1] - turns[0]) / rate >= 0.98
+
+
 def test_turns_are_given_in_the_order_of_asking_and_a_cancelled_waiter_costs_none():
     async def scenario():
         clock = FakeClock()
