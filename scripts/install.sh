@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes the virtual environment $1 from constraints.txt, every hash checked, and puts the project into it, editable.
+# Makes the virtual environment $1 from the lock $2 (constraints.txt), every hash checked, and puts the project into it,
+# editable.
 # uv does it in seconds; where uv can't reach what pip can (it doesn't read pip's configuration), pip does it in minutes.
 set -euo pipefail
 venv=${1:?the directory of the virtual environment}
+lock=${2:-constraints.txt}
 python=${PYTHON:-python3}
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
@@ -22,16 +24,16 @@ map PIP_CERT SSL_CERT_FILE
 map PIP_DEFAULT_TIMEOUT UV_HTTP_TIMEOUT
 
 # The same version and hashes of uv as in the lock.
-awk '/^uv==/ {block = 1} block {print} block && !/\\$/ {exit}' constraints.txt > "$venv/uv.txt"
+awk '/^uv==/ {block = 1} block {print} block && !/\\$/ {exit}' "$lock" > "$venv/uv.txt"
 "${pip[@]}" install --quiet --require-hashes -r "$venv/uv.txt"
 
 # --require-hashes and an editable install exclude each other: two steps. No build isolation, since that would fetch
 # a build backend that is not in the lock.
-if "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r constraints.txt; then
+if "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r "$lock"; then
   "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation -e .
 else
   echo "uv could not install the lock: trying pip, which takes longer" >&2
-  "${pip[@]}" install --quiet --require-hashes -r constraints.txt
+  "${pip[@]}" install --quiet --require-hashes -r "$lock"
   "${pip[@]}" install --quiet --no-deps --no-build-isolation -e .
 fi
 "$venv/bin/uv" pip check --quiet --python "$venv/bin/python"

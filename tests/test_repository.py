@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from scripts.versions import NEWEST, OLDER, OLDEST
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "airflow_provider_aigen"
@@ -63,30 +66,55 @@ def test_core_reads_no_clock(path):
     assert attributes.isdisjoint({"now", "utcnow", "today"})
 
 
-def _locked() -> dict[str, str]:
-    pins = (line.split(" ")[0].split("==") for line in _lines(ROOT / "constraints.txt") if line[:1].isalnum())
+LOCKS = ("constraints.txt", *sorted(f"constraints/{path.name}" for path in (ROOT / "constraints").glob("*.txt")))
+
+
+def _locked(lock: str) -> dict[str, str]:
+    pins = (line.split(" ")[0].split("==") for line in _lines(ROOT / lock) if line[:1].isalnum())
     return {canonicalize_name(name): version for name, version in pins}
 
 
-def test_the_lock_satisfies_every_requirement():
+def _asked(*extras: str) -> list[Requirement]:
+    """What pyproject.toml asks for, with these extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"].values()
-    locked = _locked()
-    for text in [*project["dependencies"], *(text for extra in extras for text in extra)]:
-        requirement = Requirement(text)
-        if requirement.name == project["name"]:
-            continue  # the dev extra takes in the others
-        version = locked.get(canonicalize_name(requirement.name))
-        assert version is not None, f"{requirement.name} is not in constraints.txt: run make lock"
-        assert requirement.specifier.contains(version), f"{requirement} against {version}: run make lock"
+    texts = [*project["dependencies"], *(text for extra in extras for text in project["optional-dependencies"][extra])]
+    return [asked for asked in map(Requirement, texts) if asked.name != project["name"]]
 
 
-def test_the_lock_has_hashes_and_no_address():
-    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_satisfies_every_requirement(lock):
+    locked = _locked(lock)
+    for asked in _asked("redis", "simulator", "test", *(("dev", "docs") if lock == "constraints.txt" else ())):
+        version = locked.get(canonicalize_name(asked.name))
+        assert version is not None, f"{asked.name} is not in {lock}: run make lock"
+        assert asked.specifier.contains(version), f"{asked} against {version} in {lock}: run make lock"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_has_hashes_and_no_address(lock):
+    text = (ROOT / lock).read_text(encoding="utf-8")
     assert "://" not in text
     blocks = [block for block in text.replace("\\\n", "").splitlines() if block[:1].isalnum()]
     assert len(blocks) > 100
     assert [block for block in blocks if "--hash=sha256:" not in block] == []
+
+
+def test_every_lower_bound_is_tried_as_it_stands():
+    """Otherwise it says nothing: the oldest that is promised is the oldest that is tested (`make tests-oldest`)."""
+    locked = _locked("constraints/oldest.txt")
+    for asked in _asked("redis", "simulator"):
+        [bound] = [Version(part.version) for part in asked.specifier if part.operator == ">="]
+        assert Version(locked[canonicalize_name(asked.name)]) == bound, f"{asked}: run make lock"
+
+
+def test_each_airflow_of_the_matrix_has_a_lock_of_its_own():
+    names = {
+        f"constraints/{name}.txt" for name in ("airflow-2.11", "airflow-3.0", "airflow-3.1", "airflow-3.2", "oldest")
+    }
+    assert set(LOCKS) == {"constraints.txt", *names}
+    for airflow in (*OLDER, NEWEST):
+        assert _locked(airflow.lock)["apache-airflow"].startswith(f"{airflow.name}."), airflow.name
+    assert {OLDEST.lock, NEWEST.lock, *(airflow.lock for airflow in OLDER)} == set(LOCKS)
 
 
 def test_the_provider_is_an_entry_point():

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Airflows that the project is tested with, oldest first, each with its lock and the Pythons that it supports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Airflow:
+    """``pythons`` is what Airflow's own metadata allow, of the Pythons that this project supports."""
+
+    name: str
+    lock: str
+    pythons: tuple[str, ...]
+
+
+OLDEST = Airflow("oldest", "constraints/oldest.txt", ("3.11", "3.12"))
+# The newest patch of each minor version that is not the newest, with the newest of everything that goes with it.
+OLDER = (
+    Airflow("2.11", "constraints/airflow-2.11.txt", ("3.11", "3.12")),
+    Airflow("3.0", "constraints/airflow-3.0.txt", ("3.11", "3.12")),
+    Airflow("3.1", "constraints/airflow-3.1.txt", ("3.11", "3.12", "3.13")),
+    Airflow("3.2", "constraints/airflow-3.2.txt", ("3.11", "3.12", "3.13")),
+)
+NEWEST = Airflow("3.3", "constraints.txt", ("3.11", "3.12", "3.13"))
+AIRFLOWS = (OLDEST, *OLDER, NEWEST)
