@@ -9,7 +9,8 @@ starts. For a whole r that is r in any sliding second; for r under 1 it is one c
 What holds it:
 
 - Turns are spaced evenly, ``1 / (0.985 r)`` seconds apart, on a grid that does not move when a caller wakes up late, so
-  oversleeping costs nothing. Only what is later than 50 ms is lost: no burst makes up for a blocked process.
+  oversleeping costs nothing. Who comes late out of a blocked process catches up at double the pace, after a burst of
+  50 ms' worth at most; what is later than 250 ms is lost.
 - No turn is given, and no request goes to the wire, before ``ceil(r) / r`` seconds and 10 ms after the one ``ceil(r)``
   places earlier. The way from turn to wire includes connecting and its length varies, hence both. The 10 ms are for the
   network, which may bring requests closer together than they left.
@@ -22,50 +23,18 @@ import math
 from collections import deque
 from contextvars import ContextVar
 
+from airflow_provider_aigen.adapters.pace import NETWORK_JITTER_S, USED_SHARE, Pace, window
 from airflow_provider_aigen.core.config import check_positive
 from airflow_provider_aigen.ports import Clock
 
-__all__ = ["LocalRateLimiter", "Pace"]
+__all__ = ["LocalRateLimiter"]
 
-_USED_SHARE = 0.985
-_CATCH_UP_S = 0.050
-_NETWORK_JITTER_S = 0.010
+_CATCH_UP_S = 0.250
+_BURST_S = 0.025
 
 # When the running task got its last turn. A task makes one call at a time, so this tells whether the call that was
 # throttled had started before the pace was lowered, without a token that every caller would have to carry around.
 _turn_at: ContextVar[float | None] = ContextVar("aigen_turn_at", default=None)
-
-
-class Pace:
-    """Which share of a limit is used now: additive increase, multiplicative decrease (AIMD). No clock, no waiting.
-
-    - Throttled: ``share = max(0.05, share / 2)``, once for all calls that had started before the pace was lowered.
-    - Succeeded, by a call that started after it was: ``share = min(1, share + min(0.1, 1 / (60 * share * limit)))``.
-      While every turn is used and succeeds this is 1/60 of the limit a second, so 30 s from a half to all of it.
-    """
-
-    FLOOR = 0.05
-    RECOVERY_S = 60.0
-    LARGEST_STEP = 0.1
-
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
-        self.share = 1.0
-        self._slowed_at = -math.inf
-
-    @property
-    def rate(self) -> float:
-        """Calls a second, at most the limit."""
-        return self.limit * self.share
-
-    def slow_down(self, now: float, started_at: float) -> None:
-        if started_at > self._slowed_at:
-            self.share = max(self.FLOOR, self.share / 2)
-            self._slowed_at = now
-
-    def speed_up(self, started_at: float) -> None:
-        if started_at > self._slowed_at:
-            self.share = min(1.0, self.share + min(self.LARGEST_STEP, 1 / (self.RECOVERY_S * self.rate)))
 
 
 class LocalRateLimiter:
@@ -81,7 +50,7 @@ class LocalRateLimiter:
         self._pace = Pace(requests_per_second)
         self._turns = _Window(requests_per_second)
         self._starts = _Window(requests_per_second)
-        self._next_s = -math.inf
+        self._next_s = self._soonest_s = -math.inf
         self._paused_until_s = -math.inf
         self._waiting = 0
         self._head = asyncio.Lock()  # first come, first served; a cancelled waiter drops out of it
@@ -99,11 +68,13 @@ class LocalRateLimiter:
         try:
             async with self._head:
                 now = self._clock.monotonic()
-                while (due_s := max(self._next_s, self._turns.due_s)) > now:
+                while (due_s := max(self._next_s, self._soonest_s, self._turns.due_s)) > now:
                     await self._clock.sleep(due_s - now)
                     now = self._clock.monotonic()  # and look again: a pause may have begun
                 self._turns.add(now)
-                self._next_s = max(self._next_s, now - _CATCH_UP_S) + 1 / (_USED_SHARE * self._pace.rate)
+                apart_s = 1 / (USED_SHARE * self._pace.rate)
+                self._next_s = max(self._next_s, now - _CATCH_UP_S) + apart_s
+                self._soonest_s = max(self._soonest_s, now - _BURST_S) + apart_s / 2
                 _turn_at.set(now)
         finally:
             self._waiting -= 1
@@ -135,8 +106,8 @@ class _Window:
     """The last ``ceil(rate)`` events, and when the next one may follow."""
 
     def __init__(self, rate: float) -> None:
-        calls = math.ceil(rate - 1e-9)  # a rate such as 7 / 3 * 3 is 7, whatever a float says
-        self._apart_s = calls / rate + _NETWORK_JITTER_S
+        calls, window_s = window(rate)
+        self._apart_s = window_s + NETWORK_JITTER_S
         self._events: deque[float] = deque(maxlen=calls)
 
     @property

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from airflow_provider_aigen.adapters.rate_limit import Pace
+from airflow_provider_aigen.adapters.pace import NETWORK_JITTER_S, USED_SHARE, Pace, window
 from airflow_provider_aigen.ports import Clock
 
 __all__ = ["NEWS_S", "PROBE_S", "TIMEOUT_S", "RedisClient", "RedisPace", "Slot"]
@@ -28,9 +28,7 @@ PROBE_S = 0.3
 TIMEOUT_S = 1.0
 """After which an attempt to reach Redis has to end."""
 
-_USED_SHARE = 0.985
 _CATCH_UP_S = 0.050
-_NETWORK_JITTER_S = 0.010
 _IDLE_S = 0.2
 _FORGET_S = 120.0
 _DRIFT = 1e-4  # how much faster than another a clock may go
@@ -77,18 +75,17 @@ class RedisPace:
         # In braces, so that a cluster keeps them together.
         self._keys = [f"aigen:limiter:{{{name}}}:{part}" for part in ("pace", "slots", "tasks")]
         self._clock = clock
-        calls = math.ceil(requests_per_second - 1e-9)
-        self.window_s = calls / requests_per_second
+        calls, self.window_s = window(requests_per_second)
         self._task = uuid.uuid4().hex
         self._settings = {
             "task": self._task,
             "limit": requests_per_second,
             "calls": calls,
-            "window": _us(self.window_s + _NETWORK_JITTER_S),
-            "used": _USED_SHARE,
+            "window": _us(self.window_s + NETWORK_JITTER_S),
+            "used": USED_SHARE,
             "catch_up": _us(_CATCH_UP_S),
             "idle": _us(_IDLE_S),
-            "news": _us(NEWS_S + _NETWORK_JITTER_S),
+            "news": _us(NEWS_S + NETWORK_JITTER_S),
             # While the first that comes back waits so long, all others notice that Redis is there.
             "hold": _us(PROBE_S + TIMEOUT_S + self.window_s),
             "forget": _us(_FORGET_S),

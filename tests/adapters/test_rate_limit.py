@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter, Pace
+from airflow_provider_aigen.adapters.pace import Pace
+from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
 from airflow_provider_aigen.core.errors import ConfigurationError
 from tests.fakes import FakeClock
 
@@ -124,7 +125,8 @@ def test_turns_that_nobody_took_are_not_made_up_for():
     assert asyncio.run(scenario()) == pytest.approx([k / (0.985 * 5) for k in range(4)])
 
 
-def test_a_process_that_was_blocked_does_not_burst():
+@pytest.mark.parametrize("blocked_s", [0.1, 0.2, 0.6])
+def test_a_process_that_was_blocked_catches_up_without_a_burst(blocked_s):
     async def scenario():
         clock = FakeClock()
         limiter = LocalRateLimiter(50, clock)
@@ -134,16 +136,21 @@ def test_a_process_that_was_blocked_does_not_burst():
             await limiter.acquire()
             turns.append(clock.monotonic())
 
-        tasks = [asyncio.create_task(take()) for _ in range(100)]
+        tasks = [asyncio.create_task(take()) for _ in range(200)]
         await clock.advance(0.5)
-        before = len(turns)
-        clock._elapsed_s += 0.4  # time passes, and nobody gets to run
-        await clock.advance(0.01)
-        burst = len(turns) - before
+        clock._elapsed_s += blocked_s  # time passes, and nobody gets to run
+        free_s = clock.monotonic()
         await clock.run(asyncio.gather(*tasks))
-        return burst
+        return turns, free_s
 
-    assert asyncio.run(scenario()) <= 4  # what was missed in the last 50 ms, and the next one, not 0.4 s of turns
+    turns, free_s = asyncio.run(scenario())
+    assert_within(50, turns)
+    after = [turn - free_s for turn in turns if turn >= free_s]
+    for number, turn in enumerate(after):  # 25 ms of a doubled pace at once, not all that was missed, then that pace
+        assert turn >= number / (2 * 0.985 * 50) - 0.025 - 1e-9
+    # At last it is as if nothing had been, but for what is over 250 ms.
+    missed_s = max(0, blocked_s - 0.25)
+    assert turns[-1] - turns[0] == pytest.approx(199 / (0.985 * 50) + missed_s, abs=0.025)
 
 
 @pytest.mark.parametrize("rate", [5, 50, 500])
