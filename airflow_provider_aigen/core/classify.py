@@ -131,7 +131,7 @@ def classify(result: ApiResponse | CallFailure) -> Verdict:
         answer = parse_answer(result.status, result.body)
     except MalformedAnswer:
         return _without_answer(result.status)
-    if 200 <= result.status < 300:
+    if result.status < 300:
         return _of_content(answer)
     return _of_refusal(answer)
 

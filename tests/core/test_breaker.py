@@ -88,6 +88,7 @@ def test_after_the_cool_down_exactly_one_probe_may_call():
     breaker = opened()
     assert breaker.wait_s(10) == 20
     assert not breaker.may_call(29.9)
+    assert breaker.wait_s(29.5) == 0.5
     assert breaker.wait_s(30) == 0
     assert breaker.state(30) is BreakerState.HALF_OPEN
     assert breaker.may_call(30)

@@ -69,6 +69,27 @@ def test_the_primary_code_is_specific_wherever_it_stands():
     assert verdict.failed_pages == (1, 3)
 
 
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (300, FatalReason.REDIRECT),
+        (399, FatalReason.REDIRECT),
+        (401, FatalReason.UNAUTHORIZED),
+        (403, FatalReason.FORBIDDEN),
+        (404, FatalReason.NO_ENDPOINT),
+    ],
+)
+def test_what_stops_the_run_names_its_status_whatever_the_body(status, reason):
+    assert classify(ApiResponse(status, b"", 0.1)) == Fatal(status, reason)
+    if status != 404:  # where it may be about the document
+        assert classify(response(status, data=[PAGE])) == Fatal(status, reason)
+
+
+@pytest.mark.parametrize("status", [200, 206, 400, 418])
+def test_what_is_no_answer_keeps_its_status(status):
+    assert classify(ApiResponse(status, b"<html>", 0.1)) == Malformed(status)
+
+
 def test_a_failed_page_that_nothing_explains_has_no_content():
     verdict = classify(response(200, data=[PAGE, {}]))
     assert isinstance(verdict, Extracted)

@@ -89,6 +89,7 @@ def test_fill_bytes_restart_markers_and_garbage_between_segments():
     app = segment(0xE0, b"JFIF\0")
     assert read_header(JPEG + b"\xff" * 999 + app[1:] + FRAME) == FOUND
     assert read_header(JPEG + b"\xff\xd0\xff\x01" + FRAME) == FOUND
+    assert read_header(JPEG + segment(0xE0, b"") + FRAME) == FOUND
     assert read_header(JPEG + app + b"\0\x12\xff\0garbage" + FRAME) == FOUND
 
 
@@ -218,8 +219,13 @@ def test_webp_with_the_largest_sides():
 
 
 def test_a_png_whose_first_chunk_is_another_or_cut_off():
-    assert read_header(b"\x89PNG\r\n\x1a\n\0\0\0\x04CgBI" + bytes(30)) == Header("image/png")
+    assert read_header(b"\x89PNG\r\n\x1a\n\0\0\0\x04CgBI" + b"\1" * 30) == Header("image/png")
     assert read_header(written((640, 480), "PNG")[:20]) == Header("image/png")
+
+
+def test_a_png_with_a_side_over_half_of_what_fits():
+    header = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR" + struct.pack(">II", 2**31, 2**32 - 1)
+    assert read_header(header) == Header("image/png", (2**31, 2**32 - 1))
 
 
 # --- without sizes ------------------------------------------------------------------------------------------------

@@ -63,7 +63,8 @@ def ask(verdict, attempts=Attempts(), *, billed_left=10, elapsed_s=0.0, jitter=1
         ("Sun, 22 Nov 2026 13:00:00 GMT", 3600.0),
         ("Sun, 22 Nov 2026 13:00:01 GMT", None),
         ("Sun, 99 Nov 2026 12:00:30 GMT", None),
-        ("Sun, 22 Nov 2026 12:00:30 GMT (" + "x" * 40 + ")", None),
+        ("Sun, 22 Nov 2026 12:00:30 GMT (" + "x" * 32 + ")", 30.0),  # 64 characters
+        ("Sun, 22 Nov 2026 12:00:30 GMT (" + "x" * 33 + ")", None),
         ("Fri, 31 Dec 9999 23:59:59 -2359", None),
     ],
 )

@@ -80,10 +80,17 @@ def test_what_is_no_s3_uri_is_refused_by_name_and_not_repeated(uri):
         assert SECRET not in str(error)
 
 
-@pytest.mark.parametrize("path", ["//x", "a//b", "a//", "a\nb", "a\x7f/", " a/b", "a ", "a /", "x" * 701, "ก" * 234])
+@pytest.mark.parametrize(
+    "path", ["/x", "//x", "a//b", "a//", "a\nb", "a\x7f/", " a/b", "a ", "a /", "x" * 701, "ก" * 234]
+)
 def test_prefixes_that_only_a_mistake_explains_are_refused_for_writing(path):
     error = refused(S3Prefix.parse, "state", f"s3://lake/{path}")
     assert str(error).startswith("state: ")
+
+
+def test_the_longest_prefix_for_writing():
+    assert len(S3Prefix.parse("state", f"s3://lake/{'x' * 699}").prefix) == 700
+    refused(S3Prefix.parse, "state", f"s3://lake/{'x' * 700}")
 
 
 def test_what_is_written_nowhere_may_be_read():
