@@ -236,7 +236,8 @@ class RunReport:
     ``api_calls``, ``paid_calls``, ``answers_reused``, ``billed_retries`` and ``cost`` are those of this try; the rest
     is the run's, whatever the try. ``paid_calls`` are the calls that may be on the bill (``core.classify.is_paid``),
     ``billed_retries`` those that repeat one of them (design §5). ``error_codes`` names codes as dead-letter paths do
-    (``core.path_segments.path_segment``), the 50 most frequent of them and the rest as ``other``."""
+    (``core.path_segments.path_segment``), the 50 most frequent of them and the rest as ``other``. ``settings`` are the
+    plan's: where the run wrote to, whatever its task would say today."""
 
     run_key: str
     documents: int
@@ -252,3 +253,4 @@ class RunReport:
     billed_retries: int = 0
     paid_calls: int = 0
     cost: Cost | None = None
+    settings: OutputSettings | None = None

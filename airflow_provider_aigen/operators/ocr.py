@@ -7,13 +7,14 @@ DAG files import this module, so nothing heavy is imported at its head.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
 from airflow_provider_aigen.core.config import DEFAULT_CLAIM_S, DEFAULT_DOCUMENT_TYPE, PipelineConfig
 from airflow_provider_aigen.core.errors import PermanentError, TransientError
 from airflow_provider_aigen.core.uris import S3Prefix
+from airflow_provider_aigen.operators import outlets
 from airflow_provider_aigen.operators.assembly import LoopRunner, PortSettings, open_ports, s3_client
 from airflow_provider_aigen.operators.parameters import (
     check_parameters,
@@ -27,9 +28,11 @@ from airflow_provider_aigen.operators.retry_policy import default_retry_policy
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_aigen.core.models import RunReport
     from airflow_provider_aigen.core.planning import PlanRequest
+    from airflow_provider_aigen.lineage import Written
     from airflow_provider_aigen.pipeline import Stop
 
 __all__ = ["AigenOcrOperator"]
@@ -63,6 +66,10 @@ class AigenOcrOperator(BaseOperator):
     :param expected_bucket_owner: AWS account id that must own every bucket. (templated)
     :param sse_kms_key_id: KMS key for all that is written. (templated)
 
+    The tables are the task's assets (:mod:`airflow_provider_aigen.assets`): a run that added rows to one emits an event
+    with its counts and its partition, any other run none. ``outlets`` may name the assets, or an alias, instead of the
+    operator's own alias ``<dag_id>.<task_id>``.
+
     Returns counts and the report's URI, without a key or a value of any document:
     ``{"run_key", "documents", "extracted", "partial", "dead_letter", "gone", "api_calls", "answers_reused", "rows",
     "commits", "error_codes": {code: n}, "report": uri}``, where
@@ -93,6 +100,8 @@ class AigenOcrOperator(BaseOperator):
         "expected_bucket_owner",
         "sse_kms_key_id",
     )
+    # URIs and numbers: plain text, nothing to highlight.
+    template_fields_renderers: ClassVar[dict[str, str]] = {}
     ui_color = "#e8f4ea"
 
     def __init__(
@@ -142,7 +151,10 @@ class AigenOcrOperator(BaseOperator):
         self.expected_bucket_owner = expected_bucket_owner
         self.sse_kms_key_id = sse_kms_key_id
         self._runner = LoopRunner()
+        self._written: Written | None = None
         check_parameters(self._parameters(), templated=self.template_fields)
+        self._own_alias = outlets.alias_name(self.dag_id, self.task_id)
+        self.outlets = outlets.with_alias(self.outlets, self._own_alias, destination)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, OCR, commit, report."""
@@ -168,8 +180,36 @@ class AigenOcrOperator(BaseOperator):
         report, uri = self._runner.run(lambda stop: _run(request, settings, config, stop))
         point(context, report=uri)
         self.log.info("%s", report_text(report, settings.price))
+        self._collect_hook_lineage(report)
         check_dead_letter_ratio(report, to_number("max_dead_letter_ratio", self.max_dead_letter_ratio))
+        self.outlets = outlets.tell(self.outlets, context, report, self._own_alias)
         return returned(report, uri)
+
+    def get_openlineage_facets_on_start(self) -> OperatorLineage[Any, Any]:
+        """The source's prefix in, both tables out."""
+        from airflow_provider_aigen.lineage import operator_lineage
+
+        return operator_lineage(self.source, self.destination)
+
+    def get_openlineage_facets_on_complete(
+        self,
+        task_instance: Any,  # noqa: ARG002 - all that is to tell is here
+    ) -> OperatorLineage[Any, Any]:
+        """The same, and what this try added to the tables."""
+        from airflow_provider_aigen.lineage import operator_lineage
+
+        return operator_lineage(self.source, self.destination, self._written)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """As on completion: what was committed before the failure is there, and stays."""
+        return self.get_openlineage_facets_on_complete(task_instance)
+
+    def _collect_hook_lineage(self, report: RunReport) -> None:
+        from airflow_provider_aigen.hooks.aigen import AigenHook
+        from airflow_provider_aigen.lineage import collect_hook_lineage
+
+        if report.documents:
+            collect_hook_lineage(AigenHook(self.aigen_conn_id), self.source, self.destination)
 
     def _parameters(self) -> dict[str, Any]:
         names = (*self.template_fields, "max_in_flight", "batch_size", "copy_image")
@@ -198,8 +238,10 @@ class AigenOcrOperator(BaseOperator):
         from airflow_provider_aigen.hooks.aigen import AigenHook
         from airflow_provider_aigen.hooks.metrics import AirflowMetrics
         from airflow_provider_aigen.hooks.redis import redis_settings
+        from airflow_provider_aigen.lineage import Written
 
         hook = AigenHook(self.aigen_conn_id)
+        self._written = Written(AirflowMetrics(dag_id=self.dag_id, task_id=self.task_id))
         requests_per_second = to_number("requests_per_second", self.requests_per_second)
         return PortSettings(
             client=s3_client(self.aws_conn_id, self.max_in_flight),
@@ -209,7 +251,7 @@ class AigenOcrOperator(BaseOperator):
             limit_shared_by=to_number("limit_shared_by", self.limit_shared_by, integer=True),
             redis=redis_settings(self.redis_conn_id) if self.redis_conn_id else None,
             price=hook.price,
-            metrics=AirflowMetrics(dag_id=self.dag_id, task_id=self.task_id),
+            metrics=self._written,
             max_in_flight=self.max_in_flight,
             destination=self.destination,
             state=self.state or f"{S3Prefix.parse('destination', self.destination).uri}_aigen/",
