@@ -19,12 +19,17 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "AIGEN OCR", "python-modules": ["airflow_provider_aigen.operators.ocr"]},
         ],
         "hooks": [{"integration-name": "AIGEN OCR", "python-modules": ["airflow_provider_aigen.hooks.aigen"]}],
+        "extra-links": [
+            "airflow_provider_aigen.links.AigenDeadLettersLink",
+            "airflow_provider_aigen.links.AigenOutputLink",
+            "airflow_provider_aigen.links.AigenReportLink",
+        ],
         "connection-types": [
             {
                 "connection-type": "aigen",
                 "hook-class-name": "airflow_provider_aigen.hooks.aigen.AigenHook",
                 "hook-name": "AIGEN OCR",
-                # The form from Airflow 3.2 on; before it the hook's own widgets.
+                # The form from Airflow 3.2 on; before it, the same one from hooks/connection_form.py.
                 "ui-field-behaviour": {
                     "hidden-fields": ["schema", "login", "port", "extra"],
                     "relabeling": {"host": "Base URL", "password": "API key"},
@@ -34,21 +39,21 @@ def get_provider_info() -> dict[str, Any]:
                     "requests_per_second": {
                         "label": "Requests per second",
                         "description": "Calls that may start in any second; 5 if empty.",
-                        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+                        "schema": {"type": ["number", "null"], "minimum": 0, "exclusiveMinimum": 0},
                     },
                     "timeout_s": {
                         "label": "Timeout (s)",
                         "description": "Seconds that one call may take; 60 if empty.",
-                        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+                        "schema": {"type": ["number", "null"], "minimum": 0, "exclusiveMinimum": 0},
                     },
                     "price_per_call": {
                         "label": "Price per call",
-                        "description": "What one call costs, in any currency: logs and reports then speak in money.",
+                        "description": "What one call costs: log and report then say what a run cost.",
                         "schema": {"type": ["number", "null"], "minimum": 0},
                     },
                     "currency": {
                         "label": "Currency",
-                        "description": "The price's, such as THB; it is only shown.",
+                        "description": "Of the price, such as THB; only shown.",
                         "schema": {"type": ["string", "null"], "maxLength": 16},
                     },
                     "allow_http": {

@@ -7,12 +7,15 @@ import importlib
 import json
 from importlib.metadata import distribution
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import airflow
 import jsonschema
 import pytest
+from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
 
+import airflow_provider_aigen
 from airflow_provider_aigen.get_provider_info import get_provider_info
 from airflow_provider_aigen.hooks.aigen import AigenHook
 
@@ -26,6 +29,11 @@ def _schema(name: str) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def _skip_before_conn_fields(schema: dict[str, Any]) -> None:
+    if "conn-fields" not in schema["properties"]["connection-types"]["items"]["properties"]:
+        pytest.skip("Airflow before 3.2 takes the form from the hook")
+
+
 @pytest.fixture(scope="module")
 def connection_type() -> dict[str, Any]:
     (found,) = get_provider_info()["connection-types"]
@@ -36,12 +44,20 @@ def test_the_whole_fits_the_schema_of_provider_info():
     jsonschema.validate(get_provider_info(), _schema("provider_info.schema.json"))
 
 
+def test_the_whole_fits_the_schema_of_provider_yaml():
+    """It knows every section's name and fields, where the other one lets any pass. A release adds the rest."""
+    schema = _schema("provider.yaml.schema.json")
+    _skip_before_conn_fields(schema)
+    released = {"state": "ready", "source-date-epoch": 0, "versions": [airflow_provider_aigen.__version__]}
+    jsonschema.validate(get_provider_info() | released, schema)
+
+
 def test_the_form_fits_the_schema_that_knows_its_fields(connection_type):
     """The schema of provider_info lets any form pass, that of provider.yaml knows what a form has."""
-    schema = _schema("provider.yaml.schema.json")["properties"]["connection-types"]["items"]
-    if "conn-fields" not in schema["properties"]:
-        pytest.skip("Airflow before 3.2 takes the form from the hook")
-    jsonschema.validate(connection_type, schema | {"additionalProperties": False})
+    schema = _schema("provider.yaml.schema.json")
+    _skip_before_conn_fields(schema)
+    items = schema["properties"]["connection-types"]["items"]
+    jsonschema.validate(connection_type, items | {"additionalProperties": False})
 
 
 def test_the_hook_says_the_same_as_the_form(connection_type):
@@ -65,12 +81,33 @@ def test_the_form_before_airflow_3_2_has_the_same_fields(connection_type):
     }
 
 
-def test_every_module_that_it_names_is_there(connection_type):
-    info = get_provider_info()
-    for kind in ("operators", "hooks"):
-        for entry in info[kind]:
-            for module in entry["python-modules"]:
-                importlib.import_module(module)
+def test_its_help_texts_are_the_same(connection_type):
+    pytest.importorskip("flask_appbuilder")
+    shown = {name: widget.kwargs["description"] for name, widget in AigenHook.get_connection_form_widgets().items()}
+    assert shown == {name: field["description"] for name, field in connection_type["conn-fields"].items()}
+
+
+@pytest.mark.parametrize(("kind", "base"), [("operators", BaseOperator), ("hooks", BaseHook)])
+def test_it_names_every_module_that_has_one(kind, base):
+    (entry,) = get_provider_info()[kind]
+    package = importlib.import_module(f"airflow_provider_aigen.{kind}")
+    modules = [importlib.import_module(f"{package.__name__}.{found.name}") for found in iter_modules(package.__path__)]
+    with_one = [
+        module.__name__
+        for module in modules
+        if any(
+            isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
+            for value in vars(module).values()
+        )
+    ]
+    assert with_one, "the test looks at nothing"
+    assert sorted(entry["python-modules"]) == sorted(with_one)
+
+
+def test_every_class_that_it_names_is_there(connection_type):
+    for path in get_provider_info()["extra-links"]:
+        module, _, name = path.rpartition(".")
+        assert hasattr(importlib.import_module(module), name)
     module, _, name = connection_type["hook-class-name"].rpartition(".")
     hook = getattr(importlib.import_module(module), name)
     assert (hook.conn_type, hook.hook_name) == (connection_type["connection-type"], connection_type["hook-name"])

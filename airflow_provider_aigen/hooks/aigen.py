@@ -32,6 +32,7 @@ from airflow_provider_aigen.core.errors import (
     ServiceUnavailableError,
 )
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
+from airflow_provider_aigen.hooks.connection_form import field_behaviour, widgets
 
 if TYPE_CHECKING:
     from airflow_provider_aigen.adapters.ocr_http import HttpOcrClient
@@ -64,27 +65,12 @@ class AigenHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """The form's own fields before Airflow 3.2; from then on they come from ``get_provider_info()``."""
-        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-        from flask_babel import lazy_gettext
-        from wtforms import BooleanField, StringField
-
-        # Airflow takes no hook whose form has another class than these two, integers and passwords.
-        return {
-            "requests_per_second": StringField(lazy_gettext("Requests per second"), widget=BS3TextFieldWidget()),
-            "timeout_s": StringField(lazy_gettext("Timeout (s)"), widget=BS3TextFieldWidget()),
-            "price_per_call": StringField(lazy_gettext("Price per call"), widget=BS3TextFieldWidget()),
-            "currency": StringField(lazy_gettext("Currency"), widget=BS3TextFieldWidget()),
-            "allow_http": BooleanField(lazy_gettext("Allow http"), default=False),
-        }
+        return widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Show base URL and API key, hide what AIGEN has not."""
-        return {
-            "hidden_fields": ["schema", "login", "port", "extra"],
-            "relabeling": {"host": "Base URL", "password": "API key"},
-            "placeholders": {"host": DEFAULT_BASE_URL},
-        }
+        return field_behaviour()
 
     @property
     def connection(self) -> Any:

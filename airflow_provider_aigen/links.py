@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Buttons on the task's page: the run's report, its dead letters, its output.
+
+A URL is put together where the AWS connection is open and kept as the task's XCom, so that whoever shows the page needs
+neither connection nor provider: Airflow 3 reads the XCom by its key, Airflow 2 asks ``get_link``. It holds what the
+user's own parameters say, and the report's name, which is a hash: no key or value of a document (design §1).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote, urlencode, urlsplit
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
+
+__all__ = ["AigenDeadLettersLink", "AigenOutputLink", "AigenReportLink", "s3_url"]
+
+log = logging.getLogger(__name__)
+
+# The AWS partitions whose console is open to the public.
+_CONSOLES = {
+    "aws": "https://console.aws.amazon.com",
+    "aws-cn": "https://console.amazonaws.cn",
+    "aws-us-gov": "https://console.amazonaws-us-gov.com",
+}
+_AMAZON = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+_ANY_REGION = "aws-global"
+
+
+class _S3Link(BaseOperatorLink):
+    """``xcom_key`` is where Airflow 3 looks by itself; so the link is there while the task still runs."""
+
+    name: ClassVar[str]
+    xcom_key: ClassVar[str]
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - the XCom says it all
+        """The URL that the task kept; empty where it got not so far."""
+        return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
+
+    @classmethod
+    def persist(cls, context: Context, operator: Any, client: Any, uri: str) -> None:
+        """Keep the URL of ``uri``, an S3 URI, as XCom; ``client`` is the boto3 client that serves it.
+
+        A convenience: a failure is no reason to fail the task. Nothing is kept without ``do_xcom_push``, as with the
+        amazon provider's links. Never call it while the event loop runs (design §7)."""
+        meta = client.meta
+        url = s3_url(uri, endpoint_url=meta.endpoint_url, region=meta.region_name, partition=meta.partition)
+        if not url or not operator.do_xcom_push:
+            return
+        try:
+            context["ti"].xcom_push(key=cls.xcom_key, value=url)
+        except Exception as error:  # noqa: BLE001 - whatever the API server says
+            log.debug("The link %s was not kept: %s", cls.name, type(error).__name__)
+
+
+class AigenReportLink(_S3Link):
+    """The run's report: counts, codes, cost."""
+
+    name = "Run report"
+    xcom_key = "_link_AigenReportLink"
+
+
+class AigenDeadLettersLink(_S3Link):
+    """The prefix of the dead letters, by code."""
+
+    name = "Dead letters"
+    xcom_key = "_link_AigenDeadLettersLink"
+
+
+class AigenOutputLink(_S3Link):
+    """The prefix of the tables."""
+
+    name = "Output"
+    xcom_key = "_link_AigenOutputLink"
+
+
+def s3_url(uri: str, *, endpoint_url: str, region: str | None, partition: str) -> str:
+    """Where a browser finds an S3 URI: a prefix if it ends with ``/``, else an object.
+
+    At Amazon's own endpoints, VPC endpoints included, the page of the AWS console; ``""`` in a partition without a
+    public one. At any other the endpoint's own URL: the object, or the listing of the prefix (ListObjectsV2), for those
+    whom it lets."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    is_prefix = not key or key.endswith("/")
+    parts = urlsplit(endpoint_url)
+    if f".{parts.hostname or ''}".endswith(_AMAZON):
+        console = _CONSOLES.get(partition)
+        if console is None:
+            return ""
+        query = {} if region in (None, _ANY_REGION) else {"region": region}
+        query |= {"prefix": key} if key else {}
+        return f"{console}/s3/{'buckets' if is_prefix else 'object'}/{bucket}{_query(query)}"
+    server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+    if is_prefix:
+        query = {"list-type": "2", "delimiter": "/"} | ({"prefix": key} if key else {})
+        return f"{server}/{bucket}{_query(query)}"
+    return f"{server}/{bucket}/{quote(key)}"
+
+
+def _query(parameters: dict[str, Any]) -> str:
+    return f"?{urlencode(parameters, safe='/', quote_via=quote)}" if parameters else ""
