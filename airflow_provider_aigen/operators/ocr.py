@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_aigen.core.config import DEFAULT_CLAIM_S, DEFAULT_DOCUMENT_TYPE, PipelineConfig
 from airflow_provider_aigen.core.errors import PermanentError, TransientError
 from airflow_provider_aigen.core.uris import S3Prefix
+from airflow_provider_aigen.links import AigenDeadLettersLink, AigenOutputLink, AigenReportLink
 from airflow_provider_aigen.operators import outlets
 from airflow_provider_aigen.operators.assembly import LoopRunner, PortSettings, open_ports, s3_client
 from airflow_provider_aigen.operators.parameters import (
@@ -102,6 +103,7 @@ class AigenOcrOperator(BaseOperator):
     )
     # URIs and numbers: plain text, nothing to highlight.
     template_fields_renderers: ClassVar[dict[str, str]] = {}
+    operator_extra_links = (AigenReportLink(), AigenDeadLettersLink(), AigenOutputLink())
     ui_color = "#e8f4ea"
 
     def __init__(
@@ -177,8 +179,11 @@ class AigenOcrOperator(BaseOperator):
         settings = self._port_settings()
         config = self._pipeline_config(settings.endpoint.timeout_s)
         point(context, run_key=request.run.run_key)
+        AigenOutputLink.persist(context, self, settings.client, request.settings.destination)
+        AigenDeadLettersLink.persist(context, self, settings.client, request.settings.dead_letter)
         report, uri = self._runner.run(lambda stop: _run(request, settings, config, stop))
         point(context, report=uri)
+        AigenReportLink.persist(context, self, settings.client, uri)
         self.log.info("%s", report_text(report, settings.price))
         self._collect_hook_lineage(report)
         check_dead_letter_ratio(report, to_number("max_dead_letter_ratio", self.max_dead_letter_ratio))
