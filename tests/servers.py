@@ -3,7 +3,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import socket
+import struct
+import termios
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,14 +38,15 @@ def moto() -> Iterator[S3Server]:
 
 @dataclass(frozen=True)
 class Reply:
-    """``promised`` is the Content-Length where it shall be another than the body's: the connection closes after it.
-    ``headless``: it closes within the headers already."""
+    """``promised`` is the Content-Length where it shall be another than the body's: the connection closes after it, or
+    is ``reset`` once the client has it. ``headless``: it closes within the headers already."""
 
     status: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     promised: int | None = None
     headless: bool = False
+    reset: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,14 @@ class ScriptedServer:
         return S3Server(f"http://127.0.0.1:{self.port}", "key", "secret")
 
 
+def _reset(connection: socket.socket) -> None:
+    """Only once the other side's kernel has everything: a reset throws away what is still on its way."""
+    while struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0\0\0\0"))[0]:
+        time.sleep(0.001)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    os.close(connection.detach())  # by its number: whoever else holds the object would have it end in an orderly way
+
+
 @contextmanager
 def scripted_server() -> Iterator[ScriptedServer]:
     """A server for what no real S3 can be brought to answer."""
@@ -100,6 +115,8 @@ def scripted_server() -> Iterator[ScriptedServer]:
             if self.command != "HEAD":
                 self.wfile.write(reply.body)
             self.close_connection = promised != len(reply.body)
+            if reply.reset:
+                _reset(self.connection)
 
         do_GET = do_PUT = do_DELETE = do_HEAD = _answer  # noqa: N815 - the names that http.server calls
 

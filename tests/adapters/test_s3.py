@@ -8,6 +8,7 @@ import hashlib
 import logging
 import threading
 import uuid
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
@@ -26,8 +27,7 @@ from airflow_provider_aigen.core.errors import (
     StorageUnavailableError,
 )
 from airflow_provider_aigen.core.models import SourceObject
-from tests.crash.proxy import Faults, network
-from tests.servers import Reply, S3Server, s3_error
+from tests.servers import Reply, s3_error
 
 
 def md5(body: bytes) -> str:
@@ -349,6 +349,17 @@ def test_a_conflict_is_tried_again_after_growing_pauses(scripted):
     store.close()
 
 
+@pytest.mark.parametrize("body", [b"", b"x"])
+def test_a_write_is_not_announced(scripted, body):
+    """An announced write without a body is what botocore mixes up with the next one."""
+    store = S3ObjectStore(scripted.s3.client())
+    scripted.script(Reply(200, headers={"ETag": '"e"'}))
+    asyncio.run(store.put("bucket", "a", body, create_only=True))
+    store.close()
+    [request] = scripted.requests
+    assert "expect" not in request.headers
+
+
 def test_a_body_that_breaks_off_is_read_again(scripted):
     cut = Reply(200, b"ima", {"ETag": '"e"'}, promised=5)
     scripted.script(cut, Reply(200, b"image", {"ETag": '"e"'}))
@@ -378,17 +389,16 @@ def test_an_answer_whose_headers_break_off_is_none(scripted):
     store.close()
 
 
-@pytest.mark.real_time  # whether the reset overtakes the body is up to the kernel
 def test_a_refusal_whose_body_breaks_off_is_asked_for_again(scripted):
     """The client reads it outside of its own retries. "Answered before?" is a 404 for every new document."""
-    scripted.script(s3_error(404, "NoSuchKey", "no" * 5000))
-    with network() as proxies:
-        for resets, expected in ((2, ObjectNotFound), (3, StorageUnavailableError)):
-            with proxies.proxy(scripted.s3.endpoint_url, Faults(1.0, ("reset",), most=resets)) as proxy:
-                store = S3ObjectStore(S3Server(proxy.url, "key", "secret").client())
-                assert type(asyncio.run(raised(store.get("bucket", "a")))) is expected
-                store.close()
-            assert (proxy.requests, proxy.done["reset"]) == (3, resets)
+    whole = s3_error(404, "NoSuchKey", "no" * 5000)
+    cut = replace(whole, body=whole.body[:5000], promised=len(whole.body), reset=True)
+    store = S3ObjectStore(scripted.s3.client())
+    for replies, expected in (((cut, cut, whole), ObjectNotFound), ((cut,), StorageUnavailableError)):
+        scripted.script(*replies)
+        assert type(asyncio.run(raised(store.get("bucket", "a")))) is expected
+        assert len(scripted.requests) == 3
+    store.close()
 
 
 def test_a_call_has_a_deadline():
