@@ -28,12 +28,12 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
 
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
+from airflow_provider_aigen.adapters.redis_connection import first_words
 from airflow_provider_aigen.adapters.redis_pace import NEWS_S, PROBE_S, RedisClient, RedisPace, Slot
 from airflow_provider_aigen.core.config import check_positive
-from airflow_provider_aigen.core.errors import ConfigurationError, TransientError
 from airflow_provider_aigen.ports import Clock
 
 __all__ = ["RedisRateLimiter"]
@@ -84,20 +84,8 @@ class RedisRateLimiter:
         return self._limit * self._pace.share if self._local is None else self._local.rate
 
     async def __aenter__(self) -> Self:
-        try:
+        with first_words():
             await self._pace.converse()
-        except (AuthenticationError, NoPermissionError):
-            raise ConfigurationError("redis_conn_id", "Redis refuses the connection's user or password") from None
-        except ResponseError as error:
-            raise ConfigurationError(
-                "redis_conn_id",
-                f"this Redis can't run the limiter's script ({type(error).__name__}); 5.0 and newer can",
-            ) from None
-        except (RedisError, OSError) as error:
-            raise TransientError(
-                f"redis_conn_id: Redis can't be reached ({type(error).__name__}), and without it the limit can't be "
-                "shared: no call was made"
-            ) from None
         return self
 
     async def __aexit__(
@@ -130,12 +118,12 @@ class RedisRateLimiter:
                 if slot is None:
                     return await self._local.starting()
                 await self._take_local()
-            elif slot is None or not self._is_valid(slot):
-                await self._take_own()
-            elif self._pace.asked_at_s < begun_s - NEWS_S:
+            elif slot is not None and self._is_valid(slot) and self._pace.asked_at_s < begun_s - NEWS_S:
                 await self._ask(0)
+            elif slot is not None and self._start(slot):
+                return None
             else:
-                return self._start(slot)
+                await self._take_own()
 
     async def throttled(self, pause_s: float) -> None:
         if self._local is None and await self._heard(self._pace.converse(pause_s=pause_s, throttled=_slot.get())):
@@ -170,16 +158,16 @@ class RedisRateLimiter:
                 await self._sleep_until(slot, ahead_s=_LEAD_S)
         if self._is_valid(slot):
             await self._sleep_until(slot)
-        if not self._is_valid(slot):
+        if not self._start(slot):
             return False
         _slot.set(slot)
-        self._start(slot)
         return True
 
-    def _is_valid(self, slot: Slot) -> bool:
+    def _is_valid(self, slot: Slot, late_s: float | None = None) -> bool:
         """Whether it is still a right to start: no pause began since, Redis is there, and it is not too late for those
         that come ``ceil(r)`` places behind it."""
-        is_too_late = self._pace.late_by_s(slot) > self._pace.window_s - _TELL_S
+        late_s = self._pace.late_by_s(slot) if late_s is None else late_s
+        is_too_late = late_s > self._pace.window_s - _TELL_S
         return self._local is None and slot.epoch == self._pace.epoch and not is_too_late
 
     async def _confirm(self, slot: Slot) -> Slot:
@@ -212,11 +200,17 @@ class RedisRateLimiter:
         _slot.set(None)
         return True
 
-    def _start(self, slot: Slot) -> None:
-        if self._pace.late_by_s(slot) > _LATE_S:
+    def _start(self, slot: Slot) -> bool:
+        """Start its call now, unless it is no right any more: one look at the clock says both, since the process may be
+        held up between two."""
+        late_s = self._pace.late_by_s(slot)
+        if not self._is_valid(slot, late_s):
+            return False
+        if late_s > _LATE_S:
             if not self._pace.has_late:
                 self._spawn(self._tell())
-            self._pace.note_late(slot)
+            self._pace.note_late(slot, late_s)
+        return True
 
     async def _tell(self) -> None:
         while self._pace.has_late and self._local is None:

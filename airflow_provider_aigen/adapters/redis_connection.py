@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client of one Redis that gives up soon: the limiter goes on without rather than wait."""
+"""A client of one Redis that gives up soon: the limiter goes on without rather than wait; and what it means when the
+first words to it fail."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_aigen.core.errors import ConfigurationError
+from airflow_provider_aigen.core.errors import ConfigurationError, TransientError
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-__all__ = ["RedisSettings", "open_client"]
+__all__ = ["RedisSettings", "first_words", "open_client"]
 
 _NOT_INSTALLED = "needs the extra redis: pip install 'airflow-provider-aigen[redis]'"
 
@@ -52,3 +55,25 @@ def open_client(settings: RedisSettings, *, timeout_s: float) -> Redis:
         retry=Retry(NoBackoff(), 1),
         **(settings.tls or {}),
     )
+
+
+@contextmanager
+def first_words() -> Iterator[None]:
+    """Around what is said to Redis before any call was made. Raises ``ConfigurationError`` where Redis refuses,
+    ``TransientError`` where it can't be reached."""
+    from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+
+    try:
+        yield
+    except (AuthenticationError, NoPermissionError):
+        raise ConfigurationError("redis_conn_id", "Redis refuses the connection's user or password") from None
+    except ResponseError as error:
+        raise ConfigurationError(
+            "redis_conn_id",
+            f"this Redis can't run the limiter's script ({type(error).__name__}); 5.0 and newer can",
+        ) from None
+    except (RedisError, OSError) as error:
+        raise TransientError(
+            f"redis_conn_id: Redis can't be reached ({type(error).__name__}), and without it the limit can't be "
+            "shared: no call was made"
+        ) from None

@@ -114,9 +114,9 @@ class RedisPace:
         """How much later than the slot it is, at most."""
         return self._clock.monotonic() - self._offset_s[0] - slot.due_us / 1e6
 
-    def note_late(self, slot: Slot) -> None:
-        """Its call starts now: told with the next words."""
-        self._late[slot.number] = slot.due_us + _us(self.late_by_s(slot))
+    def note_late(self, slot: Slot, late_s: float) -> None:
+        """Its call starts so much later than it should: told with the next words."""
+        self._late[slot.number] = slot.due_us + _us(late_s)
 
     def note_success(self, slot: Slot | None) -> None:
         """Told with the next words, if it says anything about the present share."""
