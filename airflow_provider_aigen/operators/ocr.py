@@ -155,8 +155,7 @@ class AigenOcrOperator(BaseOperator):
         self._runner = LoopRunner()
         self._written: Written | None = None
         check_parameters(self._parameters(), templated=self.template_fields)
-        self._own_alias = outlets.alias_name(self.dag_id, self.task_id)
-        self.outlets = outlets.with_alias(self.outlets, self._own_alias, destination)
+        self.outlets = outlets.with_alias(self.outlets, outlets.alias_name(self.dag_id, self.task_id), destination)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, OCR, commit, report."""
@@ -187,7 +186,7 @@ class AigenOcrOperator(BaseOperator):
         self.log.info("%s", report_text(report, settings.price))
         self._collect_hook_lineage(report)
         check_dead_letter_ratio(report, to_number("max_dead_letter_ratio", self.max_dead_letter_ratio))
-        self.outlets = outlets.tell(self.outlets, context, report, self._own_alias)
+        self.outlets = outlets.tell(self.outlets, context, report)
         return returned(report, uri)
 
     def get_openlineage_facets_on_start(self) -> OperatorLineage[Any, Any]:

@@ -49,8 +49,9 @@ def with_alias(outlets: Sequence[Any], name: str, destination: Any) -> list[Any]
     return [*given, AssetAlias(name)]
 
 
-def tell(outlets: Sequence[Any], context: Context, report: RunReport, own_alias: str) -> list[Any]:
-    """Put the run's counts on the events, and return the outlets without the tables that the run added nothing to.
+def tell(outlets: Sequence[Any], context: Context, report: RunReport) -> list[Any]:
+    """Put the run's counts on the events, and return the outlets that the task has then: without the tables that the
+    run added nothing to.
 
     A table that is among ``outlets`` as an asset gets its event there, with the partition as the event's partition key
     where the DAG's timetable says that keys are known at run time (Airflow 3.3 on); any other through the alias."""
@@ -64,18 +65,21 @@ def tell(outlets: Sequence[Any], context: Context, report: RunReport, own_alias:
         fields_uri(settings.destination): bool(report.commits and report.rows),
         documents_uri(settings.destination): bool(report.commits),
     }
-    assets = {outlet.uri: outlet for outlet in outlets if isinstance(outlet, Asset) and outlet.uri in changed}
-    alias = next((outlet for outlet in outlets if isinstance(outlet, AssetAlias)), None)
+    left = [outlet for outlet in outlets if changed.get(getattr(outlet, "uri", ""), True)]
+    assets = {outlet.uri: outlet for outlet in left if isinstance(outlet, Asset) and outlet.uri in changed}
+    alias = next((outlet for outlet in left if isinstance(outlet, AssetAlias)), None)
     for uri in (uri for uri, has_changed in changed.items() if has_changed):
         if uri in assets:
             accessors[assets[uri]].extra = told(report)
             _add_partition(accessors[assets[uri]], context, settings.partition)
-        elif alias is not None and not _is_unknown(alias, context, own_alias):
-            if len(uri) > _LONGEST_NAME:
-                log.warning("The destination is too long for an asset's name: no event tells of its tables")
-                break
+        elif len(uri) > _LONGEST_NAME:
+            log.warning("The destination is too long for an asset's name: no event tells of its tables")
+        elif alias is not None and _is_known(alias.name):
             accessors[alias].add(Asset(uri), extra=told(report))
-    return [outlet for outlet in outlets if changed.get(getattr(outlet, "uri", ""), True)]
+        elif alias is not None:
+            left.append(asset := Asset(uri))
+            accessors[asset].extra = told(report)
+    return left
 
 
 def told(report: RunReport) -> dict[str, Any]:
@@ -101,10 +105,21 @@ def _add_partition(accessor: Any, context: Context, partition: str) -> None:
         accessor.add_partitions(partition)
 
 
-def _is_unknown(alias: Any, context: Context, own_alias: str) -> bool:
-    """Airflow 2 knows only the aliases that stand in DAG files, and a mapped task's own one does not."""
+def _is_known(alias: str) -> bool:
+    """Airflow 2 fails a task that uses an alias which no DAG file has told it of: a mapped task's own, or that of a DAG
+    which is tried before the scheduler has seen it. An asset that it doesn't know, it passes over."""
     from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
-    instance: Any = context["ti"]
-    mapped = instance.map_index is not None and instance.map_index >= 0
-    return not AIRFLOW_V_3_0_PLUS and mapped and alias.name == own_alias
+    if AIRFLOW_V_3_0_PLUS:
+        return True
+    try:
+        from airflow.models.dataset import DatasetAliasModel  # type: ignore[import-not-found]
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        with create_session() as session:
+            found = session.scalar(select(DatasetAliasModel.id).where(DatasetAliasModel.name == alias))
+    except Exception as error:  # noqa: BLE001 - a task without a way to the database does as well
+        log.debug("The alias was not looked for: %s", type(error).__name__)
+        return False
+    return found is not None

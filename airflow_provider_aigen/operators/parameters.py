@@ -157,11 +157,15 @@ _CHECKS: Mapping[str, Callable[[str, Any], None]] = {
 
 
 def default_partition(context: Context | Mapping[str, Any]) -> str:
-    """``dt=`` and the UTC day of the run: data interval start, else logical date, else ``run_after`` (design §1)."""
+    """``dt=`` and the UTC day of the run: data interval start, else logical date, else ``run_after`` (design §1).
+
+    A run for one of its schedule's partitions has neither of the first two: the partition's date is its day."""
+    run = context.get("dag_run")
     moments = (
         context.get("data_interval_start"),
         context.get("logical_date"),
-        getattr(context.get("dag_run"), "run_after", None),
+        getattr(run, "partition_date", None),
+        getattr(run, "run_after", None),
     )
     for moment in moments:
         if isinstance(moment, datetime):

@@ -3,19 +3,25 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import airflow
 import pytest
-from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias
+from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias, BaseOperator
 
-from airflow_provider_aigen.assets import documents_asset, fields_asset, triggering_partitions
+from airflow_provider_aigen.assets import documents_asset, fields_asset
+from tests.acceptance.conftest import Connections, Lake
+from tests.acceptance.quick import QuickOcrOperator
 from tests.scans import scan
 
+NUMBERS = itertools.count()
+MOMENT = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
 AIRFLOW = tuple(map(int, airflow.__version__.split(".")[:2]))
 
 
@@ -30,7 +36,7 @@ class Told:
 
 
 @pytest.fixture
-def events(airflow_db: Any) -> Callable[[], list[Told]]:
+def events(airflow_db: Path) -> Callable[[], list[Told]]:
     """``events()``: those that came since it was last called, ``fields`` before ``documents``."""
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -60,6 +66,88 @@ def _uri(event: Any) -> str:
     return uri
 
 
+@pytest.fixture
+def waiting(airflow_db: Path) -> Callable[..., Callable[[], set[Any]]]:
+    """``waiting(*dags)`` makes Airflow know the DAGs; what it returns says which of them events have queued since: ids,
+    or id and partition key."""
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    def made(*dags: DAG) -> Callable[[], set[Any]]:
+        for dag in dags:
+            _store(dag, airflow_db.parent / "dags")
+        ids = {dag.dag_id for dag in dags}
+
+        def queued() -> set[Any]:
+            with create_session() as session:
+                if AIRFLOW < (3, 0):
+                    from airflow.models.dataset import DatasetDagRunQueue as Queue
+                else:
+                    from airflow.models.asset import AssetDagRunQueue as Queue
+                found: set[Any] = set(session.scalars(select(Queue.target_dag_id)).unique())
+                if AIRFLOW >= (3, 3):
+                    from airflow.models.asset import AssetPartitionDagRun as Partition
+
+                    rows = session.execute(select(Partition.target_dag_id, Partition.partition_key))
+                    return {one for one in found if one in ids} | {tuple(row) for row in rows if row[0] in ids}
+                return found & ids
+
+        return queued
+
+    return made
+
+
+@pytest.fixture
+def _reader(waiting: Callable[..., Any], lake: Lake) -> None:
+    """Somebody reads both tables: Airflow 2 keeps no event of a dataset that no DAG file names."""
+    waiting(new_dag([fields_asset(lake.uri("lake/books/")), documents_asset(lake.uri("lake/books/"))]))
+
+
+def _store(dag: DAG, folder: Path) -> None:
+    with dag:
+        BaseOperator(task_id="read")
+    if AIRFLOW < (3, 1):
+        dag.sync_to_db()
+        return
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+
+    DagBundlesManager().sync_bundles_to_db()
+    bag = BundleDagBag(dag_folder=os.devnull, bundle_path=folder, bundle_name="dags-folder")
+    bag.bag_dag(dag)
+    sync_bag_to_db(bag, "dags-folder", None)
+
+
+@pytest.fixture
+def run(run_dag: Callable[..., Any], lake: Lake, connections: Connections) -> Callable[..., str]:
+    """``run(dag)`` runs a DAG that holds one operator, made under it with ``places(lake)``; returns its state."""
+
+    def done(dag: DAG) -> str:
+        if AIRFLOW < (3, 0):
+            dag.sync_to_db()  # a scheduler would have read its file
+        dates = {"logical_date": MOMENT, "run_after": MOMENT} if AIRFLOW >= (3, 0) else {"execution_date": MOMENT}
+        state: str = run_dag(dag, **dates).state
+        return state
+
+    return done
+
+
+def places(lake: Lake, **more: Any) -> dict[str, Any]:
+    uris = {"source": "scans/in/", "destination": "lake/books/", "dead_letter": "lake/dead/"}
+    return {"task_id": "ocr", **{name: lake.uri(path) for name, path in uris.items()}, **more}
+
+
+def new_dag(schedule: Any = None, **more: Any) -> DAG:
+    return DAG(
+        f"assets_{next(NUMBERS)}",
+        schedule=schedule,
+        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        is_paused_upon_creation=False,
+        **more,
+    )
+
+
+@pytest.mark.usefixtures("_reader")
 def test_a_run_tells_of_both_tables_once_and_a_run_without_news_of_none(run_ocr, events, lake):
     lake.put("scans/in/a.jpg", scan({"color": "แดง"}))
     lake.put("scans/in/b.jpg", b"")
@@ -79,12 +167,76 @@ def test_a_run_tells_of_both_tables_once_and_a_run_without_news_of_none(run_ocr,
     assert [event.extra for event in events()] == [told[0].extra] * 2, "a cleared run tells of the same again"
 
 
+def test_whoever_waits_for_a_table_or_for_the_task_is_started_though_the_destination_is_a_template(
+    run, events, waiting, lake
+):
+    lake.put("scans/in/a.jpg", scan({"color": "แดง"}))
+    with new_dag(params={"lake": lake.uri("lake/")}) as writer:
+        QuickOcrOperator(**places(lake, destination="{{ params.lake }}books"))
+    of_table = new_dag([fields_asset(lake.uri("lake/books/"))])
+    of_task = new_dag([AssetAlias(f"{writer.dag_id}.ocr")])
+    of_another = new_dag([fields_asset(lake.uri("lake/other/"))])
+    queued = waiting(of_table, of_task, of_another)
+    assert run(writer) == "success"
+    assert [event.uri for event in events()] == [lake.uri("lake/books/fields"), lake.uri("lake/books/documents")]
+    assert queued() == {of_table.dag_id, of_task.dag_id}
+
+
+def test_an_outlet_of_ones_own_gets_the_counts_and_no_event_where_nothing_was_new(run, events, lake):
+    lake.put("scans/in/a.jpg", scan({"color": "แดง"}))
+    named = {"name": "vehicle_fields"} if AIRFLOW >= (3, 0) else {}
+    mine = Asset(uri=lake.uri("lake/books/fields/"), **named)
+    for news in (True, False):
+        with new_dag() as dag:
+            QuickOcrOperator(**places(lake, outlets=[mine, Asset(f"unrelated-{dag.dag_id}")]))
+        assert run(dag) == "success"
+        told = {event.uri: event.extra for event in events()}
+        assert told.pop(f"unrelated-{dag.dag_id}") == {}, "what is no table of ours is Airflow's matter"
+        assert set(told) == ({mine.uri, lake.uri("lake/books/documents")} if news else set())
+        assert all(extra["documents"] == 1 for extra in told.values())
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 3), reason="partition keys that are known at run time: Airflow 3.3 on")
+def test_a_dag_whose_partitions_are_known_at_run_time_tells_them(run, events, waiting, lake):
+    from airflow.sdk import PartitionedAssetTimetable, PartitionedAtRuntime, StartOfMonthMapper
+
+    lake.put("scans/in/a.jpg", scan({"color": "แดง"}))
+    fields = fields_asset(lake.uri("lake/books/"))
+    with new_dag(PartitionedAtRuntime()) as writer:
+        QuickOcrOperator(**places(lake, outlets=[fields]))
+    by_day = new_dag(PartitionedAssetTimetable(assets=fields))
+    to_month = StartOfMonthMapper(input_format="dt=%Y-%m-%d")
+    by_month = new_dag(PartitionedAssetTimetable(assets=fields, default_partition_mapper=to_month))
+    plain = new_dag([fields])
+    queued = waiting(by_day, by_month, plain)
+    assert run(writer) == "success"
+    assert [event.partition_key for event in events()] == ["dt=2026-11-22", None]
+    assert queued() == {(by_day.dag_id, "dt=2026-11-22"), (by_month.dag_id, "2026-11")}
+
+
+def test_each_of_mapped_tasks_tells_of_its_own_destination(run, events, waiting, lake):
+    lake.put("scans/in/a.jpg", scan({"color": "แดง"}))
+    folders = [lake.uri("lake/one/"), lake.uri("lake/two/")]
+    with new_dag() as dag:
+        given = places(lake)
+        del given["destination"]
+        QuickOcrOperator.partial(**given).expand(destination=folders)
+    readers = [new_dag([table(folder)]) for folder in folders for table in (fields_asset, documents_asset)]
+    queued = waiting(*readers)
+    assert run(dag) == "success"
+    tables = ("two/fields", "two/documents", "one/fields", "one/documents")
+    assert [event.uri for event in events()] == [lake.uri(f"lake/{table}") for table in tables]
+    assert queued() == {reader.dag_id for reader in readers}
+
+
+@pytest.mark.usefixtures("_reader")
 def test_only_dead_letters_are_no_news_of_fields(run_ocr, events, lake):
     lake.put("scans/in/b.jpg", b"")
     run_ocr()
     assert [event.uri for event in events()] == [lake.uri("lake/books/documents")]
 
 
+@pytest.mark.usefixtures("_reader")
 def test_a_run_that_fails_tells_of_nothing(run_ocr, events, lake):
     lake.put("scans/in/a.jpg", scan({"color": "แดง"}))
     lake.put("scans/in/b.jpg", b"")

@@ -246,6 +246,11 @@ LATE = datetime(2026, 11, 22, 1, 30, tzinfo=BANGKOK)  # the day before, in UTC
         ({"data_interval_start": LATE, "logical_date": datetime(2026, 12, 1, tzinfo=UTC)}, "dt=2026-11-21"),
         ({"data_interval_start": None, "logical_date": LATE}, "dt=2026-11-21"),
         ({"logical_date": None, "dag_run": SimpleNamespace(run_after=LATE)}, "dt=2026-11-21"),
+        ({"dag_run": SimpleNamespace(run_after=LATE, partition_date=None)}, "dt=2026-11-21"),
+        (
+            {"dag_run": SimpleNamespace(run_after=datetime(2027, 1, 1, tzinfo=UTC), partition_date=LATE)},
+            "dt=2026-11-21",
+        ),
         (
             {"logical_date": LATE, "dag_run": SimpleNamespace(run_after=datetime(2027, 1, 1, tzinfo=UTC))},
             "dt=2026-11-21",
