@@ -43,7 +43,7 @@ class S3Server:
         """A boto3 client; ``config`` goes into its ``botocore.config.Config``."""
         from botocore.config import Config
 
-        return _session().client(
+        client = _session().client(
             "s3",
             endpoint_url=self.endpoint_url,
             aws_access_key_id=self.access_key,
@@ -51,6 +51,13 @@ class S3Server:
             region_name=self.region,
             config=Config(s3={"addressing_style": "path"}, signature_version="s3v4", **config),
         )
+        # An announced write without a body makes botocore hang for a minute in the next one: see adapters/s3.py.
+        client.meta.events.register("request-created.s3.PutObject", _without_expect)
+        return client
+
+
+def _without_expect(request: Any, **_: Any) -> None:
+    del request.headers["Expect"]
 
 
 @cache

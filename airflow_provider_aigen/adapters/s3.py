@@ -23,6 +23,7 @@ from airflow_provider_aigen.core.models import SourceObject
 from airflow_provider_aigen.ports import StoredObject
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSRequest
     from mypy_boto3_s3.client import S3Client
 
 __all__ = ["S3ObjectStore"]
@@ -54,6 +55,9 @@ class S3ObjectStore:
         deadline_s: float = _DEADLINE_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        # botocore announces every body (`Expect: 100-continue`), an empty one too, and may then misread the answer to
+        # the next request on that connection: it hangs for the read timeout and is sent again (botocore's issue 3755).
+        client.meta.events.register("request-created.s3.PutObject", _without_expect, unique_id="aigen-without-expect")
         self._client = client
         self._deadline_s = deadline_s
         self._threads = ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="aigen-s3")
@@ -206,6 +210,10 @@ def _check_length(body: bytes, length: int | None) -> None:
     """Raise unless the body is as long as it was said to be: headers that break off leave an empty one of no length."""
     if len(body) != length:
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=length or 0)
+
+
+def _without_expect(request: AWSRequest, **_: Any) -> None:
+    del request.headers["Expect"]  # no error where there is none
 
 
 def _unquoted(etag: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
+import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.httpsession import URLLib3Session
@@ -352,7 +353,15 @@ def test_a_conflict_is_tried_again_after_growing_pauses(scripted):
 @pytest.mark.parametrize("body", [b"", b"x"])
 def test_a_write_is_not_announced(scripted, body):
     """An announced write without a body is what botocore mixes up with the next one."""
-    store = S3ObjectStore(scripted.s3.client())
+    s3 = scripted.s3
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3.endpoint_url,
+        aws_access_key_id=s3.access_key,
+        aws_secret_access_key=s3.secret_key,
+        region_name=s3.region,
+    )
+    store = S3ObjectStore(client)
     scripted.script(Reply(200, headers={"ETag": '"e"'}))
     asyncio.run(store.put("bucket", "a", body, create_only=True))
     store.close()
@@ -401,11 +410,13 @@ def test_a_refusal_whose_body_breaks_off_is_asked_for_again(scripted):
     store.close()
 
 
-def test_a_call_has_a_deadline():
+def test_a_call_has_a_deadline(s3_client):
     """One byte now and then is within every read timeout."""
     held = threading.Event()
 
     class Slow:
+        meta = s3_client.meta
+
         def delete_object(self, **_: Any) -> None:
             held.wait()
 
