@@ -22,6 +22,7 @@ import pytest
 
 _HOME = tempfile.mkdtemp(prefix="airflow-home-")
 _OWNER = os.getpid()
+_TESTS = Path(__file__).resolve().parent
 
 
 def _environment() -> None:
@@ -80,6 +81,19 @@ _environment()
 Path(_HOME, "dags").mkdir()
 atexit.register(_remove_home)
 sys.addaudithook(_stay_on_this_machine)
+
+
+# What depends on neither an Airflow nor a library: one version of them tells as much as all.
+_PURE = {_TESTS / name for name in ("benchmarks", "contract", "core", "crash", "pipeline", "simulation")}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-pure", action="store_true", help="only what another Airflow or library may change")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """True leaves a path out, None leaves it to the others."""
+    return True if config.option.no_pure and collection_path in _PURE else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
