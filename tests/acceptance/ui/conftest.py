@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real API server over the tests' database, and a real browser where there is one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import airflow
+import pytest
+
+from demo.stack import free_port
+
+_ROOT = Path(__file__).resolve().parents[3]
+_AIRFLOW = tuple(map(int, airflow.__version__.split(".")[:2]))
+_START_S = 300.0  # some 20 s where nothing else runs
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,1300",
+)
+
+
+class ApiServer:
+    """Its REST API, and the one of its UI."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._token = ""
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Raises ``urllib.error.HTTPError`` for what it refuses."""
+        if not self._token:
+            with urllib.request.urlopen(f"{self.url}/auth/token", timeout=60) as answer:
+                self._token = json.load(answer)["access_token"]
+        request = urllib.request.Request(
+            f"{self.url}/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def listens(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v2/monitor/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+
+@pytest.fixture(scope="session")
+def api_server(airflow_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """`airflow api-server` without a login; it sees what the tests write, not their environment."""
+    if _AIRFLOW < (3, 0):
+        pytest.skip("Airflow 2 has a webserver in its place")
+    port = free_port()
+    server = ApiServer(f"http://127.0.0.1:{port}")
+    env = {
+        **os.environ,
+        "AIRFLOW__API__BASE_URL": server.url,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "PYTHONPATH": str(_ROOT),
+    }
+    log = tmp_path_factory.mktemp("api-server") / "log"
+    with log.open("wb") as output:
+        # Without the API that tasks talk to: the tests' tasks run in the tests' process.
+        command = [str(Path(sys.executable).parent / "airflow"), "api-server", "--apps", "core"]
+        running = subprocess.Popen(
+            command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + _START_S
+        while not server.listens():
+            if running.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the API server did not come up:\n{log.read_text(errors='replace')[-3000:]}")
+            time.sleep(0.2)
+        yield server
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)  # it has nothing to put in order
+        running.wait()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Chromium or Chrome, driven by the chromedriver of the same version; nothing is fetched for it."""
+    if _AIRFLOW < (3, 3):
+        pytest.skip("the pages of Airflow before 3.3 are other ones")
+    binary = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+    driver = shutil.which("chromedriver")
+    if binary is None or driver is None:
+        pytest.skip("NO BROWSER: what Airflow's pages show is not tested (apt-get install chromium chromium-driver)")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (*_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    driven = webdriver.Chrome(options=options, service=Service(executable_path=driver))
+    try:
+        yield driven
+    finally:
+        driven.quit()
