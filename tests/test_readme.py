@@ -24,6 +24,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -85,9 +86,17 @@ def python_blocks() -> list[Block]:
     """As the README says that they read on this Airflow."""
     if not airflow.__version__.startswith("2."):
         return runnable("python")
-    assert "import `dag` and `task` from `airflow.decorators`" in README.read_text(encoding="utf-8")
-    older = ("from airflow.sdk import", "from airflow.decorators import")
-    return [replace(block, text=block.text.replace(*older)) for block in runnable("python")]
+    text = README.read_text(encoding="utf-8")
+    assert "import `dag` and `task` from `airflow.decorators`" in text
+    assert "give a DAG a `start_date`" in text
+    changes = {
+        "from airflow.sdk import": "import datetime\nfrom airflow.decorators import",
+        "@dag(": "@dag(start_date=datetime.datetime(2026, 1, 1), ",
+    }
+    return [
+        replace(block, text=reduce(lambda code, change: code.replace(*change), changes.items(), block.text))
+        for block in runnable("python")
+    ]
 
 
 def table(heading: str, *, nth: int = 0) -> list[list[str]]:
