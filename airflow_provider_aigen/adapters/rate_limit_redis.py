@@ -85,7 +85,7 @@ class RedisRateLimiter:
 
     async def __aenter__(self) -> Self:
         with first_words():
-            await self._pace.converse()
+            await self._uncancelled(self._pace.converse())
         return self
 
     async def __aexit__(
@@ -242,7 +242,7 @@ class RedisRateLimiter:
     async def _heard(self, words: Coroutine[Any, Any, Any]) -> bool:
         """Whether Redis answered; where it didn't, it is lost."""
         try:
-            await words
+            await self._uncancelled(words)
         except (RedisError, OSError) as error:
             self._lose(error)
             return False
@@ -272,10 +272,15 @@ class RedisRateLimiter:
         while True:
             await self._clock.sleep(PROBE_S)
             with suppress(RedisError, OSError):
-                await self._pace.converse(returning=True)
+                await self._uncancelled(self._pace.converse(returning=True))
                 self._local = None
                 log.info("Redis is back: the limit is shared again")
                 return
+
+    async def _uncancelled(self, words: Coroutine[Any, Any, Any]) -> None:
+        """redis-py uses ``asyncio.wait_for``, which may swallow a cancellation (Python 3.11), and whoever was cancelled
+        would go on. So none reaches it but that of leaving."""
+        await asyncio.shield(self._spawn(words))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -19,7 +19,7 @@ _EPOCH_S = 1_800_000_000
 
 class SimulatedRedis:
     """Fulfils ``RedisClient``. ``latency_s`` is the longest way there or back; ``is_up`` False refuses connections;
-    ``set_back_s`` moves its clock."""
+    ``set_back_s`` moves its clock; ``swallows`` cancellations, as ``asyncio.wait_for`` may in Python 3.11."""
 
     def __init__(self, client: redis.Redis, clock: FakeClock, rng: random.Random, latency_s: float = 0.0) -> None:
         self._client = client
@@ -28,6 +28,7 @@ class SimulatedRedis:
         self._latency_s = latency_s
         self.is_up = True
         self.set_back_s = 0.0
+        self.swallows = False
         self.asked = 0
 
     def register_script(self, script: str) -> Callable[[list[str], list[str]], Awaitable[object]]:
@@ -53,7 +54,11 @@ class SimulatedRedis:
 
     async def _travel(self) -> None:
         if self._latency_s:
-            await self._clock.sleep(self._rng.uniform(0, self._latency_s))
+            try:
+                await self._clock.sleep(self._rng.uniform(0, self._latency_s))
+            except asyncio.CancelledError:
+                if not self.swallows:
+                    raise
         if not self.is_up:
             raise redis.ConnectionError("refused")
 

@@ -286,6 +286,51 @@ def test_a_waiter_that_is_cancelled_costs_no_slot_and_holds_up_nobody(shared):
     assert order[-1][1] - order[0][1] == pytest.approx(3 / 9.85, abs=0.005)
 
 
+def test_one_who_is_cancelled_while_redis_is_asked_goes_no_further(shared):
+    tasks, server = shared(10, 1, redis_s=0.004)
+    server.swallows = True
+
+    async def scenario():
+        await tasks.enter()
+        limiter = tasks.limiters[0]
+
+        async def call():
+            await limiter.acquire()
+            await limiter.starting()
+
+        ended = []
+        for thousandth in range(150):
+            task = asyncio.create_task(call())
+            await tasks.clock.sleep(thousandth / 1000)
+            ended.append(task.cancel())
+            await asyncio.gather(task, return_exceptions=True)
+            assert task.cancelled() == ended[-1]
+        return ended
+
+    assert sum(run(tasks, scenario)) >= 50
+
+
+def test_leaving_while_redis_is_lost_ends(shared):
+    tasks, server = shared(10, 1, redis_s=0.2)
+    server.swallows = True
+
+    async def scenario():
+        for thousandth in range(0, 1000, 10):
+            await tasks.enter()
+            working = asyncio.create_task(tasks.work(0, math.inf))
+            await tasks.clock.sleep(0.5)
+            server.is_up = False
+            await tasks.clock.sleep(1 + thousandth / 1000)
+            server.is_up = True
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            assert working.cancelled()
+            await tasks.leave()
+            assert not tasks.limiters[0]._background
+
+    run(tasks, scenario)
+
+
 def test_redis_lost_and_found_stays_within_the_limit_and_never_stops(shared, caplog):
     caplog.set_level(logging.INFO)
     tasks, server = shared(40, shared_by=2)
