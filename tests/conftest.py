@@ -122,13 +122,17 @@ def airflow_db(airflow_home: Path) -> Path:
 def run_dag(airflow_db: Path) -> Callable[..., Any]:
     """`run_dag(dag, **arguments of dag.test())` runs a DAG that a test made, and returns its DagRun.
 
+    Airflow 2 has another name for `logical_date`.
     From Airflow 3.1 on `dag.test()` knows only DAGs that the DAG folder holds or the database has: put it there first.
     """
 
     def run(dag: Any, **arguments: Any) -> Any:
         import airflow
 
-        if tuple(map(int, airflow.__version__.split(".")[:2])) >= (3, 1):
+        version = tuple(map(int, airflow.__version__.split(".")[:2]))
+        if version < (3, 0) and "logical_date" in arguments:
+            arguments["execution_date"] = arguments.pop("logical_date")
+        if version >= (3, 1):
             from airflow.dag_processing.bundles.manager import DagBundlesManager
             from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
 

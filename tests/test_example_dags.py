@@ -26,7 +26,7 @@ def test_a_file_is_imported_without_error_and_holds_a_dag(parsed):
     assert parsed.dags
 
 
-def test_a_dag_survives_serialisation(parsed):
+def test_a_dag_survives_serialisation(parsed, airflow_db):
     for dag in parsed.dags.values():
         read = round_trip(dag)
         assert set(read.task_dict) == set(dag.task_dict)

@@ -175,7 +175,7 @@ def test_every_block_has_a_language_that_is_tested_or_says_why_not():
 
 
 @pytest.mark.parametrize("block", python_blocks(), ids=str)
-def test_a_python_block_is_a_dag_file_that_parses_and_serialises(block, tmp_path):
+def test_a_python_block_is_a_dag_file_that_parses_and_serialises(block, airflow_db, tmp_path):
     path = tmp_path / "readme_block.py"
     path.write_text(block.text, encoding="utf-8")
     bag = parse(path)
