@@ -5,11 +5,12 @@ VENV := .venv
 PY := $(VENV)/bin/python
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+OLDEST := .venv-oldest
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: real-time help install format format-check lint types import-rules tests test mutants soak crash airflow-campaign demo up lock clean
+.PHONY: real-time help install format format-check lint types import-rules package tests tests-oldest test matrix sbom mutants soak crash airflow-campaign demo up lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -40,10 +41,32 @@ import-rules: $(INSTALLED)
 tests: $(INSTALLED)
 	@$(BIN)/pytest -q -n $(PYTEST_WORKERS) --dist loadgroup --cov --cov-report term
 
-# One after the other even under -j: pytest's closing line is the last that is printed.
-test: $(INSTALLED)  ## format, lint, types, import rules, tests with coverage
-	@$(MAKE) --no-print-directory -j1 format-check lint types import-rules
+# Airflow 2.11.0 and every other lower bound of pyproject.toml as it stands.
+$(OLDEST)/.installed: pyproject.toml constraints/oldest.txt scripts/install.sh
+	@bash scripts/install.sh $(OLDEST) constraints/oldest.txt
+	@touch $@
+
+# Loud, but no failure, where the machine has no Python that the oldest Airflow supports.
+tests-oldest: $(INSTALLED)
+	@if python=$$($(PY) scripts/interpreters.py oldest); then \
+		echo "The oldest Airflow:" && $(MAKE) --no-print-directory PYTHON="$$python" $(OLDEST)/.installed && \
+		$(OLDEST)/bin/pytest -q -r fE -n $(PYTEST_WORKERS) --dist loadgroup --no-pure; \
+	fi
+
+package: $(INSTALLED)  ## sdist and wheel in dist/, looked at, and used in an empty environment
+	@$(PY) scripts/package.py
+
+# One after the other even under -j: pytest's closing line on the newest Airflow is the last that is printed.
+test: $(INSTALLED)  ## format, lint, types, import rules, package, tests on the oldest and the newest Airflow, coverage
+	@$(MAKE) --no-print-directory -j1 format-check lint types import-rules package tests-oldest
 	@$(MAKE) --no-print-directory tests
+
+matrix: $(INSTALLED)  ## the tests on every Airflow and Python, or CELLS="3.1/3.12 oldest"; each has its output in .matrix/
+	@PYTEST_ADDOPTS="-n $(PYTEST_WORKERS) --dist loadgroup $$PYTEST_ADDOPTS" $(PY) scripts/matrix.py $(CELLS)
+
+sbom: package  ## what the wheel brings, all extras included, in CycloneDX: build/sbom.cdx.json
+	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --spec-version 1.6 \
+		--output-file build/sbom.cdx.json build/package/bin/python
 
 soak: $(INSTALLED)  ## simulated schedules, SCHEDULES=1000000 of them from seed FIRST=0 on, with JOBS=2 processes
 	@$(PY) -m tests.simulation --schedules $(or $(SCHEDULES),1000000) --first $(or $(FIRST),0) --jobs $(or $(JOBS),2)
@@ -66,12 +89,10 @@ demo: $(INSTALLED)  ## an S3 server, the simulator, 60 books, a real Airflow run
 up: $(INSTALLED)  ## the demo's services and an Airflow UI on loopback, until Ctrl-C
 	@$(PY) demo/run.py --keep
 
-lock: $(INSTALLED)  ## write constraints.txt again from pyproject.toml (UPGRADE=1: newest of everything)
-	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --no-sources --custom-compile-command "make lock" \
-		$(if $(UPGRADE),--upgrade) --quiet --output-file constraints.txt
+lock: $(INSTALLED)  ## write constraints.txt and constraints/ again from pyproject.toml (UPGRADE=1: newest of everything)
+	@$(PY) scripts/lock.py $(if $(UPGRADE),--upgrade)
 
 clean:  ## remove everything that these targets made
-	@rm -rf $(VENV) .demo build dist .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
+	@rm -rf $(VENV) $(OLDEST) .matrix .demo build dist .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
 		.hypothesis mutants
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
