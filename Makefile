@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: real-time help install format format-check lint types import-rules package tests tests-oldest test matrix sbom mutants soak crash airflow-campaign demo up lock clean
+.PHONY: help install format format-check lint types import-rules package tests tests-oldest test matrix sbom mutants soak crash airflow-campaign demo up docs docs-serve lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -80,19 +80,23 @@ airflow-campaign: $(INSTALLED)  ## a real Airflow: kill, orphan, mark failed, cl
 mutants: $(INSTALLED)  ## mutation testing of core: what no test notices, JOBS=2 at once; REPORT=1: the last run's table only
 	@$(PY) scripts/mutants.py --jobs $(or $(JOBS),2) $(if $(REPORT),--report)
 
-real-time: $(INSTALLED)  ## four processes on one Redis by the wall clock, on a quiet machine
-	@$(BIN)/pytest -q -m real_time tests
-
 demo: $(INSTALLED)  ## an S3 server, the simulator, 60 books, a real Airflow run
 	@$(PY) demo/run.py
 
 up: $(INSTALLED)  ## the demo's services and an Airflow UI on loopback, until Ctrl-C
 	@$(PY) demo/run.py --keep
 
+# A warning is an error (mkdocs.yml). The variable stops the theme's advertisement, which is no warning.
+docs: $(INSTALLED)  ## the documentation as a site in site/; a broken link fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+docs-serve: $(INSTALLED)  ## the same, served on loopback and built again at each change, until Ctrl-C
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:$(or $(PORT),8008) --livereload
+
 lock: $(INSTALLED)  ## write constraints.txt and constraints/ again from pyproject.toml (UPGRADE=1: newest of everything)
 	@$(PY) scripts/lock.py $(if $(UPGRADE),--upgrade)
 
 clean:  ## remove everything that these targets made
-	@rm -rf $(VENV) $(OLDEST) .matrix .demo build dist .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
+	@rm -rf $(VENV) $(OLDEST) .matrix .demo build dist site .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
 		.hypothesis mutants
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
