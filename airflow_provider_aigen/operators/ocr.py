@@ -57,8 +57,8 @@ class AigenOcrOperator(BaseOperator):
         limit, over tasks and DAGs; needs the extra ``redis``. (templated)
     :param max_in_flight: calls that wait for an answer at once.
     :param batch_size: documents a commit and a Parquet part.
-    :param partition: Hive partition path such as ``dt={{ ds }}``; ``""`` for none; None for ``dt=`` and the UTC day of
-        the run (data interval start, else logical date, else ``run_after``). (templated)
+    :param partition: Hive partition path such as ``region=north``; ``""`` for none; None for ``dt=`` and the UTC day of
+        the run (data interval start, else logical date, else ``run_after``). Not every run has a ``ds``. (templated)
     :param max_documents: take at most so many documents in a run; None for all. (templated)
     :param max_dead_letter_ratio: over it, 0 to 1, the task fails after everything is committed. (templated)
     :param min_confidence: fields under it, 0 to 1, are flagged ``needs_review``. (templated)

@@ -95,7 +95,7 @@ def _check_partition(name: str, value: Any) -> None:
     if value is None:
         return
     if not isinstance(value, str):
-        raise ConfigurationError(name, "must be a text such as dt={{ ds }}")
+        raise ConfigurationError(name, "must be a text such as dt=2026-11-22")
     check_partition(value)
 
 
