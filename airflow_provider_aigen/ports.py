@@ -165,13 +165,14 @@ class StateStore(Protocol):
         ...
 
     async def claim(self, wanted: Claim) -> tuple[Claim, bool]:
-        """Create the claim, or take over one that expired by ``wanted.claimed_at``. Returns the claim that stands and
-        whether it is the first on these bytes: where it is not, an answer may have been kept meanwhile."""
+        """Create the claim, or take over one that expired by ``wanted.claimed_at``; what is suspect stays so. Returns
+        the claim that stands and whether it is the first on these bytes: where it is not, an answer may have been kept
+        meanwhile."""
         ...
 
     async def release(self, claim: Claim) -> None:
-        """End the writer's claim on these bytes, as it stands by now, so that nobody waits for its expiry. Nothing
-        happens where it is another's."""
+        """End the writer's claim on these bytes, as it stands by now, so that nobody waits for its expiry; they are
+        suspect from now on if ``claim`` says so. Nothing happens where it is another's."""
         ...
 
     async def read_commit(self, number: int) -> CommitEntry | None: ...

@@ -95,37 +95,38 @@ class S3StateStore:
         """Create the claim, or take over one that expired, one's own too. Claims stay: one that is there says that the
         bytes were sent, or nearly."""
         names = _content_names("claims", wanted.document_type, wanted.content_sha256)
-        body = CLAIM.to_gzip(wanted)
-        if await self._create(body, *names):
+        if await self._create(CLAIM.to_gzip(wanted), *names):
             return wanted, True
         stored = await self._get_existing(*names)
         standing = CLAIM.from_gzip(stored.body)
         if standing.expires_at > wanted.claimed_at:
             return standing, False
+        taken_over = replace(wanted, suspect=standing.suspect)
         try:
             await self._store.put(
                 self._prefix.bucket,
                 self._prefix.join(*names),
-                body,
+                CLAIM.to_gzip(taken_over),
                 content_type="application/gzip",
                 if_match=stored.etag,
             )
         except (ObjectChanged, ObjectNotFound):  # by another process, or by this very write, acknowledgement lost
             return CLAIM.from_gzip((await self._get_existing(*names)).body), False
-        return wanted, False
+        return taken_over, False
 
     async def release(self, claim: Claim) -> None:
-        """Let the writer's claim on these bytes expire now; another's stays as it is."""
+        """Let the writer's claim on these bytes expire now, suspect if ``claim`` is; another's stays as it is."""
         names = _content_names("claims", claim.document_type, claim.content_sha256)
         stored = await self._get_existing(*names)
         standing = CLAIM.from_gzip(stored.body)
         if standing.writer_id != claim.writer_id:
             return
+        released = replace(standing, expires_at=standing.claimed_at, suspect=standing.suspect or claim.suspect)
         with suppress(ObjectChanged, ObjectNotFound):  # it expired, and another process took it over
             await self._store.put(
                 self._prefix.bucket,
                 self._prefix.join(*names),
-                CLAIM.to_gzip(replace(standing, expires_at=standing.claimed_at)),
+                CLAIM.to_gzip(released),
                 content_type="application/gzip",
                 if_match=stored.etag,
             )

@@ -89,10 +89,12 @@ class KeptAnswer:
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A process is about to send these bytes, or has: others leave them alone until ``expires_at`` and look for the
-    answer meanwhile, so that overlapping runs do not pay for the same document twice."""
+    answer meanwhile, so that overlapping runs do not pay for the same document twice. ``suspect``: an earlier try found
+    that the service failed for these bytes while it answered others."""
 
     content_sha256: str
     document_type: str
     writer_id: str
     claimed_at: datetime
     expires_at: datetime
+    suspect: bool = False

@@ -10,7 +10,8 @@
 :mod:`.plan`              list, leave out what is done, write the plan
 :mod:`.documents`         one document: fetch, preflight, answered before?, call, keep
 :mod:`.calls`             one request: slot, limiter, breaker, call, classify, retry
-:mod:`.process`           many documents at once, batch after batch, until done or stopped
+:mod:`.process`           many documents at once, batch after batch, until done or stopped: :mod:`.workers`
+:mod:`.undecided`         the document's fault or the service's?
 :mod:`.commit`            number and create the commit, then its effects; finish what others left
 :mod:`.reconcile`         every planned document accounted for
 :mod:`.progress`          a line every few seconds; :mod:`.metrics`: the same for machines

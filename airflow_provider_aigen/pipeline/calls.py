@@ -3,6 +3,9 @@
 
 This is the only layer that retries a call. An answer is kept before its slot is given free, so that a crash costs at
 most ``max_in_flight`` calls a second time (design §3.3).
+
+A failure that may have been billed is not retried here and now: in an outage that would only use the one such retry up.
+The caller of :meth:`Caller.call` asks for it with :meth:`Caller.again` when others told that the service is well.
 """
 
 from __future__ import annotations
@@ -10,12 +13,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
 from airflow_provider_aigen.core.breaker import Breaker, BreakerState, is_systemic
-from airflow_provider_aigen.core.classify import Extracted, Refused, Verdict, classify, is_paid
+from airflow_provider_aigen.core.classify import Extracted, Refused, ServiceFailed, Verdict, classify, is_paid
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.errors import ContractError, ServiceUnavailableError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure
@@ -25,7 +28,7 @@ from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.ports import Clock, OcrClient, RateLimiter
 
-__all__ = ["Caller", "GaveUp", "Settled"]
+__all__ = ["Caller", "GaveUp", "Settled", "Tried"]
 
 T = TypeVar("T")
 
@@ -56,14 +59,29 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class GaveUp:
-    """The service failed for this request and its retries are spent. ``called_at`` is the monotonic start of the last
-    call: a success of a call that began later shows that the failure was this document's own."""
+class Tried:
+    """What was done for a request before. ``attempts`` counts the call that comes, ``repeats`` says that it repeats one
+    that may be on the bill. Times are monotonic; no call begins before ``not_before``. ``suspect``: the service failed
+    for it while it answered others, so that one more failure says nothing about the service."""
 
-    called_at: float
+    attempts: Attempts = field(default_factory=Attempts)
+    first_call_at: float | None = None
+    not_before: float = 0.0
+    repeats: bool = False
+    suspect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """The service failed for this request, as was seen at ``failed_at`` (monotonic). ``retry`` is the one that it may
+    still get, None where its own are spent; it is free unless ``retry.billed``."""
+
+    failed_at: float
+    first_call_at: float
     status: int | None
-    attempts: int
+    attempts: Attempts
     latency_s: float
+    retry: Retry | None
 
 
 class Caller:
@@ -106,14 +124,16 @@ class Caller:
         body: bytes,
         keep: Callable[[Settled], Awaitable[T]],
         overtaken: Callable[[], Awaitable[T | None]] = _not_overtaken,
+        tried: Tried = Tried(),
     ) -> T | GaveUp:
         """Send ``body`` until its result is settled, and return what ``keep`` made of it, or why there is none.
+        ``tried`` is from :meth:`again`.
 
         ``overtaken`` is asked before each call, which may have waited long for its turn: what it returns, unless None,
         is returned instead of calling. Raises what stops the run: ``AuthenticationError``, ``AccountError``,
         ``ContractError``, ``ServiceUnavailableError``, and whatever ``keep`` and ``overtaken`` raise."""
-        attempts = Attempts()
-        first_call_at: float | None = None
+        attempts, first_call_at, repeats = tried.attempts, tried.first_call_at, tried.repeats
+        await self._not_before(tried.not_before)
         while True:
             async with self._slots:
                 await self._turn()
@@ -123,28 +143,55 @@ class Caller:
                     called_at = self._clock.monotonic()
                     first_call_at = called_at if first_call_at is None else first_call_at
                     self.calls += 1
+                    if repeats:
+                        self._billed_again()
+                        repeats = False
                     result = await self._client.call(body)
                     self._metrics.called(result)
                     verdict = classify(result)
                     self.paid_calls += is_paid(verdict)
-                    self._record(verdict, called_at)
+                    self._record(verdict, called_at, suspect=tried.suspect)
                     decision = self._decide(verdict, attempts, first_call_at)
-                    attempts = attempts.after(decision)
                     if isinstance(decision, Settle):
                         kept = await keep(Settled(result, verdict, attempts.calls, self._clock.now()))
                         await self._limiter.succeeded()
                         self._check_contract(verdict)
                         return kept
-            match decision:
-                case Retry():
-                    await self._back_off(decision)
-                case GiveUp():
-                    if self.breaker.state(self._clock.monotonic()) is not BreakerState.CLOSED:
-                        raise ServiceUnavailableError(_DOWN)
-                    status = result.status if isinstance(result, ApiResponse) else None
-                    return GaveUp(called_at, status, attempts.calls, result.latency_s)
-                case StopDecision():
-                    raise decision.error
+            if isinstance(decision, StopDecision):
+                raise decision.error
+            later = _put_off(verdict, decision)
+            if later is not None or isinstance(decision, GiveUp):
+                if self.breaker.state(self._clock.monotonic()) is not BreakerState.CLOSED:
+                    raise ServiceUnavailableError(_DOWN)
+                status = result.status if isinstance(result, ApiResponse) else None
+                return GaveUp(self._clock.monotonic(), first_call_at, status, attempts, result.latency_s, later)
+            if decision.billed:
+                self._billed_left -= 1
+                repeats = True
+            attempts = attempts.after(decision)
+            await self._back_off(decision)
+
+    def again(self, gave_up: GaveUp, *, suspect: bool) -> Tried | None:
+        """What to call with, once more, for one that was given up; the run's budget pays if need be. None where no
+        retry is left or affordable, or its deadline is over."""
+        retry = gave_up.retry
+        if retry is None or (retry.billed and self._billed_left <= 0):
+            return None
+        begins_at = max(self._clock.monotonic(), gave_up.failed_at + retry.delay_s)
+        if begins_at - gave_up.first_call_at > self._config.document_deadline_s:
+            return None
+        self._billed_left -= retry.billed
+        return Tried(
+            gave_up.attempts.after(retry), gave_up.first_call_at, begins_at, repeats=retry.billed, suspect=suspect
+        )
+
+    async def _not_before(self, time: float) -> None:
+        if (early_s := time - self._clock.monotonic()) > 0:
+            await self._clock.sleep(early_s)
+
+    def _billed_again(self) -> None:
+        self.billed_retries += 1
+        self._metrics.retried_billed()
 
     async def _back_off(self, retry: Retry) -> None:
         if self._stop.is_set:
@@ -156,7 +203,7 @@ class Caller:
         await self._clock.sleep(retry.delay_s)
 
     def _decide(self, verdict: Verdict, attempts: Attempts, first_call_at: float) -> RetryDecision:
-        decision = decide(
+        return decide(
             verdict,
             attempts,
             billed_left=self._billed_left,
@@ -165,11 +212,6 @@ class Caller:
             jitter=self._jitter(),
             config=self._config,
         )
-        if isinstance(decision, Retry) and decision.billed:
-            self._billed_left -= 1
-            self.billed_retries += 1
-            self._metrics.retried_billed()
-        return decision
 
     async def _turn(self) -> None:
         """Wait until limiter and breaker both let a call begin. The breaker is asked last: a limiter's turn may take
@@ -203,9 +245,11 @@ class Caller:
                 self._probe = None
                 self.breaker.release_probe()
 
-    def _record(self, verdict: Verdict, called_at: float) -> None:
+    def _record(self, verdict: Verdict, called_at: float, *, suspect: bool) -> None:
         now = self._clock.monotonic()
         match is_systemic(verdict):
+            case True if suspect:
+                pass  # many of them, one after the other, are no outage
             case True:
                 before = self.breaker.state(now)
                 self.breaker.record_failure(now)
@@ -231,3 +275,13 @@ class Caller:
                 "succeeded: the API has changed. Their dead letters tell the codes; upgrade the provider before the "
                 "task is cleared"
             )
+
+
+def _put_off(verdict: Verdict, decision: RetryDecision) -> Retry | None:
+    """The retry for later, after a failure of the service: a billed one always, a free one when those at once are
+    spent."""
+    if not isinstance(verdict, ServiceFailed):
+        return None
+    if isinstance(decision, Retry):
+        return decision if decision.billed else None
+    return None if verdict.billed else Retry(0.0, billed=False)

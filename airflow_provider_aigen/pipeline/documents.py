@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from airflow_provider_aigen.core import outcomes
@@ -35,7 +35,7 @@ from airflow_provider_aigen.core.models import (
 )
 from airflow_provider_aigen.core.preflight import MAX_BYTES, Rejected, preflight
 from airflow_provider_aigen.core.wire import encode_request
-from airflow_provider_aigen.pipeline.calls import Caller, GaveUp, Settled
+from airflow_provider_aigen.pipeline.calls import Caller, GaveUp, Settled, Tried
 from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.ports import Clock, ObjectStore, StateStore, StoredObject
 
@@ -52,10 +52,20 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """The service failed for it; whether the document or the service is at fault, the calls of others will tell."""
+    """The service failed for it; whether the document or the service is at fault, the calls of others will tell.
+    ``suspect``: it failed again, after it had failed before and the service had answered others since. ``outcome`` is
+    what it gets if it is the document."""
 
-    failed_at: float
+    document: SourceObject
+    claim: Claim
+    version_id: str | None
+    gave_up: GaveUp
+    suspect: bool
     outcome: DocumentOutcome
+
+    @property
+    def content_sha256(self) -> str:
+        return self.claim.content_sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +107,10 @@ class DocumentLine:
         self._claims: dict[str, Claim] = {}
         self.answers_reused = 0
 
-    async def process(self, document: SourceObject) -> Ended | Undecided | Elsewhere:
+    async def process(self, document: SourceObject, tried: Tried) -> Ended | Undecided | Elsewhere:
         """Raises what stops the run and nothing else, however odd the object is."""
         fetched = await self._fetch(document)
-        return fetched if isinstance(fetched, Ended) else await self._extract(document, fetched)
+        return fetched if isinstance(fetched, Ended) else await self._extract(document, fetched, tried)
 
     async def _fetch(self, document: SourceObject) -> StoredObject | Ended:
         # The listing's size is that of the bytes, as the ETag is theirs: no need to fetch what can't be sent.
@@ -115,7 +125,9 @@ class DocumentLine:
         except ObjectUnreadable as unreadable:
             return Ended(outcomes.rejected(document, unreadable.code, ErrorOrigin.SOURCE))
 
-    async def _extract(self, document: SourceObject, stored: StoredObject) -> Ended | Undecided | Elsewhere:
+    async def _extract(
+        self, document: SourceObject, stored: StoredObject, tried: Tried
+    ) -> Ended | Undecided | Elsewhere:
         content_sha256 = hashlib.sha256(stored.body).hexdigest()
         checked = preflight(stored.body)
         if isinstance(checked, Rejected):
@@ -131,23 +143,24 @@ class DocumentLine:
             if not first and (reused := await self._reuse(document, content_sha256, stored.version_id)) is not None:
                 return reused
             self._claims[content_sha256] = claim
-            called = await self._call(document, stored, claim)
+            tried = replace(tried, suspect=tried.suspect or claim.suspect)
+            called = await self._call(document, stored, claim, tried)
             del self._claims[content_sha256]
-        if isinstance(called, GaveUp):
-            await self._release(claim)
-            failed = outcomes.service_failed(
-                document,
-                content_sha256=content_sha256,
-                status=called.status,
-                attempts=called.attempts,
-                latency_s=called.latency_s,
-            )
-            return Undecided(called.called_at, failed)
+            if isinstance(called, GaveUp):
+                await self._release(claim)
+                failed = outcomes.service_failed(
+                    document,
+                    content_sha256=content_sha256,
+                    status=called.status,
+                    attempts=called.attempts.calls,
+                    latency_s=called.latency_s,
+                )
+                return Undecided(document, claim, stored.version_id, called, tried.suspect, failed)
         return called
 
-    async def revisit(self, elsewhere: Elsewhere) -> Ended | None:
-        """The outcome, if the process that claimed the bytes has kept an answer by now."""
-        return await self._reuse(elsewhere.document, elsewhere.content_sha256, elsewhere.version_id)
+    async def revisit(self, waiting: Elsewhere | Undecided) -> Ended | None:
+        """The outcome, if an answer for its bytes was kept by now, by another process or for another document."""
+        return await self._reuse(waiting.document, waiting.content_sha256, waiting.version_id)
 
     async def _reuse(self, document: SourceObject, content_sha256: str, version_id: str | None) -> Ended | None:
         kept = await self._state.read_answer(self._document_type, content_sha256)
@@ -163,15 +176,19 @@ class DocumentLine:
             Claim(content_sha256, self._document_type, self._writer_id, now, now + self._claim_for)
         )
 
-    async def give_back(self) -> None:
-        """At the end: release the claims of documents that have no answer, so that the next try need not wait."""
-        await asyncio.gather(*(self._release(claim) for claim in self._claims.values()))
+    async def give_back(self, suspects: Iterable[Undecided]) -> None:
+        """At the end: release the claims of documents that have no answer, so that the next try need not wait, and let
+        it know of those that are suspect."""
+        claims = self._claims | {one.content_sha256: replace(one.claim, suspect=True) for one in suspects}
+        await asyncio.gather(*(self._release(claim) for claim in claims.values()))
 
     async def _release(self, claim: Claim) -> None:
         with suppress(AigenError, ObjectStoreCondition):  # the claim expires by itself
             await self._state.release(claim)
 
-    async def _call(self, document: SourceObject, stored: StoredObject, claim: Claim) -> Ended | Elsewhere | GaveUp:
+    async def _call(
+        self, document: SourceObject, stored: StoredObject, claim: Claim, tried: Tried
+    ) -> Ended | Elsewhere | GaveUp:
         content_sha256, version_id = claim.content_sha256, stored.version_id
         calls = 0
 
@@ -194,7 +211,7 @@ class DocumentLine:
                     return Elsewhere(document, content_sha256, version_id, claim.expires_at)
             return None
 
-        return await self._caller.call(encode_request(stored.body), keep, overtaken)
+        return await self._caller.call(encode_request(stored.body), keep, overtaken, tried)
 
     @asynccontextmanager
     async def _only_one(self, content_sha256: str) -> AsyncIterator[None]:

@@ -266,6 +266,17 @@ def test_a_claim_that_is_released_need_not_be_waited_for(state):
     asyncio.run(scenario())
 
 
+def test_what_is_suspect_stays_so(state):
+    async def scenario():
+        await state.claim(claim("one"))
+        await state.release(replace(claim("one"), suspect=True))
+        assert await state.claim(claim("two", 1)) == (replace(claim("two", 1), suspect=True), False)
+        await state.release(claim("two"))
+        assert await state.claim(claim("three", 2)) == (replace(claim("three", 2), suspect=True), False)
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("expired", [False, True])
 def test_of_sixteen_claims_one_stands(state, expired):
     async def scenario():

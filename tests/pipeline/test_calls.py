@@ -22,7 +22,7 @@ from airflow_provider_aigen.core.errors import (
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
 from airflow_provider_aigen.core.wire import encode_request
 from airflow_provider_aigen.pipeline import Stop
-from airflow_provider_aigen.pipeline.calls import Caller, GaveUp, Settled
+from airflow_provider_aigen.pipeline.calls import Caller, GaveUp, Settled, Tried
 from tests.fakes import FakeClock, FakeLimiter, ScriptedOcr, answer, png, refusal
 
 BROKEN = ApiResponse(500, b"", 0.5)
@@ -151,14 +151,60 @@ def test_what_cannot_be_reached_at_all_stops_the_run():
     go(scenario())
 
 
-def test_one_billed_retry_a_document_and_so_many_a_run():
+def test_one_billed_retry_a_document_and_so_many_a_run_and_none_before_it_is_asked_for():
     async def scenario() -> None:
         bench = Bench(billed_budget=2, max_in_flight=1)
         results = [await bench.clock.run(bench.call(name, BROKEN, BROKEN, GOOD)) for name in "abc"]
-        assert [type(result) for result in results] == [GaveUp] * 3
-        assert [bench.times(name) for name in "abc"] == [2, 2, 1]
-        assert bench.caller.billed_retries == 2
-        assert [(result.status, result.attempts) for result in results] == [(500, 2), (500, 2), (500, 1)]
+        assert [(type(result), result.status, result.attempts.calls) for result in results] == [(GaveUp, 500, 1)] * 3
+        assert [bench.times(name) for name in "abc"] == [1, 1, 1]
+        again = [bench.caller.again(result, suspect=True) for result in results]
+        assert again[2] is None, "the run's budget is spent"
+        repeated = [
+            await bench.clock.run(bench.caller.call(encode_request(png(name)), bench.keep, tried=tried))
+            for name, tried in zip("ab", again, strict=False)
+        ]
+        assert [result.attempts.calls for result in repeated] == [2, 2]
+        assert [bench.caller.again(result, suspect=True) for result in repeated] == [None, None], "so is their own"
+        assert (bench.caller.calls, bench.caller.billed_retries) == (5, 2)
+
+    go(scenario())
+
+
+def test_one_more_call_when_all_free_retries_are_spent_and_the_service_is_well_again():
+    async def scenario() -> None:
+        bench = Bench(billed_budget=0)
+        (gave_up,) = await bench.all(bench.call("a", DOWN))
+        assert bench.times("a") == 6
+        tried = bench.caller.again(gave_up, suspect=True)
+        (gave_up,) = await bench.all(bench.caller.call(encode_request(png("a")), bench.keep, tried=tried))
+        assert (bench.times("a"), gave_up.attempts.calls, bench.caller.billed_retries) == (7, 7, 0)
+
+    go(scenario())
+
+
+def test_a_retry_that_was_put_off_keeps_its_backoff_and_the_deadline():
+    async def scenario() -> None:
+        bench = Bench(document_deadline_s=60.0)
+        (gave_up,) = await bench.all(bench.call("a", ApiResponse(500, b"", 0.5, retry_after="7"), GOOD))
+        tried = bench.caller.again(gave_up, suspect=False)
+        (settled,) = await bench.all(bench.caller.call(encode_request(png("a")), bench.keep, tried=tried))
+        assert isinstance(settled, Settled)
+        assert [call.began_at - 1000 for call in bench.ocr.calls] == [0.0, 8.0]
+        (gave_up,) = await bench.all(bench.call("b", BROKEN))
+        await bench.clock.advance(60.0)
+        assert bench.caller.again(gave_up, suspect=False) is None
+
+    go(scenario())
+
+
+def test_failures_of_what_is_suspect_open_no_breaker():
+    async def scenario() -> None:
+        bench = Bench(max_in_flight=16)
+        for number in range(20):
+            image = png(str(number))
+            bench.ocr.answers[image] = [BROKEN]
+            await bench.all(bench.caller.call(encode_request(image), bench.keep, tried=Tried(suspect=True)))
+        assert bench.caller.breaker.state(bench.clock.monotonic()) is BreakerState.CLOSED
 
     go(scenario())
 

@@ -20,7 +20,17 @@ from tests.simulation.mutations import MUTATIONS, mutated
 from tests.simulation.scenario import draw
 
 _CHUNK = 250
-_COUNTED = ("schedules", "steps", "points", "processes", "calls", "paid_again", "paid_by_both", "late", "by_outage")
+_COUNTED = (
+    "schedules",
+    "steps",
+    "points",
+    "processes",
+    "calls",
+    "paid_again",
+    "paid_by_both",
+    "late",
+    "service_errors",
+)
 
 
 def replay(seed: int, mutation: str | None) -> int:

@@ -43,7 +43,7 @@ class Result:
         self.late = journal.late
         self.paid_by_both = end.overlap
         self.paid_again = end.again
-        self.by_outage = end.by_outage
+        self.service_errors = end.service_errors
 
 
 def simulate(scenario: Scenario, trace: Callable[[str], None] | None = None) -> Result:
@@ -117,10 +117,20 @@ class _Driver:
 
     async def _watch(self, process: Process) -> Any:
         """The end of a try as the scheduler sees it: its result, or None for one that no longer says anything."""
-        while not process.ended.done():
-            await asyncio.wait([process.ended], timeout=_HEARTBEAT_S)
-            if process.paused:
-                return None
+        loop, began = self.world.loop, self.world.loop.now
+        silent = loop.create_future()
+
+        def beat() -> None:
+            if process.paused and not silent.done():
+                silent.set_result(None)
+
+        def until_the_next_beat() -> None:
+            loop.later(_HEARTBEAT_S - (loop.now - began) % _HEARTBEAT_S, beat)
+
+        process.on_pause = until_the_next_beat
+        await asyncio.wait([process.ended, silent], return_when=asyncio.FIRST_COMPLETED)
+        if not process.ended.done():
+            return None
         result = process.ended.result()
         if isinstance(result, tuple):
             result, _ = result  # the report and where it lies
@@ -160,6 +170,7 @@ class _Driver:
         world, scenario = self.world, self.world.scenario
         scenario.faults.until = 0.0
         scenario.faults.crash_at = {}
+        world.network.calm = True
         world.points_of_runs = world.network.points
         world.endpoint.outages = []
         if self._has_poison():

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from airflow_provider_aigen.core.classify import Extracted, Refused, ServiceFailed, classify
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
 from tests.simulation.loop import Process
 from tests.simulation.network import Network
@@ -91,7 +92,8 @@ def _read_request(body: bytes) -> tuple[str, str]:
 
 @dataclass(slots=True)
 class Call:
-    """One call, as the service saw it. ``paid``: a final answer was made; ``reply_lost``: it never left the service."""
+    """One call, as the service saw it. ``paid``: a final answer was made; ``reply_lost``: it never left the service.
+    As its sender saw it: ``failed`` by the service's fault, or answered, which shows that the service is ``well``."""
 
     process: Process
     sha256: str
@@ -104,6 +106,8 @@ class Call:
     reply_lost: bool = False
     in_outage: bool = False
     after_keep: bool = False
+    failed: bool = False
+    well: bool = False
     claimed_until: float = 0.0
     charged: bool = False
 
@@ -172,14 +176,22 @@ class _Client:
         endpoint.watch(call)
         endpoint.calls.append(call)
         try:
-            name = f"CALL {call.kind} {sha256[:6]}"
-            if endpoint.outage() == "connect" or network.hit(network.faults.call_connect):
-                call.in_outage = endpoint.outage() is not None
-                return await network.request(self._process, f"{name} (no connection)", lambda: _REFUSED, 0.0, 0.1)
-            took = network.latency(network.faults.call_slow, 30.0) + network.rng.random()
-            return await network.request(self._process, name, lambda: endpoint.serve(call), 0.02, took)
+            result = await self._send(call)
+            verdict = classify(result)
+            call.failed, call.well = isinstance(verdict, ServiceFailed), isinstance(verdict, (Extracted, Refused))
+            return result
         finally:
             call.ended = network.loop.now
+
+    async def _send(self, call: Call) -> ApiResponse | CallFailure:
+        endpoint, network = self._endpoint, self._endpoint.network
+        what = f"{call.kind} {call.sha256[:6]}"
+        if endpoint.outage() == "connect" or network.hit(network.faults.call_connect):
+            call.in_outage = endpoint.outage() is not None
+            what += " (no connection)"
+            return await network.request(self._process, "CALL", what, lambda: _REFUSED, 0.0, 0.1)
+        took = network.latency(network.faults.call_slow, 30.0) + network.rng.random()
+        return await network.request(self._process, "CALL", what, lambda: endpoint.serve(call), 0.02, took)
 
 
 def _plain(status: int, retry_after: str | None = None) -> ApiResponse:

@@ -12,7 +12,7 @@ from airflow_provider_aigen.adapters.codec import ANSWER, BATCH, PLAN
 from airflow_provider_aigen.core.classify import Extracted, classify_kept
 from airflow_provider_aigen.core.flatten import flatten
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, KeptAnswer, Outcome, Plan
-from tests.simulation.endpoint import NO_CALL, PASSING, POISON, Call
+from tests.simulation.endpoint import NO_CALL, PASSING, Call
 from tests.simulation.fakes import part_key, read_part, stored_row
 from tests.simulation.journal import Journal, check, effects_of
 from tests.simulation.loop import Process
@@ -23,21 +23,20 @@ if TYPE_CHECKING:
 
 __all__ = ["AtTheEnd"]
 
-_BREAKER_OPENS = 10  # failures in a row
 _EXTRACTED = {"success", "two-pages", PASSING}
 _PARTIAL = {"partial", "partial-not-found", "partial-later"}
 
 
 class AtTheEnd:
     """``overlap`` is how many calls two running processes both paid for, ``again`` how many a crash made twice,
-    ``by_outage`` how many documents were taken for broken in an outage too short for the breaker."""
+    ``service_errors`` how many documents were dead-lettered for the service's failures."""
 
     def __init__(self, world: World, journal: Journal) -> None:
         self.world = world
         self.commits = journal.commits
         self.overlap = 0
         self.again = 0
-        self.by_outage = 0
+        self.service_errors = 0
         scenario = world.scenario
         fresh = [("success", 100), ("success", 101)]
         whats = [*fresh, *scenario.objects.values(), *(what for _, _, what in scenario.changes if what is not None)]
@@ -56,7 +55,7 @@ class AtTheEnd:
         self._plans_accounted_for()
         for entry in self.commits.values():
             for outcome in entry.outcomes:
-                self._outcome_is_true(outcome, entry.writer_id)
+                self._outcome_is_true(outcome)
             self._rows(entry)
         self._answers_as_received()
         self._calls()
@@ -115,7 +114,7 @@ class AtTheEnd:
             if plan.run.run_id != "empty":
                 check(set(planned) <= all_of_them, f"run {plan.run.run_id}: planned documents have no outcome")
 
-    def _outcome_is_true(self, outcome: DocumentOutcome, writer: str) -> None:
+    def _outcome_is_true(self, outcome: DocumentOutcome) -> None:
         document = outcome.document
         what = self.kinds[document.etag]
         kind, key = what[0], document.key.removeprefix("incoming/")
@@ -126,7 +125,7 @@ class AtTheEnd:
         sha256 = hashlib.sha256(content_of(what)).hexdigest()
         check(outcome.content_sha256 in (sha256, None if kind == "empty" else sha256), f"a {kind} is taken for another")
         if outcome.error_codes == ("service_error",):
-            self._service_failed(kind, sha256, writer)
+            self._service_failed(kind, sha256)
         elif kind in _EXTRACTED:
             check(outcome.outcome is Outcome.EXTRACTED, f"a {kind} becomes {outcome.outcome} {outcome.error_codes}")
         elif kind in _PARTIAL:
@@ -135,16 +134,18 @@ class AtTheEnd:
             check(outcome.outcome is Outcome.DEAD_LETTER, f"a {kind} becomes {outcome.outcome}")
             check(kind in NO_CALL or sha256 in self.answers, f"a {kind} is a dead letter without a kept answer")
 
-    def _service_failed(self, kind: str, sha256: str, writer: str) -> None:
-        calls = [call for call in self.world.endpoint.calls if call.sha256 == sha256]
-        check(calls, f"a {kind} is a dead letter of the service without a call")
-        if kind == POISON or not all(call.in_outage for call in calls):
-            return
-        # A failure of some seconds, too short for the breaker, looks like the documents' own (design §5).
-        committer = next(one for one in self.world.processes if one.name == writer)
-        failed = [one for one in self.world.endpoint.calls if one.process is committer and one.in_outage]
-        check(len(failed) < _BREAKER_OPENS, f"an outage makes a {kind} a dead letter")
-        self.by_outage += 1
+    def _service_failed(self, kind: str, sha256: str) -> None:
+        """The service failed for it, answered another call that began after that, and then failed for it again."""
+        self.service_errors += 1
+        calls = self.world.endpoint.calls
+        failed = [call for call in calls if call.sha256 == sha256 and call.failed]
+        check(failed, f"a {kind} is a dead letter of the service, which never failed for it")
+        outage = all(call.in_outage for call in failed)
+        check(not outage, f"an outage makes a {kind} a dead letter")
+        first = min(call.ended for call in failed if call.ended is not None)
+        well = min((call.ended for call in calls if call.well and call.started > first), default=math.inf)
+        again = any(call.started >= well for call in failed)
+        check(again, f"a {kind} is a dead letter, though the service did not fail for it again when it was well")
 
     def _rows(self, entry: CommitEntry) -> None:
         objects = self.world.bucket.objects

@@ -44,6 +44,7 @@ class Process:
         self.steps = 0
         self.die_at_step: int | None = None
         self.parked: list[_Handle] = []
+        self.on_pause: Callable[[], None] = lambda: None
         self.lost: list[str] = []  # why calls may be made again: killed, paused, a write that failed, grace over
         self.ended = loop.create_future()
 
@@ -75,6 +76,7 @@ class Process:
         if not self.dead and not self.ended.done():
             self.paused = True
             self.lost.append("paused")
+            self.on_pause()
 
     def resume(self) -> None:
         if self.paused:
@@ -98,6 +100,9 @@ class _Handle:
 
     def when(self) -> float:
         return self.when_
+
+
+_Future: Any = asyncio.Future
 
 
 class _Task(asyncio.Task):  # type: ignore[type-arg]
@@ -136,7 +141,7 @@ class Loop(asyncio.AbstractEventLoop):
         return False
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        return _Future(loop=self)
 
     def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
         _Task.number = len(self._tasks)
@@ -176,46 +181,51 @@ class Loop(asyncio.AbstractEventLoop):
 
     def later(self, delay: float, callback: Callable[..., Any], *args: Any) -> None:
         """Call outside of any process: what happens in the network and in the services goes on without the caller."""
-        self.call_at(self.now + delay, callback, *args, context=self.outside)
+        when = self.now + delay
+        self._timers_made += 1
+        heapq.heappush(self.timers, (when, self._timers_made, _Handle(callback, args, self.outside, when)))
 
     def run(self, main: Coroutine[Any, Any, Any]) -> Any:
         previous = events._get_running_loop()
         events._set_running_loop(self)
         try:
             task = self.outside.run(self.create_task, main)
-            while not task.done():
-                self._step()
+            self._run_until(task)
             return task.result()
         finally:
             self._close()
             events._set_running_loop(previous)
 
-    def _step(self) -> None:
-        while self.timers and (not self.ready or self.timers[0][0] <= self.now):
-            when, _, handle = heapq.heappop(self.timers)
-            if not handle.cancelled_:
-                self.now = max(self.now, when)
-                self.ready.append(handle)
-        if not self.ready:
-            raise Stuck("nothing is left to run, but the schedule has not ended")
-        self.steps += 1
-        if self.steps > _MOST_STEPS:
-            raise Stuck(f"no end after {_MOST_STEPS} steps")
-        handle = self._next() if self.shuffle and len(self.ready) > 1 else self.ready.popleft()
-        if handle.cancelled_:
-            return
-        process = handle.context.get(_PROCESS)
-        if process is not None:
-            if process.dead:
-                return
-            if process.paused:
-                process.parked.append(handle)
-                return
-            process.steps += 1
-            if process.steps == process.die_at_step:
-                process.kill()
-                return
-        handle.context.run(handle.callback, *handle.args)
+    def _run_until(self, task: asyncio.Task[Any]) -> None:
+        """One loop, and local names: this is where a schedule's time goes."""
+        ready, timers, outside, shuffle, done = self.ready, self.timers, self.outside, self.shuffle, task.done
+        while not done():
+            while timers and (not ready or timers[0][0] <= self.now):
+                when, _, handle = heapq.heappop(timers)
+                if not handle.cancelled_:
+                    self.now = max(self.now, when)
+                    ready.append(handle)
+            if not ready:
+                raise Stuck("nothing is left to run, but the schedule has not ended")
+            self.steps += 1
+            if self.steps > _MOST_STEPS:
+                raise Stuck(f"no end after {_MOST_STEPS} steps")
+            handle = self._next() if shuffle and len(ready) > 1 else ready.popleft()
+            if handle.cancelled_:
+                continue
+            context = handle.context
+            process = None if context is outside else context.get(_PROCESS)
+            if process is not None:
+                if process.dead:
+                    continue
+                if process.paused:
+                    process.parked.append(handle)
+                    continue
+                process.steps += 1
+                if process.steps == process.die_at_step:
+                    process.kill()
+                    continue
+            context.run(handle.callback, *handle.args)
 
     def _next(self) -> _Handle:
         """The first ready step of the process of any ready step."""
@@ -256,5 +266,10 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         future = self._loop.create_future()
-        self._loop.call_later(seconds, lambda: future.done() or future.set_result(None))
+        self._loop.call_later(seconds, _wake, future)
         await future
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

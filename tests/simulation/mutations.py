@@ -12,7 +12,6 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib import import_module
 from itertools import count
 from typing import Any
 
@@ -20,7 +19,7 @@ from airflow_provider_aigen.adapters.codec import PLAN
 from airflow_provider_aigen.adapters.state import S3StateStore
 from airflow_provider_aigen.core import commits
 from airflow_provider_aigen.core.models import RunIdentity
-from airflow_provider_aigen.pipeline import calls, commit, documents, undecided
+from airflow_provider_aigen.pipeline import calls, commit, documents, undecided, workers
 from airflow_provider_aigen.pipeline import plan as planning
 from tests.simulation import world
 
@@ -29,7 +28,10 @@ __all__ = ["MUTATIONS", "PROFILES", "mutated"]
 Patch = tuple[Any, str, Any]
 MUTATIONS: dict[str, Callable[[], list[Patch]]] = {}
 # Which kind of schedules shows it, where most do not.
-PROFILES = {"a failure of the service is the document's": "outage"}
+PROFILES = {
+    "a failure of the service is the document's": "outage",
+    "one failure of the service is enough where others are answered": "outage",
+}
 
 
 @contextmanager
@@ -216,8 +218,7 @@ def _() -> list[Patch]:
 @mutation("a stop cancels the calls in flight")
 def _() -> list[Patch]:
     in_flight = "[task for task in tasks if task in self._caller.in_flight]"
-    process = import_module("airflow_provider_aigen.pipeline.process")  # the package has a function of this name
-    return [edit(process._Run, "_drain", (in_flight, "[]"))]
+    return [edit(workers.Try, "_drain", (in_flight, "[]"))]
 
 
 @mutation("equal bytes under two keys are called at once")
@@ -238,3 +239,8 @@ def _() -> list[Patch]:
         self._held = []
 
     return [(undecided.UndecidedDocuments, "decide", at_once)]
+
+
+@mutation("one failure of the service is enough where others are answered")
+def _() -> list[Patch]:
+    return [edit(undecided.UndecidedDocuments, "decide", ("elif undecided.suspect:", "elif undecided:"))]

@@ -7,10 +7,10 @@ A request that left goes on without its sender: whether it still arrives after t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from tests.simulation.loop import Loop, Process, _Handle
 
@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 BEFORE = "before"
 AFTER = "applied, not acknowledged"
+_READS = ("GET", "LIST")
 
 
 @dataclass(slots=True)
@@ -49,6 +50,7 @@ class Network:
         self.faults = faults
         self.trace = trace
         self.points = 0
+        self.calm = False  # nothing goes wrong any more: requests of the store are answered at once
         self.changing: list[int] = []  # the points that change something outside
 
     def hit(self, share: float) -> bool:
@@ -64,33 +66,55 @@ class Network:
         if self.trace is not None:
             self.trace(f"{self.loop.now:10.3f}  {process.name:<10} {what}")
 
-    async def request(self, process: Process, name: str, apply: Callable[[], T], there: float, back: float) -> T:
+    def request(
+        self, process: Process, verb: str, what: str, apply: Callable[[], T], there: float, back: float
+    ) -> Awaitable[T]:
         """What ``apply`` returns or raises at the service, ``there`` seconds after it left; 0 ``back`` is at once."""
         self.points += 1
         point = self.points
-        if not name.startswith(("GET", "LIST")):
+        if verb not in _READS:
             self.changing.append(point)
         crash = self.faults.crash_at.get(point) if self.faults.crash_at else None
+        request = _Request(self, process, point, verb, what, apply, back, dies=crash is AFTER)
         if crash is BEFORE:
-            self.say(process, f"#{point} {name}: killed before it left")
-            await die(process)
-        request = _Request(self, process, f"#{point} {name}", apply, back, dies=crash is AFTER)
-        self.loop.later(there, request.arrive)
-        result: T = await request.reply
-        return result
+            self.say(process, f"#{point} {verb} {what}: killed before it left")
+            process.kill()
+        else:
+            self.loop.later(there, request.arrive)
+        return request.reply
+
+    def request_calmly(self, process: Process, verb: str, what: str, apply: Callable[[], T]) -> Awaitable[T]:
+        """The same, at once."""
+        self.points += 1
+        request = _Request(self, process, self.points, verb, what, apply, 0.0, dies=False)
+        request.arrive()
+        return request.reply
 
 
 class _Request:
     """On its way, whatever becomes of its sender."""
 
-    __slots__ = ("apply", "back", "dies", "name", "network", "process", "reply")
+    __slots__ = ("apply", "back", "dies", "network", "point", "process", "reply", "verb", "what")
 
     def __init__(
-        self, network: Network, process: Process, name: str, apply: Callable[[], Any], back: float, *, dies: bool
+        self,
+        network: Network,
+        process: Process,
+        point: int,
+        verb: str,
+        what: str,
+        apply: Callable[[], Any],
+        back: float,
+        *,
+        dies: bool,
     ) -> None:
-        self.network, self.process, self.name, self.apply, self.back = network, process, name, apply, back
-        self.dies = dies
+        self.network, self.process, self.point, self.verb, self.what = network, process, point, verb, what
+        self.apply, self.back, self.dies = apply, back, dies
         self.reply: Any = network.loop.create_future()
+
+    @property
+    def name(self) -> str:
+        return f"#{self.point} {self.verb} {self.what}"
 
     def arrive(self) -> None:
         network, process = self.network, self.process
@@ -123,9 +147,3 @@ class _Request:
             self.reply.set_exception(error)
         else:
             self.reply.set_result(value)
-
-
-async def die(process: Process) -> NoReturn:
-    process.kill()
-    await process.loop.create_future()
-    raise AssertionError

@@ -56,6 +56,7 @@ class Scenario:
     faults: Faults = field(default_factory=Faults)
     shuffle: bool = False
     real_adapters: bool = False
+    real_codecs: bool = True
     clear: bool = True
     rewrite: bool = False
 
@@ -80,6 +81,7 @@ def draw(seed: int, profile: str | None = None) -> Scenario:
         shuffle=rng.random() < 0.3,
         rewrite=rng.random() < 0.1,
         real_adapters=rng.random() < 0.01,
+        real_codecs=seed % 8 == 0,
         clear=rng.random() < 0.2,
     )
     mixed = profile == "mixed"

@@ -8,8 +8,8 @@ a ``StorageUnavailableError``, or, where the client repeats it, as the 412 that 
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right, insort
-from collections.abc import AsyncIterator, Callable
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn, TypeVar
@@ -25,13 +25,15 @@ __all__ = ["Bucket", "ProcessStore"]
 T = TypeVar("T")
 
 _PAGE = 5
+_LAST = chr(0x10FFFF)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Object:
     body: bytes
     etag: str
     at: datetime
+    listed: SourceObject | None = None
 
 
 class Bucket:
@@ -60,14 +62,8 @@ class Bucket:
 
     def under(self, prefix: str, after: str = "") -> list[str]:
         """Keys with this prefix, in order, behind ``after``."""
-        start = bisect_right(self.keys, after) if after >= prefix else 0
-        found = []
-        for key in self.keys[start:]:
-            if key.startswith(prefix):
-                found.append(key)
-            elif found:
-                break
-        return found
+        start = bisect_right(self.keys, after) if after >= prefix else bisect_left(self.keys, prefix)
+        return self.keys[start : bisect_left(self.keys, prefix + _LAST, start)]
 
     def body(self, key: str) -> bytes | None:
         found = self.objects.get(key)
@@ -75,7 +71,9 @@ class Bucket:
 
     def listed(self, key: str) -> SourceObject:
         found = self.objects[key]
-        return SourceObject(self.name, key, found.etag, len(found.body), found.at)
+        if found.listed is None:
+            found.listed = SourceObject(self.name, key, found.etag, len(found.body), found.at)
+        return found.listed
 
 
 class ProcessStore:
@@ -93,7 +91,7 @@ class ProcessStore:
             def page(last: str = last) -> list[SourceObject]:
                 return [self._bucket.listed(key) for key in self._bucket.under(prefix, last)[: _PAGE + 1]]
 
-            found = await self._read(f"LIST {prefix}", page)
+            found = await self._read("LIST", prefix, page)
             for one in found[:_PAGE]:
                 yield one
             if len(found) <= _PAGE:
@@ -109,7 +107,7 @@ class ProcessStore:
                 raise ObjectChanged
             return StoredObject(found.body, found.etag)
 
-        return await self._read(f"GET {key}", read)
+        return await self._read("GET", key, read)
 
     async def put(
         self,
@@ -130,7 +128,7 @@ class ProcessStore:
             self._bucket.write(key, body, self._process)
 
         repeated = AlreadyExists if create_only else ObjectChanged if if_match is not None else None
-        await self._write(f"PUT {key}", write, repeated)
+        await self._write("PUT", key, write, repeated)
 
     async def copy(self, source: SourceObject, bucket: str, key: str) -> None:
         def write() -> None:
@@ -141,19 +139,21 @@ class ProcessStore:
                 raise ObjectChanged
             self._bucket.write(key, found.body, self._process)
 
-        await self._write(f"COPY {key}", write, None)
+        await self._write("COPY", key, write, None)
 
     async def delete(self, bucket: str, key: str) -> None:
-        await self._write(f"DELETE {key}", lambda: self._bucket.remove(key, self._process), None)
+        await self._write("DELETE", key, lambda: self._bucket.remove(key, self._process), None)
 
-    async def _read(self, name: str, apply: Callable[[], T]) -> T:
+    def _read(self, verb: str, key: str, apply: Callable[[], T]) -> Awaitable[T]:
         if self._network.hit(self._network.faults.store_fails):
-            if "PUT" in name and "/answers/" in name:
+            if verb == "PUT" and "/answers/" in key:
                 self._process.lost.append("an answer could not be kept")
-            return await self._send(f"{name} (fails)", _fail)
-        return await self._send(name, apply)
+            return self._send(verb, f"{key} (fails)", _fail)
+        return self._send(verb, key, apply)
 
-    async def _write(self, name: str, apply: Callable[[], None], repeated: type[Exception] | None) -> None:
+    def _write(
+        self, verb: str, key: str, apply: Callable[[], None], repeated: type[Exception] | None
+    ) -> Awaitable[None]:
         """``repeated`` is what the client's own second attempt would be told."""
         network = self._network
         if network.hit(network.faults.store_loses_reply):
@@ -167,15 +167,16 @@ class ProcessStore:
                 if repeated is not None or network.rng.random() < 0.5:
                     raise StorageUnavailableError("the acknowledgement was lost")
 
-            await self._send(f"{name} (reply lost)", lose_reply)
-        else:
-            await self._read(name, apply)
+            return self._send(verb, f"{key} (reply lost)", lose_reply)
+        return self._read(verb, key, apply)
 
-    async def _send(self, name: str, apply: Callable[[], T]) -> T:
+    def _send(self, verb: str, what: str, apply: Callable[[], T]) -> Awaitable[T]:
         network = self._network
+        if network.calm:
+            return network.request_calmly(self._process, verb, what, apply)
         slow = network.faults.store_slow
         back = network.latency(slow) if network.rng.random() < 0.3 else 0.0
-        return await network.request(self._process, name, apply, network.latency(slow), back)
+        return network.request(self._process, verb, what, apply, network.latency(slow), back)
 
 
 def _fail() -> NoReturn:

@@ -20,6 +20,7 @@ from airflow_provider_aigen.core.models import OutputSettings, RunIdentity
 from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.pipeline import Ports, Stop
+from tests.simulation import encodings
 from tests.simulation.endpoint import Endpoint
 from tests.simulation.fakes import JsonTables, Limiter, SetLedger
 from tests.simulation.loop import Clock, Loop, Process
@@ -40,6 +41,7 @@ class World:
     """One schedule's services and processes. ``processes`` has every process that ever was, in order."""
 
     def __init__(self, scenario: Scenario, trace: Callable[[str], None] | None = None) -> None:
+        encodings.use(real=scenario.real_codecs or scenario.real_adapters)
         self.scenario = scenario
         self.rng = Random(scenario.seed ^ 0x5EED)
         self.loop = Loop(self.rng, shuffle=scenario.shuffle)
