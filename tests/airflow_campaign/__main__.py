@@ -7,6 +7,7 @@
 ``marked_failed``  marked as failed in mid-run: ``on_kill`` drains; then cleared
 ``cleared``        a finished task is cleared: no call, the same bytes
 ``backfilled``     five intervals over one prefix, as many at once as Airflow likes
+``read``           a DAG scheduled on a table: started once for ``killed``, and once more for ``cleared``
 =================  ================================================================================================
 """
 
@@ -22,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from airflow_provider_aigen.simulator import RunningSimulator, running_simulator
 from demo.seaweedfs import seaweedfs
@@ -58,7 +60,9 @@ class Campaign:
         self._told("killed", self._inspect("killed"), "")
         self._told("orphaned", self._inspect("orphaned"), "")
         self._told("marked_failed", self._inspect("marked_failed"), drained)
+        self._read(1)
         self._clear("killed")
+        self._read(2)
         self._backfill()
 
     def _strike(self, name: str) -> None:
@@ -116,6 +120,22 @@ class Campaign:
         self.check(not again, f"a cleared task made {again} calls")
         self.check(self._bytes(name) == before, "a cleared task left other bytes")
         self.lines.append(f"| cleared | 1 | {DOCUMENTS} | {again} | 0 | 0 | {len(before)} objects, the same bytes |")
+
+    def _read(self, times: int) -> None:
+        """However often the task was tried: one event of each run that succeeds, and it tells of the partition."""
+        runs = until("the reader", lambda: self._readers(times), 120)
+        self.check(len(runs) == times, f"the reader was started {len(runs)} times, not {times}")
+        written = {key.split("/")[2] for key in self._bytes("killed") if key.startswith("killed/fields/")}
+        for run in runs:
+            path = f"dags/reader/dagRuns/{quote(run['dag_run_id'])}/taskInstances/partitions/xcomEntries/return_value"
+            told = self.airflow.ask("GET", f"{path}?deserialize=true")["value"]
+            self.check(set(told) == written, f"the reader was told of {told}, written was {sorted(written)}")
+        if times == 2:
+            self.lines.append(f"| read | 1 | | | | | started {len(runs)} times, told of {', '.join(told)} |")
+
+    def _readers(self, times: int) -> Any:
+        runs = [run for run in self.airflow.runs("reader") if run["state"] in ("success", "failed")]
+        return runs if len(runs) >= times else None
 
     def _bytes(self, name: str) -> dict[str, str]:
         found = {}

@@ -6,8 +6,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import dag
+from airflow.providers.common.compat.sdk import dag, get_current_context, task
 
+from airflow_provider_aigen.assets import fields_asset, triggering_partitions
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
 
 
@@ -37,3 +38,15 @@ for _name in ("killed", "orphaned", "marked_failed"):
     _scenario(_name, None)
 # Five intervals, none of which the scheduler begins by itself: it is unpaused when the backfill is there.
 _scenario("backfilled", "@daily", end_date=datetime(2026, 1, 5, tzinfo=UTC), is_paused_upon_creation=True)
+
+
+@dag(schedule=[fields_asset("s3://lake/killed/")], start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False)
+def reader() -> None:
+    @task
+    def partitions() -> list[str]:
+        return triggering_partitions(get_current_context())
+
+    partitions()
+
+
+reader()
