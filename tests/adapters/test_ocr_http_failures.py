@@ -180,9 +180,9 @@ def test_a_connection_that_is_reset_while_the_request_is_on_its_way():
 
 @pytest.mark.parametrize("act", [silence, drip], ids=["no answer", "a byte now and then"])
 def test_the_deadline_is_for_the_whole_call(act):
-    _, result = call(HostileServer(answer(), act), calls=2, timeout_s=0.5)
+    _, result = call(HostileServer(answer(), act), calls=2, timeout_s=2.0)  # enough for the first, on any machine
     assert failure(result) == (FailureKind.TIMEOUT, True)
-    assert result.latency_s >= 0.5
+    assert result.latency_s >= 2.0
 
 
 def test_a_server_that_reads_nothing_runs_into_the_deadline():
@@ -190,7 +190,7 @@ def test_a_server_that_reads_nothing_runs_into_the_deadline():
         writer.transport.pause_reading()
         await asyncio.Event().wait()
 
-    [result] = call(HostileServer(on_connect=stall), body=b"x" * 8_000_000, timeout_s=1.0)
+    [result] = call(HostileServer(on_connect=stall), body=b"x" * 8_000_000, timeout_s=2.0)
     assert failure(result) == (FailureKind.TIMEOUT, True)
 
 
