@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A destination on SeaweedFS that the pipeline has worked on, for the scripts that the how-tos show."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import runpy
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import BufferReader
+
+from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig
+from airflow_provider_aigen.core.models import RunIdentity, RunReport
+from airflow_provider_aigen.operators.assembly import PortSettings, open_ports
+from airflow_provider_aigen.operators.parameters import plan_request
+from airflow_provider_aigen.pipeline import Stop, run
+from airflow_provider_aigen.simulator import DEFAULT_KEY
+from demo.seaweedfs import S3Server
+
+__all__ = ["World"]
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
+TYPE = "vehicle-registration-book/v2"
+
+
+@dataclass
+class World:
+    s3: S3Server
+    client: Any
+    served: Any
+    bucket: str
+
+    @property
+    def dead_letter(self) -> str:
+        return f"s3://{self.bucket}/dead/"
+
+    @property
+    def source(self) -> str:
+        return f"s3://{self.bucket}-scans/incoming/"
+
+    @property
+    def destination(self) -> str:
+        return f"s3://{self.bucket}/books/"
+
+    def put(self, name: str, body: bytes) -> None:
+        self.client.put_object(Bucket=f"{self.bucket}-scans", Key=f"incoming/{name}", Body=body)
+
+    def run(self, run_id: str) -> RunReport:
+        """One try of the task, as the operator does it; batches of two, so that there are several commits."""
+        settings = PortSettings(
+            client=self.client,
+            endpoint=EndpointConfig(self.served.url, DEFAULT_KEY, TYPE, allow_http=True),
+            requests_per_second=500,
+            max_in_flight=4,
+            destination=self.destination,
+            state=f"{self.destination}_aigen/",
+            dead_letter=self.dead_letter,
+            expected_bucket_owner=None,
+            sse_kms_key_id=None,
+        )
+        request = plan_request(
+            RunIdentity("books", "ocr", run_id),
+            source=self.source,
+            destination=self.destination,
+            dead_letter=settings.dead_letter,
+            document_type=TYPE,
+            partition="dt=2026-11-22",
+            batch_size=2,
+            max_documents=None,
+            min_confidence=None,
+            copy_image=True,
+        )
+
+        async def once() -> RunReport:
+            async with open_ports(settings) as ports:
+                report, _ = await run(request, ports, config=PipelineConfig(max_in_flight=4), stop=Stop())
+                return report
+
+        return asyncio.run(once())
+
+    def script(self, name: str, *arguments: str) -> str:
+        """Run a script of the how-tos; what it prints."""
+        path = str(SCRIPTS / name)
+        printed = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+            patch.setenv("AWS_ACCESS_KEY_ID", self.s3.access_key)
+            patch.setenv("AWS_SECRET_ACCESS_KEY", self.s3.secret_key)
+            patch.setenv("AWS_ENDPOINT_URL", self.s3.endpoint_url)
+            patch.setattr(sys, "argv", [path, *arguments])
+            runpy.run_path(path, run_name="__main__")
+        return printed.getvalue()
+
+    def versions(self) -> Iterator[tuple[str, str, bytes]]:
+        """(bucket, key, content) of everything there is; a delete marker is empty."""
+        for bucket in (self.bucket, f"{self.bucket}-scans"):
+            for page in self.client.get_paginator("list_object_versions").paginate(Bucket=bucket):
+                for item in page.get("Versions", ()):
+                    got = self.client.get_object(Bucket=bucket, Key=item["Key"], VersionId=item["VersionId"])
+                    yield bucket, item["Key"], got["Body"].read()
+                for item in page.get("DeleteMarkers", ()):
+                    yield bucket, item["Key"], b""
+
+    def objects(self) -> dict[str, bytes]:
+        """Everything that is not a version of something newer."""
+        return {
+            f"{bucket}/{item['Key']}": self.client.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
+            for bucket in (self.bucket, f"{self.bucket}-scans")
+            for item in self.client.list_objects_v2(Bucket=bucket).get("Contents", ())
+        }
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        return [
+            row
+            for key, body in sorted(self.objects().items())
+            if f"/books/{table}/" in key
+            for row in pq.read_table(BufferReader(body)).to_pylist()
+        ]
+
+    def ids(self) -> dict[str, str]:
+        """Document ids by the names of the files."""
+        return {row["source_uri"].rpartition("/")[2]: row["document_id"] for row in self.rows("documents")}
