@@ -63,10 +63,11 @@ def _event(**extra: Any) -> SimpleNamespace:
 
 
 def test_partitions_of_all_events_sorted_and_once():
-    late, early = _event(partition="dt=2026-11-22"), _event(partition="dt=2026-11-21")
-    found = {"fields": [late, early], "alias": [late]}
-    assert triggering_partitions({"triggering_asset_events": found}) == ["dt=2026-11-21", "dt=2026-11-22"]
-    assert triggering_partitions({"triggering_dataset_events": found}) == ["dt=2026-11-21", "dt=2026-11-22"]
+    days = [f"dt=2026-11-{day}" for day in range(10, 30)]
+    events = [_event(partition=day) for day in reversed(days)]
+    found = {"fields": events, "alias": events[:3]}
+    assert triggering_partitions({"triggering_asset_events": found}) == days
+    assert triggering_partitions({"triggering_dataset_events": found}) == days
 
 
 def test_no_partition_is_one_as_well():

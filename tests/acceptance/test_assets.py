@@ -104,15 +104,26 @@ def _reader(waiting: Callable[..., Any], lake: Lake) -> None:
 
 
 def _store(dag: DAG, folder: Path) -> None:
+    """As the DAG processor would, from its file."""
     with dag:
         BaseOperator(task_id="read")
-    if AIRFLOW < (3, 1):
+    if AIRFLOW < (3, 0):
         dag.sync_to_db()
         return
     from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
 
     DagBundlesManager().sync_bundles_to_db()
+    if AIRFLOW < (3, 1):
+        from airflow.models.dagbag import DagBag
+
+        bag = DagBag(dag_folder=os.devnull, include_examples=False)
+        bag.bag_dag(dag)
+        bag.sync_to_db("dags-folder", None)
+        return
+    try:
+        from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+    except ImportError:  # 3.1
+        from airflow.models.dagbag import BundleDagBag, sync_bag_to_db
     bag = BundleDagBag(dag_folder=os.devnull, bundle_path=folder, bundle_name="dags-folder")
     bag.bag_dag(dag)
     sync_bag_to_db(bag, "dags-folder", None)

@@ -25,9 +25,7 @@ BOTH = [fields_asset(DESTINATION), documents_asset(DESTINATION)]
 
 
 AIRFLOW_2 = airflow.__version__.startswith("2.")
-asks_the_database = pytest.mark.skipif(
-    AIRFLOW_2, reason="Airflow 2 looks it up: see tests/acceptance"
-)
+asks_the_database = pytest.mark.skipif(AIRFLOW_2, reason="Airflow 2 looks it up: see tests/acceptance")
 
 
 class Accessor:
@@ -45,10 +43,23 @@ class Accessor:
         self.partitions.append(key)
 
 
+class Accessors:
+    """Of Airflow's, by URI or by an alias's name; ``len()`` says how many were asked for."""
+
+    def __init__(self) -> None:
+        self._made: defaultdict[str, Accessor] = defaultdict(Accessor)
+
+    def __getitem__(self, outlet: Any) -> Accessor:
+        return self._made[getattr(outlet, "uri", None) or outlet.name]
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
 def context(*, partitioned_at_runtime: bool = False, map_index: int = -1) -> Any:
     timetable = SimpleNamespace(partitioned_at_runtime=partitioned_at_runtime)
     return {
-        "outlet_events": defaultdict(Accessor),
+        "outlet_events": Accessors(),
         "dag": SimpleNamespace(timetable=timetable),
         "ti": SimpleNamespace(map_index=map_index),
     }
@@ -105,7 +116,15 @@ def test_an_outlet_without_news_is_no_outlet_of_this_run():
     other = Asset("s3://lake/other")
     there = context()
     assert tell([*BOTH, other, ALIAS], there, NOTHING) == [other, ALIAS]
-    assert not there["outlet_events"]
+    assert len(there["outlet_events"]) == 0
+
+
+def test_dead_letters_alone_are_no_news_of_fields():
+    report = RunReport("key", 2, 0, 0, 2, 0, 0, 1, {"1001": 2}, settings=SETTINGS)
+    there = context()
+    assert tell(BOTH, there, report) == BOTH[1:]
+    assert len(there["outlet_events"]) == 1
+    assert there["outlet_events"][BOTH[1]].extra["dead_letter"] == 2
 
 
 @asks_the_database
