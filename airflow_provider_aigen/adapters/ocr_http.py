@@ -102,13 +102,13 @@ class HttpOcrClient:
             healthy = True
         except (httpx.TransportError, OSError, BodyTooLarge, BodyUnreadable) as error:
             kind = _failure_kind(error, sent=request.sent)
-            return CallFailure(kind=kind, sent=request.sent, latency_s=time.monotonic() - begun_s)
+            return CallFailure(kind=kind, sent=request.sent, latency_s=_since(begun_s))
         finally:
             if healthy and len(self._idle) < self._max_idle:
                 self._idle.append(transport)
             else:
                 await self._drop(transport)
-        return ApiResponse(status=status, body=answer, latency_s=time.monotonic() - begun_s, retry_after=retry_after)
+        return ApiResponse(status=status, body=answer, latency_s=_since(begun_s), retry_after=retry_after)
 
     async def _exchange(
         self, transport: httpx.AsyncHTTPTransport, body: bytes, request: _Request
@@ -169,6 +169,11 @@ class _Request:
 
     def _loop_turned(self) -> None:
         self.answered_before = False
+
+
+def _since(begun_s: float) -> float:
+    """In milliseconds: it is stored and shown, and no clock of a network is better."""
+    return round(time.monotonic() - begun_s, 3)
 
 
 def _failure_kind(error: Exception, *, sent: bool) -> FailureKind:

@@ -16,7 +16,7 @@ from airflow_provider_aigen.core.errors import DeadLetterRatioError, Reconciliat
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Outcome, PlanBatch, RunReport
 from airflow_provider_aigen.core.path_segments import path_segment
 
-__all__ = ["OTHER", "Reconciliation", "check_dead_letter_ratio", "codes_text", "most_frequent"]
+__all__ = ["OTHER", "Reconciliation", "check_dead_letter_ratio", "codes_text", "counted", "most_frequent"]
 
 OTHER = "other"
 _MOST_CODES = 50
@@ -111,6 +111,11 @@ def most_frequent(codes: Mapping[str, int], limit: int) -> dict[str, int]:
     if rest := codes.get(OTHER, 0) + sum(count for _, count in ordered[limit:]):
         shown[OTHER] = rest
     return shown
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """``1 commit``, ``2 commits``."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def codes_text(codes: Mapping[str, int]) -> str:

@@ -24,7 +24,7 @@ from airflow_provider_aigen.operators.parameters import (
     run_identity,
     to_number,
 )
-from airflow_provider_aigen.operators.results import point, report_text, returned
+from airflow_provider_aigen.operators.results import point, problem_text, report_text, returned
 from airflow_provider_aigen.operators.retry_policy import default_retry_policy
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class AigenOcrOperator(BaseOperator):
         try:
             return self._execute(context)
         except PermanentError as error:
-            raise AirflowFailException(str(error)) from error
+            raise AirflowFailException(problem_text(error, self.aigen_conn_id)) from error
         except TransientError as error:
             raise AirflowException(str(error)) from error
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_aigen.core.report import codes_text
+from airflow_provider_aigen.core.errors import AccountError, AuthenticationError
+from airflow_provider_aigen.core.report import codes_text, counted
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_aigen.core.cost import Price
     from airflow_provider_aigen.core.models import RunReport
 
-__all__ = ["point", "report_text", "returned"]
+__all__ = ["point", "problem_text", "report_text", "returned"]
 
 log = logging.getLogger(__name__)
 
@@ -40,19 +41,26 @@ def returned(report: RunReport, uri: str) -> dict[str, Any]:
 def report_text(report: RunReport, price: Price | None = None) -> str:
     """The run in a sentence, in money too where a ``price`` is known."""
     counts = (
-        f"{report.documents} documents: {report.extracted} extracted, {report.partial} partial, "
-        f"{report.dead_letter} dead letters, {report.gone} gone; {report.api_calls} calls, "
-        f"{report.answers_reused} answers reused, {report.rows} rows in {report.commits} commits; "
+        f"{counted(report.documents, 'document')}: {report.extracted} extracted, {report.partial} partial, "
+        f"{counted(report.dead_letter, 'dead letter')}, {report.gone} gone; {counted(report.api_calls, 'call')}, "
+        f"{counted(report.answers_reused, 'answer')} reused, {counted(report.rows, 'row')} in "
+        f"{counted(report.commits, 'commit')}; "
         f"codes: {codes_text(report.error_codes) or 'none'}"
     )
     if price is None:
-        twice = f"; {report.billed_retries} calls perhaps billed twice" if report.billed_retries else ""
+        twice = f"; {counted(report.billed_retries, 'call')} perhaps billed twice" if report.billed_retries else ""
         return counts + twice
     twice = f", of it at most {price.text(report.billed_retries)} twice" if report.billed_retries else ""
     return (
-        f"{counts}; paid {price.text(report.paid_calls)} for {report.paid_calls} calls{twice}; "
+        f"{counts}; paid {price.text(report.paid_calls)} for {counted(report.paid_calls, 'call')}{twice}; "
         f"reuse saved {price.text(report.answers_reused)}"
     )
+
+
+def problem_text(error: Exception, aigen_conn_id: str) -> str:
+    """The error's own words, and whose key it is about where it is about a key or its account."""
+    is_about_the_key = isinstance(error, (AccountError, AuthenticationError))
+    return f"{error} (AIGEN connection {aigen_conn_id})" if is_about_the_key else str(error)
 
 
 def point(context: Context, **pointers: str) -> None:

@@ -22,6 +22,7 @@ from airflow_provider_aigen.core.models import (
     Plan,
     PlanBatch,
 )
+from airflow_provider_aigen.core.report import counted
 from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.ports import DeadLetters, Ledger, StateStore, Tables
 
@@ -85,7 +86,7 @@ async def finish_commits(state: StateStore, effects: Effects) -> int:
         entry = await state.read_commit(number)
         if entry is None:
             raise ReconciliationError(f"commit {number} was listed, but is not there")
-        log.info("Finishing commit %d of %d documents", number, len(entry.outcomes))
+        log.info("Finishing commit %d of %s", number, counted(len(entry.outcomes), "document"))
         await effects.apply(entry)
     return len(unapplied)
 
@@ -130,7 +131,7 @@ class Committer:
             entry = await self._commit(batch, outcomes)
         if entry is not None:
             await self._effects.apply(entry, answers)
-            log.info("Committed %d documents as commit %d", len(entry.outcomes), entry.number)
+            log.info("Committed %s as commit %d", counted(len(entry.outcomes), "document"), entry.number)
             if entry.writer_id == self._writer_id:
                 self._metrics.committed(entry)
 

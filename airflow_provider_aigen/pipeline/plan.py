@@ -8,6 +8,7 @@ import logging
 from airflow_provider_aigen.core.commits import taken_ids
 from airflow_provider_aigen.core.models import Plan, PlanBatch
 from airflow_provider_aigen.core.planning import BatchBuilder, PlanRequest
+from airflow_provider_aigen.core.report import counted
 from airflow_provider_aigen.ports import Ledger, ObjectStore, StateStore
 
 __all__ = ["make_plan"]
@@ -20,7 +21,11 @@ async def make_plan(request: PlanRequest, source: ObjectStore, state: StateStore
 
     ``ledger`` is empty and is filled with what is taken. One batch is in memory at a time."""
     if (plan := await state.read_plan(request.run.run_key)) is not None:
-        log.info("Using the plan of an earlier try: %d documents in %d batches", plan.documents, plan.batches)
+        log.info(
+            "Using the plan of an earlier try: %s in %s",
+            counted(plan.documents, "document"),
+            counted(plan.batches, "batch", "batches"),
+        )
         return plan
     as_of = 0
     async for entry in state.commits_after(0):
@@ -30,11 +35,11 @@ async def make_plan(request: PlanRequest, source: ObjectStore, state: StateStore
         log.info("Another process plans this run too: going on behind its batches")
     plan = await state.create_plan(builder.plan())
     log.info(
-        "Planned %d documents in %d batches; %d were done already, %d folders skipped",
-        plan.documents,
-        plan.batches,
+        "Planned %s in %s; %d done already, %s skipped",
+        counted(plan.documents, "document"),
+        counted(plan.batches, "batch", "batches"),
         plan.already_done,
-        plan.folders,
+        counted(plan.folders, "folder"),
     )
     return plan
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from airflow_provider_aigen.core.models import DocumentOutcome
 from airflow_provider_aigen.core.path_segments import path_segment
-from airflow_provider_aigen.core.report import OTHER, codes_text
+from airflow_provider_aigen.core.report import OTHER, codes_text, counted
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.documents import DocumentLine
 from airflow_provider_aigen.pipeline.metrics import RunMetrics
@@ -94,11 +94,11 @@ class Progress:
         now = self._now()
         took_s = now.at - self._began.at
         log.info(
-            "%s after %s: %s, %d calls, %s, %s",
+            "%s after %s: %s, %s, %s, %s",
             "Done" if complete else "Stopped",
             duration(took_s),
             self._documents(self._planned if complete else self._done),
-            now.calls,
+            counted(now.calls, "call"),
             self._pace(_rate(now.calls, took_s)),
             self._rest(),
         )
@@ -114,15 +114,15 @@ class Progress:
 
     def _documents(self, done: int) -> str:
         share = f" ({100 * done // self._planned} %)" if self._planned else ""
-        return f"{done} of {self._planned} documents{share}"
+        return f"{done} of {counted(self._planned, 'document')}{share}"
 
     def _pace(self, rate: float) -> str:
         allowed = self._limiter.rate
         return f"{rate:.1f} calls/s" + (f" of {allowed:.3g} allowed" if math.isfinite(allowed) else "")
 
     def _rest(self) -> str:
-        letters = f"{self._codes.total()} dead letters" + (f" ({codes_text(self._codes)})" if self._codes else "")
-        return f"{self._line.answers_reused} answers reused, {letters}"
+        letters = counted(self._codes.total(), "dead letter") + (f" ({codes_text(self._codes)})" if self._codes else "")
+        return f"{counted(self._line.answers_reused, 'answer')} reused, {letters}"
 
 
 def _rate(count: int, seconds: float) -> float:

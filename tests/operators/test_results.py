@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+
+import pytest
 
 from airflow_provider_aigen.core.cost import Price
+from airflow_provider_aigen.core.errors import AccountError, AuthenticationError, ContractError
 from airflow_provider_aigen.core.models import RunReport
-from airflow_provider_aigen.operators.results import point, report_text, returned
+from airflow_provider_aigen.operators.results import point, problem_text, report_text, returned
 
 REPORT = RunReport(
     "key", 10, 6, 1, 2, 1, 40, 2, {"1001": 2, "no_content": 1}, api_calls=9, answers_reused=3, paid_calls=8
@@ -43,8 +47,21 @@ def test_the_run_in_a_sentence():
     assert report_text(REPORT, Price(1.5, "THB")) == f"{counts}; paid 12.00 THB for 8 calls; reuse saved 4.50 THB"
 
 
+def test_one_of_a_thing_is_no_plural():
+    one = replace(REPORT, documents=1, dead_letter=1, api_calls=1, answers_reused=1, rows=1, commits=1)
+    assert report_text(one).startswith(
+        "1 document: 6 extracted, 1 partial, 1 dead letter, 1 gone; 1 call, 1 answer reused, 1 row in 1 commit; "
+    )
+
+
+@pytest.mark.parametrize("kind", [AccountError, AuthenticationError])
+def test_a_problem_of_the_key_or_its_account_names_the_connection(kind):
+    assert problem_text(kind("HTTP 401"), "aigen_north") == "HTTP 401 (AIGEN connection aigen_north)"
+    assert problem_text(ContractError("codes"), "aigen_north") == "codes"
+
+
 def test_what_may_have_been_paid_twice_is_said_with_and_without_a_price():
-    assert report_text(RETRIED).endswith("codes: none; 1 calls perhaps billed twice")
+    assert report_text(RETRIED).endswith("codes: none; 1 call perhaps billed twice")
     assert "paid 3.00 THB for 2 calls, of it at most 1.50 THB twice; reuse" in report_text(RETRIED, Price(1.5, "THB"))
 
 

@@ -138,8 +138,8 @@ def test_an_answer_that_is_reused_is_told(lines):
     (image,) = world.scan("a.png")
     world.store.write("s3://scans/in/b.png", image)
     world.go(world.run())
-    assert "1 calls, " in lines()[-1]
-    assert "1 answers reused" in lines()[-1]
+    assert "1 call, " in lines()[-1]
+    assert "1 answer reused" in lines()[-1]
 
 
 def test_what_interrupts_the_telling_stops_the_run():
