@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install format format-check lint types import-rules package tests tests-oldest test matrix sbom mutants soak crash airflow-campaign demo up docs docs-serve lock clean
+.PHONY: help install format format-check lint types import-rules package tests tests-oldest test matrix cells sbom mutants soak crash airflow-campaign demo up docs docs-serve lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -63,6 +63,10 @@ test: $(INSTALLED)  ## format, lint, types, import rules, package, tests on the 
 
 matrix: $(INSTALLED)  ## the tests on every Airflow and Python, or CELLS="3.1/3.12 oldest"; each has its output in .matrix/
 	@PYTEST_ADDOPTS="-n $(PYTEST_WORKERS) --dist loadgroup $$PYTEST_ADDOPTS" $(PY) scripts/matrix.py $(CELLS)
+
+# Their names as JSON, for a CI that runs each on a machine of its own. Needs no environment.
+cells:
+	@$(PYTHON) scripts/versions.py
 
 sbom: package  ## what the wheel brings, all extras included, in CycloneDX: build/sbom.cdx.json
 	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --spec-version 1.6 \

@@ -21,7 +21,7 @@ from enum import Enum
 from pathlib import Path
 
 from interpreters import find
-from versions import AIRFLOWS, NEWEST, ROOT, Airflow
+from versions import AIRFLOWS, NEWEST, ROOT, Airflow, cell_name
 
 PLACE = ROOT / ".matrix"
 COUNTS = ("passed", "failed", "errors", "skipped")
@@ -36,7 +36,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        return f"{self.airflow.name}/{self.python}"
+        return cell_name(self.airflow, self.python)
 
     @property
     def venv(self) -> Path:
@@ -123,15 +123,11 @@ def main() -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cells", nargs="*", help="3.1/3.12, or 3.1 for all its Pythons; none for all")
-    parser.add_argument("--list", action="store_true", help="say which cells there are, and run nothing")
     arguments = parser.parse_args()
     chosen = [cell for cell in CELLS if not arguments.cells or {cell.name, cell.airflow.name} & {*arguments.cells}]
     unknown = {*arguments.cells} - {name for cell in chosen for name in (cell.name, cell.airflow.name)}
     if unknown:
         parser.error(f"no such cell: {', '.join(sorted(unknown))}")
-    if arguments.list:
-        print("\n".join(cell.name for cell in chosen))
-        return 0
     PLACE.mkdir(exist_ok=True)
     results = []
     for cell in chosen:

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Airflows that the project is tested with, oldest first, each with its lock and the Pythons that it supports."""
+"""The Airflows that the project is tested with, oldest first, each with its lock and the Pythons that it supports.
+
+As a program it prints all cells of the matrix (``3.1/3.12``) as JSON.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,3 +32,12 @@ OLDER = (
 )
 NEWEST = Airflow("3.3", "constraints.txt", ("3.11", "3.12", "3.13"))
 AIRFLOWS = (OLDEST, *OLDER, NEWEST)
+
+
+def cell_name(airflow: Airflow, python: str) -> str:
+    """As ``make matrix CELLS=…`` takes it."""
+    return f"{airflow.name}/{python}"
+
+
+if __name__ == "__main__":
+    print(json.dumps([cell_name(airflow, python) for airflow in AIRFLOWS for python in airflow.pythons]))
