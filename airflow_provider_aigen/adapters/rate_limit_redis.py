@@ -278,8 +278,7 @@ class RedisRateLimiter:
                 return
 
     async def _uncancelled(self, words: Coroutine[Any, Any, Any]) -> None:
-        """redis-py uses ``asyncio.wait_for``, which may swallow a cancellation (Python 3.11), and whoever was cancelled
-        would go on. So none reaches it but that of leaving."""
+        """A cancellation does not reach redis-py, which may swallow it (``asyncio.wait_for`` in Python 3.11)."""
         await asyncio.shield(self._spawn(words))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
