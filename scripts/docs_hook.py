@@ -31,6 +31,7 @@ EXAMPLE_DAGS = "example-dags.md"
 _FENCE = re.compile(r"^ *(```|~~~)")
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)#\s]+)(#[^)\s]*)?(?=\))")
 _INCLUDE = re.compile(r"^<!-- include: (\S+) -->$", re.MULTILINE)
+_LITERAL = re.compile(r"^::\n\n((?:(?: {4}.*)?(?:\n|\Z))+)", re.MULTILINE)
 _ROLE = re.compile(r":(?:class|mod|func|meth|attr):`[.~]?([^`]+)`")
 
 
@@ -104,5 +105,5 @@ class PlainText(griffe.Extension):
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
         """``::`` before a block goes, roles become code."""
         if obj.docstring is not None:
-            text = re.sub(r"(?m)^::\n\n", "", obj.docstring.value)
+            text = _LITERAL.sub(lambda block: block[1].replace("``", ""), obj.docstring.value)
             obj.docstring.value = _ROLE.sub(r"`\1`", text)
