@@ -110,19 +110,28 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Chromium or Chrome, driven by the chromedriver of the same version; nothing is fetched for it."""
     if _AIRFLOW < (3, 3):
         pytest.skip("the pages of Airflow before 3.3 are other ones")
-    binary = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+    binaries = list(filter(None, map(shutil.which, ("chromium", "google-chrome"))))
     driver = shutil.which("chromedriver")
-    if binary is None or driver is None:
+    driven = None if driver is None else _driven(binaries, driver, tmp_path_factory)
+    if driven is None:
         pytest.skip("NO BROWSER: what Airflow's pages show is not tested (apt-get install chromium chromium-driver)")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in (*_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    driven = webdriver.Chrome(options=options, service=Service(executable_path=driver))
     try:
         yield driven
     finally:
         driven.quit()
+
+
+def _driven(binaries: list[str], driver: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The first that the driver is made for; None where there is none."""
+    from selenium import webdriver
+    from selenium.common.exceptions import SessionNotCreatedException
+    from selenium.webdriver.chrome.service import Service
+
+    for binary in binaries:
+        options = webdriver.ChromeOptions()
+        options.binary_location = binary
+        for flag in (*_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+            options.add_argument(flag)
+        with suppress(SessionNotCreatedException):
+            return webdriver.Chrome(options=options, service=Service(executable_path=driver))
+    return None
