@@ -12,6 +12,7 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from versions import NEWEST, OLDER, OLDEST, ROOT
@@ -24,13 +25,30 @@ OPTIONS = (
 )  # fmt: skip
 # What a user may install; the tools of `test` and `dev` are always the newest that fit.
 SHIPPED_EXTRAS = ("redis", "simulator")
+# Whose lower bound is newer than the oldest Airflow 3.
+NEEDED_NEWER = {"apache-airflow-providers-common-compat"}
+
+
+def project() -> dict[str, Any]:
+    """What pyproject.toml says of the project."""
+    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return table
+
+
+def not_after(day: str | None) -> list[str]:
+    """Options of uv: nothing that was released later, but the tools, the extras and what is needed newer."""
+    if day is None:
+        return []
+    extras = project()["optional-dependencies"]
+    newest = NEEDED_NEWER | {Requirement(text).name for extra in (*SHIPPED_EXTRAS, "test") for text in extras[extra]}
+    newest.discard(project()["name"])
+    return ["--exclude-newer", day, *(f"--exclude-newer-package={name}=2100-01-01" for name in sorted(newest))]
 
 
 def lower_bounds() -> list[str]:
     """``name==version`` for every ``name>=version`` that a user may install."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *(text for extra in SHIPPED_EXTRAS for text in extras[extra])]
+    extras = project()["optional-dependencies"]
+    asked = [*project()["dependencies"], *(text for extra in SHIPPED_EXTRAS for text in extras[extra])]
     return [
         f"{requirement.name}=={specifier.version}"
         for requirement in map(Requirement, asked)
@@ -71,7 +89,7 @@ def main() -> None:
     options = sys.argv[1:]
     write(NEWEST.lock, "dev", [], options)
     for airflow in OLDER:
-        write(airflow.lock, "test", [f"apache-airflow=={airflow.name}.*"], options)
+        write(airflow.lock, "test", [f"apache-airflow=={airflow.name}.*"], [*options, *not_after(airflow.until)])
     write(OLDEST.lock, "test", lower_bounds(), options)
 
 

@@ -15,20 +15,23 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Airflow:
-    """``pythons`` is what Airflow's own metadata allow, of the Pythons that this project supports."""
+    """``pythons`` is what Airflow's own metadata allow, of the Pythons that this project supports. The lock has nothing
+    that was released after ``until``, but what this project itself needs newer."""
 
     name: str
     lock: str
     pythons: tuple[str, ...]
+    until: str | None = None
 
 
 OLDEST = Airflow("oldest", "constraints/oldest.txt", ("3.11", "3.12"))
-# The newest patch of each minor version that is not the newest, with the newest of everything that goes with it.
+# The newest patch of each earlier minor version, as it was installed in the weeks after its release: what was released
+# later broke some of them (Airflow 3.0 takes no newer FastAPI or PyJWT, and does not say so).
 OLDER = (
-    Airflow("2.11", "constraints/airflow-2.11.txt", ("3.11", "3.12")),
-    Airflow("3.0", "constraints/airflow-3.0.txt", ("3.11", "3.12")),
-    Airflow("3.1", "constraints/airflow-3.1.txt", ("3.11", "3.12", "3.13")),
-    Airflow("3.2", "constraints/airflow-3.2.txt", ("3.11", "3.12", "3.13")),
+    Airflow("2.11", "constraints/airflow-2.11.txt", ("3.11", "3.12"), "2026-04-01"),
+    Airflow("3.0", "constraints/airflow-3.0.txt", ("3.11", "3.12"), "2025-09-15"),
+    Airflow("3.1", "constraints/airflow-3.1.txt", ("3.11", "3.12", "3.13"), "2026-04-01"),
+    Airflow("3.2", "constraints/airflow-3.2.txt", ("3.11", "3.12", "3.13"), "2026-07-15"),
 )
 NEWEST = Airflow("3.3", "constraints.txt", ("3.11", "3.12", "3.13"))
 AIRFLOWS = (OLDEST, *OLDER, NEWEST)
