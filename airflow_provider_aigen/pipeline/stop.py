@@ -19,6 +19,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._broken_off: set[asyncio.Task[Any]] = set()
         self.error: BaseException | None = None
 
     def set(self, error: BaseException) -> None:
@@ -26,6 +27,8 @@ class Stop:
         if self.error is None:
             self.error = error
             self._event.set()
+            for task in self._broken_off:
+                task.cancel()
 
     @property
     def is_set(self) -> bool:
@@ -37,13 +40,14 @@ class Stop:
     async def or_result(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work``, or the stop's error once it is set: for work that may be broken off anywhere."""
         running = asyncio.create_task(work)
-        stopped = asyncio.create_task(self._event.wait())
+        self._broken_off.add(running)
+        if self.is_set:
+            running.cancel()
         try:
-            await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            return await running
+        except asyncio.CancelledError:
+            if self.error is not None and running.cancelled():
+                raise self.error from None
+            raise
         finally:
-            stopped.cancel()
-            if not running.done():
-                running.cancel()
-        if running.done():
-            return running.result()
-        raise self.error or RuntimeError("stopped without an error")
+            self._broken_off.discard(running)

@@ -93,7 +93,9 @@ class Try:
         finally:
             for task in (feeder, *workers, committing, stopped, telling):
                 task.cancel()
-            await asyncio.gather(line, committing, stopped, telling, return_exceptions=True)
+            await asyncio.gather(
+                *(one for one in (line, committing, stopped, telling) if not one.done()), return_exceptions=True
+            )
         self._progress.finish(complete=not self._stop.is_set)
         if self._stop.error is not None:
             raise self._stop.error
@@ -114,13 +116,14 @@ class Try:
         for task in tasks:
             if task not in in_flight:
                 task.cancel()
-        if in_flight:
-            await self._wait_for(in_flight, self._grace_s)
+        await self._wait_for(in_flight, self._grace_s)
         for task in in_flight:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(task for task in tasks if not task.done()), return_exceptions=True)
 
     async def _wait_for(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
+        if all(task.done() for task in tasks):
+            return
         over = asyncio.create_task(self._clock.sleep(seconds))
         finished = asyncio.create_task(asyncio.wait(tasks))
         await asyncio.wait([over, finished], return_when=asyncio.FIRST_COMPLETED)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state's codecs, real or cheap. A schedule's time would go into JSON and gzip, which are tested elsewhere and are
-the same in every schedule: so most have *tokens*, bytes that stand for the very value; one in eight has the real ones.
+the same in every schedule: so most have *tokens*, bytes that stand for the value itself; one in 16 has the real ones.
 """
 
 from __future__ import annotations

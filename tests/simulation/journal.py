@@ -53,7 +53,9 @@ class Journal:
             return  # somebody's own objects in the source
         check(body is not None, f"{key} is deleted")
         assert body is not None
-        if match := _COMMIT.fullmatch(key):
+        if "/claims/" in key and (match := _CLAIM.fullmatch(key)):
+            self.claims[process, match[1]] = self.world.clock.seconds(CLAIM.from_gzip(body).expires_at)
+        elif match := _COMMIT.fullmatch(key):
             self._commit(int(match[1]), body, before)
         elif match := _APPLIED.fullmatch(key):
             self._applied(int(match[1]))
@@ -67,8 +69,6 @@ class Journal:
             check(before is None, "a kept answer is overwritten")
             self.world.endpoint.kept[match[1]] = self.world.loop.now
             self.keepers[match[1]] = process
-        elif match := _CLAIM.fullmatch(key):
-            self.claims[process, match[1]] = self.world.clock.seconds(CLAIM.from_gzip(body).expires_at)
         elif match := _LETTER.fullmatch(key):
             check(match[1] in self.letters, f"the dead letter of {match[1]} is written before a commit says so")
         elif key.startswith("lake/_aigen/plans/"):

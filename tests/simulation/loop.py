@@ -200,11 +200,8 @@ class Loop(asyncio.AbstractEventLoop):
         """One loop, and local names: this is where a schedule's time goes."""
         ready, timers, outside, shuffle, done = self.ready, self.timers, self.outside, self.shuffle, task.done
         while not done():
-            while timers and (not ready or timers[0][0] <= self.now):
-                when, _, handle = heapq.heappop(timers)
-                if not handle.cancelled_:
-                    self.now = max(self.now, when)
-                    ready.append(handle)
+            if timers and (not ready or timers[0][0] <= self.now):
+                self._come_due()
             if not ready:
                 raise Stuck("nothing is left to run, but the schedule has not ended")
             self.steps += 1
@@ -226,6 +223,14 @@ class Loop(asyncio.AbstractEventLoop):
                     process.kill()
                     continue
             context.run(handle.callback, *handle.args)
+
+    def _come_due(self) -> None:
+        ready, timers = self.ready, self.timers
+        while timers and (not ready or timers[0][0] <= self.now):
+            when, _, handle = heapq.heappop(timers)
+            if not handle.cancelled_:
+                self.now = max(self.now, when)
+                ready.append(handle)
 
     def _next(self) -> _Handle:
         """The first ready step of the process of any ready step."""

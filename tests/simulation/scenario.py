@@ -80,8 +80,8 @@ def draw(seed: int, profile: str | None = None) -> Scenario:
         runs=[_run(rng, "a", 0, 0.0)],
         shuffle=rng.random() < 0.3,
         rewrite=rng.random() < 0.1,
-        real_adapters=rng.random() < 0.01,
-        real_codecs=seed % 8 == 0,
+        real_adapters=rng.random() < 0.003,
+        real_codecs=seed % 16 == 0,
         clear=rng.random() < 0.2,
     )
     mixed = profile == "mixed"
@@ -103,8 +103,8 @@ def draw(seed: int, profile: str | None = None) -> Scenario:
 def _objects(rng: Random, profile: str) -> dict[str, What]:
     objects: dict[str, What] = {}
     odd = rng.choice((0.0, 0.2, 0.6))
-    many = profile == "outage" and rng.random() < 0.15  # enough to open the breaker
-    for number in range(rng.randint(14, 18) if many else rng.choice((2, 2, 3, 3, 4, 4, 5, 7))):
+    many = profile == "outage" and rng.random() < 0.12  # enough to open the breaker
+    for number in range(rng.randint(12, 16) if many else rng.choice((1, 2, 2, 3, 3, 4, 4, 6))):
         kind = rng.choice(_ODD if rng.random() < odd else _USUAL)
         if profile in ("outage", "mixed", "stop") and rng.random() < 0.08:
             # More than two that always fail, with nobody beside them, would never be told from an outage (design §5).

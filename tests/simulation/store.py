@@ -145,7 +145,8 @@ class ProcessStore:
         await self._write("DELETE", key, lambda: self._bucket.remove(key, self._process), None)
 
     def _read(self, verb: str, key: str, apply: Callable[[], T]) -> Awaitable[T]:
-        if self._network.hit(self._network.faults.store_fails):
+        share = self._network.faults.store_fails
+        if share and self._network.hit(share):
             if verb == "PUT" and "/answers/" in key:
                 self._process.lost.append("an answer could not be kept")
             return self._send(verb, f"{key} (fails)", _fail)
@@ -156,7 +157,8 @@ class ProcessStore:
     ) -> Awaitable[None]:
         """``repeated`` is what the client's own second attempt would be told."""
         network = self._network
-        if network.hit(network.faults.store_loses_reply):
+        share = network.faults.store_loses_reply
+        if share and network.hit(share):
             own_retry = repeated is not None and network.rng.random() < 0.5
 
             def lose_reply() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import subprocess
@@ -31,6 +32,7 @@ MUTATION_SEEDS = 400
 def _prepared():
     with seeds_prepared():
         yield
+        gc.collect()
 
 
 def _command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
