@@ -4,7 +4,7 @@
 ``python -m benchmarks.limiter``, under a minute. An endpoint in another process answers after 20 to 200 ms, and there
 is always more work waiting than the limit lets go. Each caller has a connection of its own and next to nothing to do,
 so that only the limiters differ: the provider's, a lock and ``sleep(1 / rate)``, a token bucket that holds a second's
-worth. On a machine that is busy otherwise the figures are those of its scheduler.
+worth. The endpoint's times are its kernel's, so how late it gets to run itself does not show.
 """
 
 from __future__ import annotations
