@@ -90,9 +90,9 @@ demo: $(INSTALLED)  ## an S3 server, the simulator, 60 books, a real Airflow run
 up: $(INSTALLED)  ## the demo's services and an Airflow UI on loopback, until Ctrl-C
 	@$(PY) demo/run.py --keep
 
-# A warning is an error (mkdocs.yml). The variable stops the theme's advertisement, which is no warning.
+# A warning is an error (mkdocs.yml), but not with --quiet. The variable stops the theme's advertisement, which is no warning.
 docs: $(INSTALLED)  ## the documentation as a site in site/; a broken link fails
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 docs-serve: $(INSTALLED)  ## the same, served on loopback and built again at each change, until Ctrl-C
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:$(or $(PORT),8008) --livereload
