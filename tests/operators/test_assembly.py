@@ -242,7 +242,9 @@ def test_the_destination_is_probed_unless_the_state_inside_it_is(state, probed):
     class Client:
         """Of boto3, as far as a probe goes."""
 
-        meta = SimpleNamespace(config=SimpleNamespace(max_pool_connections=10))
+        meta = SimpleNamespace(
+            config=SimpleNamespace(max_pool_connections=10), events=SimpleNamespace(register=lambda *_, **__: None)
+        )
 
         def put_object(self, **arguments: Any) -> dict[str, Any]:
             written.append(f"{arguments['Bucket']}/{arguments['Key']}")
