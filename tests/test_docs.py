@@ -220,7 +220,7 @@ def test_the_quick_start_runs(tmp_path):
             start_new_session=True,
         )
     try:
-        status = shell.wait(300)
+        status = shell.wait(1200)  # so long only where much else runs
     finally:
         with suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGKILL)
