@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import airflow
 import pytest
 
 from airflow_provider_aigen.get_provider_info import get_provider_info
 from airflow_provider_aigen.simulator import DEFAULT_KEY
 
 NUMBERS = itertools.count()
+AIRFLOW = tuple(map(int, airflow.__version__.split(".")[:2]))
 CONN_FIELDS = get_provider_info()["connection-types"][0]["conn-fields"]
 WRONG_KEY = "a-key-that-is-wrong"
 WELL = "The endpoint answers and accepts the key."
@@ -46,6 +48,7 @@ def connection(simulator) -> Callable[..., dict[str, Any]]:
     return make
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 2), reason="the form comes from the hook and needs flask_appbuilder")
 def test_the_form_has_our_fields_and_no_other(api_server):
     (form,) = (one for one in api_server.ask("GET", "ui/connections/hook_meta") if one["connection_type"] == "aigen")
     assert form["hook_name"] == "AIGEN OCR"
@@ -66,6 +69,7 @@ def test_a_connection_is_tested_with_one_sentence(api_server, connection, simula
     assert simulator.stats()["images"] == 0, "never a real image"
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 3), reason="Airflow 3.0 sends the mask in place of the key")
 def test_a_stored_connection_is_tested_with_its_own_key(api_server, connection):
     """As the button does: what the page sends has no key in it."""
     body = connection()

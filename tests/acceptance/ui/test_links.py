@@ -21,7 +21,8 @@ from tests.scans import scan
 
 NUMBERS = itertools.count()
 MOMENT = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
-DATE = "execution_date" if airflow.__version__.startswith("2.") else "logical_date"
+AIRFLOW = tuple(map(int, airflow.__version__.split(".")[:2]))
+DATE = "execution_date" if AIRFLOW < (3, 0) else "logical_date"
 NAMES = ("Dead letters", "Output", "Run report")
 
 Links = dict[str, str | None]
@@ -106,6 +107,7 @@ def test_a_report_that_fails_the_task_is_linked(run, lake, places):
     assert "/_aigen/reports/" in links(dag, done)["Run report"]
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="before 3.1 `dag.test()` leaves no DAG in the database")
 def test_the_rest_api_gives_them(run, places, api_server):
     dag, done = run(lambda: QuickOcrOperator(task_id="ocr", **places))
     path = f"api/v2/dags/{dag.dag_id}/dagRuns/{done.run_id}/taskInstances/ocr/links"
