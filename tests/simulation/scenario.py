@@ -103,8 +103,8 @@ def draw(seed: int, profile: str | None = None) -> Scenario:
 def _objects(rng: Random, profile: str) -> dict[str, What]:
     objects: dict[str, What] = {}
     odd = rng.choice((0.0, 0.2, 0.6))
-    many = profile == "outage" and rng.random() < 0.12  # enough to open the breaker
-    for number in range(rng.randint(12, 16) if many else rng.choice((1, 2, 2, 3, 3, 4, 4, 6))):
+    many = profile == "outage" and rng.random() < 0.15  # enough to open the breaker
+    for number in range(rng.randint(14, 18) if many else rng.choice((2, 2, 3, 3, 4, 4, 5, 7))):
         kind = rng.choice(_ODD if rng.random() < odd else _USUAL)
         if profile in ("outage", "mixed", "stop") and rng.random() < 0.08:
             # More than two that always fail, with nobody beside them, would never be told from an outage (design §5).
@@ -136,7 +136,7 @@ def _blows(rng: Random, profile: str) -> list[Blow]:
         kinds = {"zombie": ("pause",), "stop": ("stop",), "mixed": ("kill", "kill_at", "pause", "stop")}
         kind = rng.choice(kinds.get(profile, ("kill", "kill", "kill_at")))
         if kind == "kill":
-            blows.append(Blow(kind, int(rng.choice((30, 120, 700)) * rng.random()) + 1))
+            blows.append(Blow(kind, int(rng.choice((30, 90, 300)) * rng.random()) + 1))
         else:
             blows.append(Blow(kind, rng.random() * rng.choice((0.5, 3, 10)), rng.choice((2, 12, 60)) * rng.random()))
     return blows
