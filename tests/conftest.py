@@ -129,17 +129,13 @@ def run_dag(airflow_db: Path) -> Callable[..., Any]:
     def run(dag: Any, **arguments: Any) -> Any:
         import airflow
 
+        from tests.parsing import store
+
         version = tuple(map(int, airflow.__version__.split(".")[:2]))
         if version < (3, 0) and "logical_date" in arguments:
             arguments["execution_date"] = arguments.pop("logical_date")
         if version >= (3, 1):
-            from airflow.dag_processing.bundles.manager import DagBundlesManager
-            from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
-
-            DagBundlesManager().sync_bundles_to_db()
-            bag = BundleDagBag(dag_folder=os.devnull, bundle_path=airflow_db.parent / "dags", bundle_name="dags-folder")
-            bag.bag_dag(dag)
-            sync_bag_to_db(bag, "dags-folder", None)
+            store(dag, airflow_db.parent / "dags")
         return dag.test(**arguments)
 
     return run

@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias, BaseOper
 from airflow_provider_aigen.assets import documents_asset, fields_asset
 from tests.acceptance.conftest import Connections, Lake
 from tests.acceptance.quick import QuickOcrOperator
+from tests.parsing import store
 from tests.scans import scan
 
 NUMBERS = itertools.count()
@@ -110,24 +111,18 @@ def _store(dag: DAG, folder: Path) -> None:
     if AIRFLOW < (3, 0):
         dag.sync_to_db()
         return
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-
-    DagBundlesManager().sync_bundles_to_db()
     if AIRFLOW < (3, 1):
+        from airflow.dag_processing.bundles.manager import DagBundlesManager
         from airflow.models.dagbag import DagBag
+
+        DagBundlesManager().sync_bundles_to_db()
 
         bag = DagBag(dag_folder=os.devnull, include_examples=False)
         dag.relative_fileloc = "assets.py"
         bag.bag_dag(dag)
         bag.sync_to_db("dags-folder", None)
         return
-    try:
-        from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
-    except ImportError:  # 3.1
-        from airflow.models.dagbag import BundleDagBag, sync_bag_to_db
-    bag = BundleDagBag(dag_folder=os.devnull, bundle_path=folder, bundle_name="dags-folder")
-    bag.bag_dag(dag)
-    sync_bag_to_db(bag, "dags-folder", None)
+    store(dag, folder)
 
 
 @pytest.fixture
