@@ -6,7 +6,8 @@ PY := $(VENV)/bin/python
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 OLDEST := .venv-oldest
-PYTEST_WORKERS ?= 2
+# More than cores: many tests wait for a server or a process.
+PYTEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
@@ -37,7 +38,7 @@ types: $(INSTALLED)
 import-rules: $(INSTALLED)
 	@$(BIN)/lint-imports --no-logo
 
-# Tests that share one Airflow database run in one worker (loadgroup); see tests/conftest.py.
+# Tests of a folder that share an Airflow database run in one worker (loadgroup); see tests/conftest.py.
 tests: $(INSTALLED)
 	@$(BIN)/pytest -q -n $(PYTEST_WORKERS) --dist loadgroup --cov --cov-report term
 

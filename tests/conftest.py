@@ -38,6 +38,7 @@ def _environment() -> None:
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # the default asks the network
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME}/airflow.db",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{_HOME}/logs",
+        "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",  # Airflow 2 warns at every import without it
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -83,8 +84,15 @@ atexit.register(_remove_home)
 sys.addaudithook(_stay_on_this_machine)
 
 
-# What depends on neither an Airflow nor a library: one version of them tells as much as all.
-_PURE = {_TESTS / name for name in ("benchmarks", "contract", "core", "crash", "pipeline", "simulation")}
+# What depends on neither an Airflow nor a library, or is not for its user: one version of them tells as much as all.
+_PURE = {
+    _TESTS / name
+    for name in (
+        *("benchmarks", "contract", "core", "crash", "docs", "pipeline", "simulation", "simulator"),
+        *("adapters/test_rate_limit.py", "adapters/test_rate_limit_redis_processes.py"),
+        *("test_docs.py", "test_repository.py"),
+    )
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -97,10 +105,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts all tests with a database into one xdist worker: making it takes seconds, once is enough."""
+    """Puts the tests of a folder that need a database into one xdist worker: making it takes seconds."""
     for item in items:
         if "airflow_db" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("airflow_db"))
+            item.add_marker(pytest.mark.xdist_group(f"airflow_db of {item.path.parent.name}"))
 
 
 @pytest.fixture(scope="session")

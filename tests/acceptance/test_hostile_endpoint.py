@@ -90,7 +90,7 @@ EXTRACTED = ("extracted", None)
 # What one document's calls get, and where it ends.
 ENEMIES = {
     "gzip bomb of 500 MB": (answer(body=gzip_bomb(500), Content_Encoding="gzip"), MALFORMED),
-    "endless body": (endless, MALFORMED),
+    "endless body": (endless, frozenset({MALFORMED, SERVICE})),  # the limit of bytes or of time, whichever is first
     "a byte now and then": (drip, SERVICE),
     "reset after the body was sent": (reset_now, SERVICE),
     "fewer bytes than promised": (raw(HEAD + b'Content-Length: 100\r\n\r\n{"status"'), SERVICE),
@@ -150,7 +150,7 @@ def test_no_answer_ends_a_run_loses_a_document_or_is_quoted(run_ocr, lake, conne
 
     server = HostileServer(by_image)
     with serving(server):
-        connections.aigen(server.url, KEY, timeout_s=2.0)
+        connections.aigen(server.url, KEY, timeout_s=5.0)
         ran = run_ocr(max_in_flight=4, batch_size=20)
         assert ran.state == "success", ran.errors
         calls = len(server.requests)
@@ -162,7 +162,12 @@ def test_no_answer_ends_a_run_loses_a_document_or_is_quoted(run_ocr, lake, conne
         table = pq.read_table(io.BytesIO(lake.read("lake/books/documents/" + key)))
         for row in table.to_pylist():
             ends[row["source_uri"].rpartition("/")[2]] = (row["outcome"], row["error_code"])
-    assert {(key, name): ends.get(key) for key, name in expected} == expected
+    wrong = {
+        (key, name): (ends.get(key), end)
+        for (key, name), end in expected.items()
+        if ends.get(key) not in (end if isinstance(end, frozenset) else {end})
+    }
+    assert not wrong
     assert ran.xcom["documents"] == len(expected) == len(ends)
 
     letters = [lake.read("lake/dead/" + key) for key in lake.keys("lake/dead/") if key.endswith(".json")]

@@ -89,8 +89,8 @@ async def endless(exchange: Exchange) -> None:
 
 
 async def drip(exchange: Exchange) -> None:
-    """A byte now and then, of 200 that were promised."""
-    await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n")
+    """A byte now and then, of 20,000 that were promised."""
+    await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n")
     while not await exchange.client_left(within_s=0.02):
         await exchange.send(b" ")
 

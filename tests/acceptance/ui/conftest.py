@@ -105,8 +105,15 @@ def api_server(airflow_db: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         running.wait()
 
 
+@pytest.fixture
+def browser(chromium: Any) -> Iterator[Any]:
+    """On no page afterwards: one of Airflow's would go on asking the server."""
+    yield chromium
+    chromium.get("about:blank")
+
+
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Chromium or Chrome, driven by the chromedriver of the same version; nothing is fetched for it."""
     if _AIRFLOW < (3, 3):
         pytest.skip("the pages of Airflow before 3.3 are other ones")

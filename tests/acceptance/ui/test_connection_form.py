@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -122,11 +122,10 @@ class Page:
 
 
 @pytest.fixture
-def page(browser, api_server) -> Iterator[Page]:
+def page(browser, api_server) -> Page:
     made = Page(browser, api_server.url)
     made.open()
-    yield made
-    browser.get("about:blank")
+    return made
 
 
 def test_a_connection_is_made_by_hand(page, api_server):
