@@ -38,7 +38,7 @@ types: $(INSTALLED)
 import-rules: $(INSTALLED)
 	@$(BIN)/lint-imports --no-logo
 
-# Tests of a folder that share an Airflow database run in one worker (loadgroup); see tests/conftest.py.
+# Each worker has an Airflow home and database of its own; see tests/conftest.py. loadgroup hands out test by test.
 tests: $(INSTALLED)
 	@$(BIN)/pytest -q -n $(PYTEST_WORKERS) --dist loadgroup --cov --cov-report term
 

@@ -104,13 +104,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.option.no_pure and collection_path in _PURE else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the tests of a folder that need a database into one xdist worker: making it takes seconds."""
-    for item in items:
-        if "airflow_db" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(f"airflow_db of {item.path.parent.name}"))
-
-
 @pytest.fixture(scope="session")
 def airflow_home() -> Path:
     """The AIRFLOW_HOME of this worker. Imports nothing of airflow."""

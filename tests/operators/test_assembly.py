@@ -218,7 +218,8 @@ def test_with_redis_the_limit_is_shared_under_the_name_of_the_aigen_connection()
 
 
 def test_without_the_extra_redis_the_message_says_what_to_install(monkeypatch):
-    for name in [name for name in sys.modules if name.partition(".")[0] == "redis"]:
+    # Imported already or not: what is None can't be imported.
+    for name in ["redis", *(name for name in sys.modules if name.startswith("redis."))]:
         monkeypatch.setitem(sys.modules, name, None)
 
     async def main() -> None:
