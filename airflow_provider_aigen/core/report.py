@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 
 from airflow_provider_aigen.core.cost import Cost
 from airflow_provider_aigen.core.errors import DeadLetterRatioError, ReconciliationError
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Outcome, PlanBatch, RunReport
+from airflow_provider_aigen.core.models import (
+    CommitEntry,
+    DocumentOutcome,
+    Outcome,
+    OutputSettings,
+    PlanBatch,
+    RunReport,
+)
 from airflow_provider_aigen.core.path_segments import path_segment
 
 __all__ = ["OTHER", "Reconciliation", "check_dead_letter_ratio", "codes_text", "counted", "most_frequent"]
@@ -63,6 +70,7 @@ class Reconciliation:
     def report(
         self,
         *,
+        settings: OutputSettings | None = None,
         api_calls: int = 0,
         answers_reused: int = 0,
         billed_retries: int = 0,
@@ -82,6 +90,7 @@ class Reconciliation:
         self.missing.clear()
         return RunReport(
             run_key=self.run_key,
+            settings=settings,
             documents=self.documents,
             extracted=self.outcomes[Outcome.EXTRACTED],
             partial=self.outcomes[Outcome.PARTIAL],

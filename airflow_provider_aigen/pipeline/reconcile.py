@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from airflow_provider_aigen.core.commits import is_of_run
 from airflow_provider_aigen.core.cost import Price
 from airflow_provider_aigen.core.errors import ReconciliationError
@@ -35,7 +33,8 @@ async def reconcile(plan: Plan, state: StateStore, processed: Processed, price: 
         async for entry in state.commits_after(plan.as_of):
             if not is_of_run(entry, plan.run):
                 reconciliation.foreign(entry)
-    report = reconciliation.report(
+    return reconciliation.report(
+        settings=plan.settings,
         api_calls=processed.api_calls,
         answers_reused=processed.answers_reused,
         billed_retries=processed.billed_retries,
@@ -48,7 +47,6 @@ async def reconcile(plan: Plan, state: StateStore, processed: Processed, price: 
             billed_retries=processed.billed_retries,
         ),
     )
-    return replace(report, settings=plan.settings)
 
 
 async def _batch(plan: Plan, state: StateStore, number: int) -> PlanBatch:
