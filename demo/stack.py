@@ -30,9 +30,12 @@ __all__ = [
     "airflow",
     "airflow_environment",
     "airflow_ui",
+    "environment",
     "free_port",
     "only_one",
+    "process",
     "simulator",
+    "wait_for",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,8 +94,9 @@ def simulator() -> Iterator[str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "airflow_provider_aigen.simulator", "--port", str(port), "--key", API_KEY]
-    with _process(command, HOME / "logs" / "simulator.log", environment()) as running:
-        _wait(running, f"{url}/stats", 30, HOME / "logs" / "simulator.log")
+    log = HOME / "logs" / "simulator.log"
+    with process(command, log, environment()) as running:
+        wait_for(running, f"{url}/stats", 30, log)
         yield url
 
 
@@ -164,10 +168,10 @@ def airflow_ui(env: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
         parts = []
         for part in ("api-server", "scheduler", "dag-processor", "triggerer"):
             command = [str(_BIN / "airflow"), part, *quiet.get(part, ())]
-            parts.append(stack.enter_context(_process(command, log(part), env)))
+            parts.append(stack.enter_context(process(command, log(part), env)))
             if part == "api-server":
-                _wait(parts[0], health, _AIRFLOW_START_S, log(part))
-        _wait(parts[0], health, _AIRFLOW_START_S, log("scheduler"), ready=_all_healthy)
+                wait_for(parts[0], health, _AIRFLOW_START_S, log(part))
+        wait_for(parts[0], health, _AIRFLOW_START_S, log("scheduler"), ready=_all_healthy)
         try:
             yield url, env
         finally:
@@ -183,8 +187,11 @@ def _all_healthy(body: bytes) -> bool:
 
 
 @contextmanager
-def _process(command: list[str], log: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run in a process group of its own, so that Ctrl-C reaches only this process, which stops the others in order."""
+def process(
+    command: list[str], log: Path, env: Mapping[str, str], *, stop_s: float = _STOP_S
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run in a process group of its own, so that Ctrl-C reaches only this process, which stops the others in order: by
+    SIGINT, which all that is started here understands; after ``stop_s`` seconds, what is left of it by SIGKILL."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         running = subprocess.Popen(
@@ -199,22 +206,19 @@ def _process(command: list[str], log: Path, env: Mapping[str, str]) -> Iterator[
     try:
         yield running
     finally:
-        _stop(running)
+        running.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            running.wait(stop_s)
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
 
 
-def _stop(running: subprocess.Popen[bytes]) -> None:
-    """SIGINT, which all that is started here understands; what is left of the group after a while, SIGKILL."""
-    running.send_signal(signal.SIGINT)
-    with suppress(subprocess.TimeoutExpired):
-        running.wait(_STOP_S)
-    with suppress(ProcessLookupError):
-        os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
-
-
-def _wait(
+def wait_for(
     running: subprocess.Popen[bytes], url: str, limit_s: float, log: Path, ready: Callable[[bytes], bool] = bool
 ) -> None:
+    """Return once what ``url`` answers is ``ready``. Raises ``Failed`` with the end of ``log`` where the process ends
+    before, or the time does."""
     deadline = time.monotonic() + limit_s
     while running.poll() is None and time.monotonic() < deadline:
         try:

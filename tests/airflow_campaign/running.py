@@ -5,47 +5,33 @@ what the campaign uses of its REST API."""
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from demo.seaweedfs import S3Server
-from demo.stack import environment, free_port
+from demo.stack import ROOT, environment, free_port, process, wait_for
+from tests.airflow_api import ApiServer
 
 __all__ = ["KEY", "Airflow", "airflow", "until"]
 
 KEY = "campaign-key-of-the-simulator"
-ROOT = Path(__file__).resolve().parents[2]
 _BIN = Path(sys.executable).parent
 _START_S = 300.0
-_STOP_S = 20.0
 
 
 class Airflow:
     """Raises ``urllib.error.HTTPError`` for what the API refuses."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        with urllib.request.urlopen(f"{url}/auth/token", timeout=30) as answer:
-            self._token = json.load(answer)["access_token"]
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        request = urllib.request.Request(
-            f"{self._url}/api/v2/{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read() or b"null")
+        return self._server.ask(method, f"api/v2/{path}", body)
 
     def trigger(self, dag: str, run: str) -> None:
         self.ask("POST", f"dags/{dag}/dagRuns", {"dag_run_id": run, "logical_date": None})
@@ -77,18 +63,19 @@ def until(what: str, holds: Callable[[], Any], limit_s: float = 600.0, pause_s: 
 def airflow(home: Path, s3: S3Server, endpoints: Mapping[str, str]) -> Iterator[Airflow]:
     """``endpoints``: a connection ``aigen_<name>`` for each name."""
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    env = environment(**_settings(home, url, port), **_connections(s3, endpoints))
+    server = ApiServer(f"http://127.0.0.1:{port}")
+    env = environment(**_settings(home, server.url, port), **_connections(s3, endpoints))
     env["PYTHONPATH"] = str(ROOT)
-    with (home / "migrate.log").open("wb") as log:
-        subprocess.run([_BIN / "airflow", "db", "migrate"], env=env, stdout=log, stderr=log, check=True)
+    with (home / "migrate.log").open("wb") as output:
+        subprocess.run([_BIN / "airflow", "db", "migrate"], env=env, stdout=output, stderr=output, check=True)
     with ExitStack() as stack:
         for part in ("api-server", "scheduler", "dag-processor"):
             arguments = [part, "--skip-serve-logs"] if part == "scheduler" else [part]
-            stack.enter_context(_process([str(_BIN / "airflow"), *arguments], home / f"{part}.log", env))
+            log = home / f"{part}.log"
+            running = stack.enter_context(process([str(_BIN / "airflow"), *arguments], log, env))
             if part == "api-server":
-                until("API server", lambda: _health(url), _START_S)
-        there = Airflow(url)
+                wait_for(running, server.health, _START_S, log)
+        there = Airflow(server)
         until("DAGs", lambda: len(there.ask("GET", "dags")["dags"]) >= len(endpoints), _START_S)
         yield there
 
@@ -130,29 +117,3 @@ def _connections(s3: S3Server, endpoints: Mapping[str, str]) -> dict[str, str]:
         aigen = {"conn_type": "aigen", "host": url, "password": KEY, "extra": extra}
         found[f"AIRFLOW_CONN_AIGEN_{name.upper()}"] = json.dumps(aigen)
     return found
-
-
-def _health(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/api/v2/monitor/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
-
-
-@contextmanager
-def _process(command: list[str], log: Path, env: Mapping[str, str]) -> Iterator[None]:
-    """In a group of its own: what is left of it after the end goes with it."""
-    with log.open("ab") as output:
-        running = subprocess.Popen(
-            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        yield
-    finally:
-        running.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            running.wait(_STOP_S)
-        with suppress(ProcessLookupError):
-            os.killpg(running.pid, signal.SIGKILL)
-        running.wait()

@@ -3,16 +3,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,9 +14,9 @@ from typing import Any
 import airflow
 import pytest
 
-from demo.stack import free_port
+from demo.stack import ROOT, free_port, process, wait_for
+from tests.airflow_api import ApiServer
 
-_ROOT = Path(__file__).resolve().parents[3]
 _AIRFLOW = tuple(map(int, airflow.__version__.split(".")[:2]))
 _START_S = 300.0  # some 20 s where nothing else runs
 _FLAGS = (
@@ -37,35 +31,6 @@ _FLAGS = (
     "--disable-sync",
     "--window-size=1280,1300",
 )
-
-
-class ApiServer:
-    """Its REST API, and the one of its UI."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._token = ""
-
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Raises ``urllib.error.HTTPError`` for what it refuses."""
-        if not self._token:
-            with urllib.request.urlopen(f"{self.url}/auth/token", timeout=60) as answer:
-                self._token = json.load(answer)["access_token"]
-        request = urllib.request.Request(
-            f"{self.url}/{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read() or b"null")
-
-    def listens(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/api/v2/monitor/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (OSError, urllib.error.URLError):
-            return False
 
 
 @pytest.fixture(scope="session")
@@ -83,26 +48,14 @@ def api_server(airflow_db: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        "PYTHONPATH": str(_ROOT),
+        "PYTHONPATH": str(ROOT),
     }
     log = tmp_path_factory.mktemp("api-server") / "log"
-    with log.open("wb") as output:
-        # Without the API that tasks talk to: the tests' tasks run in the tests' process.
-        command = [str(Path(sys.executable).parent / "airflow"), "api-server", "--apps", "core"]
-        running = subprocess.Popen(
-            command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        deadline = time.monotonic() + _START_S
-        while not server.listens():
-            if running.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"the API server did not come up:\n{log.read_text(errors='replace')[-3000:]}")
-            time.sleep(0.2)
+    # Without the API that tasks talk to: the tests' tasks run in the tests' process.
+    command = [str(Path(sys.executable).parent / "airflow"), "api-server", "--apps", "core"]
+    with process(command, log, env, stop_s=0) as running:  # it has nothing to put in order
+        wait_for(running, server.health, _START_S, log)
         yield server
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(running.pid, signal.SIGKILL)  # it has nothing to put in order
-        running.wait()
 
 
 @pytest.fixture
