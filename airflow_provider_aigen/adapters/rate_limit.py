@@ -24,7 +24,7 @@ from collections import deque
 from contextvars import ContextVar
 
 from airflow_provider_aigen.adapters.pace import NETWORK_JITTER_S, USED_SHARE, Pace, window
-from airflow_provider_aigen.core.config import check_positive
+from airflow_provider_aigen.core.checks import check_positive
 from airflow_provider_aigen.ports import Clock
 
 __all__ = ["LocalRateLimiter"]

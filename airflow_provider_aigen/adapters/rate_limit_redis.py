@@ -33,7 +33,7 @@ from redis.exceptions import RedisError
 from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
 from airflow_provider_aigen.adapters.redis_connection import first_words
 from airflow_provider_aigen.adapters.redis_pace import NEWS_S, PROBE_S, RedisClient, RedisPace, Slot
-from airflow_provider_aigen.core.config import check_positive
+from airflow_provider_aigen.core.checks import check_positive
 from airflow_provider_aigen.ports import Clock
 
 __all__ = ["RedisRateLimiter"]

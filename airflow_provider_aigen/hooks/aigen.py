@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The AIGEN connection: where the endpoint is, the key, the pace (design §1, Connection and Hook).
 
-DAG files import this module, so nothing heavy is imported at its head. Connections are resolved synchronously, before
-an event loop runs (design §7).
+DAG files import this module: what only a call needs is imported where the call is made. Connections are resolved
+synchronously, before an event loop runs (design §7).
 """
 
 from __future__ import annotations
@@ -15,29 +15,27 @@ from urllib.parse import urlsplit, urlunsplit
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_aigen.core.config import (
+from airflow_provider_aigen.core.checks import check_positive
+from airflow_provider_aigen.core.defaults import (
     DEFAULT_BASE_URL,
     DEFAULT_DOCUMENT_TYPE,
     DEFAULT_REQUESTS_PER_SECOND,
     DEFAULT_TIMEOUT_S,
-    EndpointConfig,
-    PipelineConfig,
-    check_positive,
 )
-from airflow_provider_aigen.core.cost import Price
 from airflow_provider_aigen.core.errors import (
     AigenError,
     ConfigurationError,
     DocumentRefusedError,
     ServiceUnavailableError,
 )
-from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
 from airflow_provider_aigen.hooks.connection_form import field_behaviour, widgets
 
 if TYPE_CHECKING:
     from airflow_provider_aigen.adapters.ocr_http import HttpOcrClient
     from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
-    from airflow_provider_aigen.core.models import Answer
+    from airflow_provider_aigen.core.config import EndpointConfig
+    from airflow_provider_aigen.core.cost import Price
+    from airflow_provider_aigen.core.models import Answer, ApiResponse, CallFailure
     from airflow_provider_aigen.pipeline.calls import GaveUp, Settled
 
 __all__ = ["AigenHook"]
@@ -85,6 +83,8 @@ class AigenHook(BaseHook):
 
     def endpoint(self, document_type: str = DEFAULT_DOCUMENT_TYPE) -> EndpointConfig:
         """The endpoint of ``document_type``. Raises ``ConfigurationError``; no message holds the key or the host."""
+        from airflow_provider_aigen.core.config import EndpointConfig
+
         return EndpointConfig(
             base_url=_base_url(self.connection),
             api_key=self.connection.password or "",
@@ -102,6 +102,8 @@ class AigenHook(BaseHook):
     def price(self) -> Price | None:
         """What one call costs, by the connection's extras; None where they do not say. Raises
         ``ConfigurationError``."""
+        from airflow_provider_aigen.core.cost import Price
+
         value = self._extra.get("price_per_call")
         if value is None or value == "":
             return None
@@ -129,6 +131,7 @@ class AigenHook(BaseHook):
         stored, so the same image sent twice is paid twice. Raises ``DocumentRefusedError`` with the contract's code
         where there is no page, ``PermanentError`` or ``TransientError`` where no answer can be had now."""
         from airflow_provider_aigen.core.classify import MALFORMED_RESPONSE, Extracted, Refused
+        from airflow_provider_aigen.core.models import ApiResponse
         from airflow_provider_aigen.core.preflight import Rejected, preflight
         from airflow_provider_aigen.pipeline.calls import GaveUp
 
@@ -154,6 +157,7 @@ class AigenHook(BaseHook):
         from airflow_provider_aigen.adapters.clock import SystemClock
         from airflow_provider_aigen.adapters.ocr_http import HttpOcrClient
         from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
+        from airflow_provider_aigen.core.config import PipelineConfig
         from airflow_provider_aigen.core.wire import encode_request
         from airflow_provider_aigen.pipeline import Stop
         from airflow_provider_aigen.pipeline.calls import Caller, GaveUp
@@ -184,53 +188,16 @@ class AigenHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Send an empty image: 401 or 403 says that the key is wrong, an answer about the image that all is well."""
         from airflow_provider_aigen.core.wire import encode_request
+        from airflow_provider_aigen.hooks.connection_check import judge
 
         async def send() -> ApiResponse | CallFailure:
             async with self.async_client() as client:
                 return await client.call(encode_request(b""))
 
         try:
-            return _judge(asyncio.run(send()))
+            return judge(asyncio.run(send()))
         except AigenError as error:
             return False, str(error)
-
-
-_WELL = "The endpoint answers and accepts the key."
-_NOT_AIGEN = "Something answers at the base URL, but it does not speak the AIGEN API"
-
-_BY_FAILURE = {
-    FailureKind.CONNECT: "The base URL cannot be reached: check host, port and network.",
-    FailureKind.TLS: "The server's TLS certificate is not valid for the base URL; the key was not sent.",
-    FailureKind.TIMEOUT: "The endpoint did not answer in time.",
-}
-
-_BY_STATUS = {
-    401: "The endpoint is there, but it does not accept the key (401).",
-    403: "The key has no right to this endpoint (403).",
-    404: "There is no AIGEN endpoint at the base URL (404).",
-    405: "There is no AIGEN endpoint at the base URL (405).",
-    429: "The endpoint takes no call now (429): the credit is exhausted, or too many calls are made at once.",
-}
-
-
-def _judge(result: ApiResponse | CallFailure) -> tuple[bool, str]:
-    """A sentence for whoever pressed the Test button."""
-    from airflow_provider_aigen.core.classify import NO_CONTENT, Extracted, Refused, classify
-
-    if isinstance(result, CallFailure):
-        return False, _BY_FAILURE.get(result.kind, f"{_NOT_AIGEN}.")
-    # Without a page and without an error object of the contract it is what any server might say.
-    ours = {NO_CONTENT, f"http_{result.status}"}
-    match classify(result):
-        case Extracted():
-            return True, _WELL
-        case Refused(error_codes=codes, pages=pages) if pages or not ours.issuperset(codes):
-            return True, _WELL
-    if result.status >= 500:
-        return False, f"The endpoint is there, but the service fails ({result.status})."
-    if 300 <= result.status < 400:
-        return False, f"The base URL redirects ({result.status}), which is never followed: put in the final one."
-    return False, _BY_STATUS.get(result.status, f"{_NOT_AIGEN} ({result.status}).")
 
 
 def _base_url(connection: Any) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scanned documents under an S3 prefix → rows in Parquet (design §1).
 
-DAG files import this module, so nothing heavy is imported at its head.
+DAG files import this module: what only a running task needs is imported where the task needs it.
 """
 
 from __future__ import annotations
@@ -11,29 +11,24 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
-from airflow_provider_aigen.core.config import DEFAULT_CLAIM_S, DEFAULT_DOCUMENT_TYPE, PipelineConfig
+from airflow_provider_aigen.core.defaults import DEFAULT_CLAIM_S, DEFAULT_DOCUMENT_TYPE
 from airflow_provider_aigen.core.errors import PermanentError, TransientError
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.links import AigenDeadLettersLink, AigenOutputLink, AigenReportLink
 from airflow_provider_aigen.operators import outlets
-from airflow_provider_aigen.operators.assembly import LoopRunner, PortSettings, open_ports, s3_client
-from airflow_provider_aigen.operators.parameters import (
-    check_parameters,
-    default_partition,
-    plan_request,
-    run_identity,
-    to_number,
-)
-from airflow_provider_aigen.operators.results import point, problem_text, report_text, returned
+from airflow_provider_aigen.operators.loop import LoopRunner
+from airflow_provider_aigen.operators.parameters import check_parameters, to_number
 from airflow_provider_aigen.operators.retry_policy import default_retry_policy
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from airflow_provider_aigen.core.config import PipelineConfig
     from airflow_provider_aigen.core.models import RunReport
     from airflow_provider_aigen.core.planning import PlanRequest
     from airflow_provider_aigen.lineage import Written
+    from airflow_provider_aigen.operators.assembly import PortSettings
     from airflow_provider_aigen.pipeline import Stop
 
 __all__ = ["AigenOcrOperator"]
@@ -159,6 +154,8 @@ class AigenOcrOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, OCR, commit, report."""
+        from airflow_provider_aigen.operators.results import problem_text
+
         try:
             return self._execute(context)
         except PermanentError as error:
@@ -172,6 +169,7 @@ class AigenOcrOperator(BaseOperator):
 
     def _execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_aigen.core.report import check_dead_letter_ratio
+        from airflow_provider_aigen.operators.results import point, report_text, returned
 
         check_parameters(self._parameters())
         request = self._plan_request(context)
@@ -220,6 +218,8 @@ class AigenOcrOperator(BaseOperator):
         return {name: getattr(self, name) for name in names}
 
     def _plan_request(self, context: Context) -> PlanRequest:
+        from airflow_provider_aigen.operators.request import default_partition, plan_request, run_identity
+
         return plan_request(
             run_identity(context),
             source=self.source,
@@ -235,6 +235,8 @@ class AigenOcrOperator(BaseOperator):
 
     def _pipeline_config(self, timeout_s: float) -> PipelineConfig:
         """A claim outlasts the longest call, so that nobody takes a document over that is still being read."""
+        from airflow_provider_aigen.core.config import PipelineConfig
+
         return PipelineConfig(max_in_flight=self.max_in_flight, claim_s=max(DEFAULT_CLAIM_S, 3 * timeout_s))
 
     def _port_settings(self) -> PortSettings:
@@ -243,6 +245,7 @@ class AigenOcrOperator(BaseOperator):
         from airflow_provider_aigen.hooks.metrics import AirflowMetrics
         from airflow_provider_aigen.hooks.redis import redis_settings
         from airflow_provider_aigen.lineage import Written
+        from airflow_provider_aigen.operators.assembly import PortSettings, s3_client
 
         hook = AigenHook(self.aigen_conn_id)
         self._written = Written(AirflowMetrics(dag_id=self.dag_id, task_id=self.task_id))
@@ -268,6 +271,7 @@ class AigenOcrOperator(BaseOperator):
 async def _run(
     request: PlanRequest, settings: PortSettings, config: PipelineConfig, stop: Stop
 ) -> tuple[RunReport, str]:
+    from airflow_provider_aigen.operators.assembly import open_ports
     from airflow_provider_aigen.pipeline import run
 
     async with open_ports(settings) as ports:

@@ -1,29 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operator parameters → settings, checked at the earliest moment: at parse time what is no template, all of it before
-the first S3 call (design §1)."""
+"""Operator parameters, checked at the earliest moment: at parse time what is no template, all of it before the first S3
+call (design §1). What a run makes of them stands in :mod:`~airflow_provider_aigen.operators.request`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_provider_aigen.core.config import (
-    check_document_type,
-    check_partition,
-    check_positive,
-    check_ratio,
-)
+from airflow_provider_aigen.core.checks import check_document_type, check_partition, check_positive, check_ratio
 from airflow_provider_aigen.core.errors import ConfigurationError
-from airflow_provider_aigen.core.models import OutputSettings, RunIdentity
-from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.core.uris import S3Prefix, Source, check_disjoint
 
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
-__all__ = ["check_parameters", "default_partition", "is_template", "plan_request", "run_identity", "to_number"]
+__all__ = ["check_parameters", "is_template", "to_number"]
 
 _LOCATIONS = ("source", "destination", "dead_letter", "state")
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
@@ -154,60 +143,3 @@ _CHECKS: Mapping[str, Callable[[str, Any], None]] = {
     "expected_bucket_owner": _check_owner,
     "sse_kms_key_id": _check_optional_text,
 }
-
-
-def default_partition(context: Context | Mapping[str, Any]) -> str:
-    """``dt=`` and the UTC day of the run: data interval start, else logical date, else ``run_after`` (design §1).
-
-    A run for one of its schedule's partitions has neither of the first two: the partition's date is its day."""
-    run = context.get("dag_run")
-    moments = (
-        context.get("data_interval_start"),
-        context.get("logical_date"),
-        getattr(run, "partition_date", None),
-        getattr(run, "run_after", None),
-    )
-    for moment in moments:
-        if isinstance(moment, datetime):
-            return f"dt={moment.astimezone(UTC):%Y-%m-%d}"
-    raise ConfigurationError("partition", "this run has no date of its own: give the partition explicitly")
-
-
-def run_identity(context: Context | Mapping[str, Any]) -> RunIdentity:
-    """Who this task instance is, whatever its try."""
-    instance: Any = context["ti"]
-    map_index = instance.map_index if instance.map_index is not None else -1
-    return RunIdentity(instance.dag_id, instance.task_id, instance.run_id, map_index)
-
-
-def plan_request(
-    run: RunIdentity,
-    *,
-    source: str,
-    destination: str,
-    dead_letter: str,
-    document_type: str,
-    partition: str,
-    batch_size: int,
-    max_documents: int | None,
-    min_confidence: float | None,
-    copy_image: bool,
-) -> PlanRequest:
-    """What to plan, from rendered and checked parameters."""
-    listed = Source.parse(source)
-    return PlanRequest(
-        run=run,
-        settings=OutputSettings(
-            document_type=document_type,
-            destination=S3Prefix.parse("destination", destination).uri,
-            dead_letter=S3Prefix.parse("dead_letter", dead_letter).uri,
-            partition=partition,
-            min_confidence=min_confidence,
-            copy_image=copy_image,
-        ),
-        bucket=listed.bucket,
-        prefix=listed.prefix,
-        matches=listed.matches,
-        batch_size=batch_size,
-        max_documents=max_documents,
-    )

@@ -22,8 +22,9 @@ from airflow_provider_aigen.adapters.ocr_http import HttpOcrClient  # noqa: F401
 from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig, RetryConfig
 from airflow_provider_aigen.core.errors import PermanentError, TransientError
 from airflow_provider_aigen.core.models import RunIdentity
-from airflow_provider_aigen.operators.assembly import LoopRunner, PortSettings, open_ports
-from airflow_provider_aigen.operators.parameters import plan_request
+from airflow_provider_aigen.operators.assembly import PortSettings, open_ports
+from airflow_provider_aigen.operators.loop import LoopRunner
+from airflow_provider_aigen.operators.request import plan_request
 from airflow_provider_aigen.pipeline import run
 from demo.seaweedfs import S3Server
 

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a single setting may be: each check raises ``ConfigurationError`` naming the parameter.
+
+They stand apart from the settings that they guard (:mod:`~airflow_provider_aigen.core.config`), for an operator checks
+its parameters whenever a DAG file is parsed, and makes settings of them only when it runs.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from airflow_provider_aigen.core.errors import ConfigurationError
+
+__all__ = ["check_document_type", "check_partition", "check_positive", "check_ratio"]
+
+_DOCUMENT_TYPE = re.compile(r"[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9._-]*")
+_PARTITION_SEGMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9_.:+%@-]+")
+
+
+def check_positive(parameter: str, value: float, *, integer: bool = False) -> None:
+    """Raise unless ``value`` is a finite number over 0, and a whole one where ``integer``."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value <= 0 or (integer and not isinstance(value, int)):
+        raise ConfigurationError(parameter, f"must be a {'whole number' if integer else 'number'} over 0")
+
+
+def check_ratio(parameter: str, value: float | None) -> None:
+    """Raise unless ``value`` is None or from 0 to 1."""
+    if value is None:
+        return
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 1:
+        raise ConfigurationError(parameter, "must be a number from 0 to 1")
+
+
+def check_document_type(value: str) -> None:
+    """Raise unless ``value`` is ``<document>/<version>``, the last two parts of the endpoint's path."""
+    if not _DOCUMENT_TYPE.fullmatch(value):
+        raise ConfigurationError("document_type", "must be <document>/<version>, such as vehicle-registration-book/v2")
+
+
+def check_partition(value: str) -> None:
+    """Raise unless ``value`` is empty or a Hive partition path, ``name=value[/name=value…]``."""
+    if value and not all(_PARTITION_SEGMENT.fullmatch(segment) for segment in value.split("/")):
+        raise ConfigurationError(
+            "partition",
+            "must be empty or name=value[/name=value…] without a leading or trailing slash, such as dt={{ ds }}",
+        )

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one event loop of a task (design §7), and how it is stopped.
+
+An operator has its runner from the start, for ``on_kill`` may come at any time: so a DAG file imports this module, and
+nothing heavy is imported at its head.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_aigen.core.errors import StoppedError
+
+if TYPE_CHECKING:
+    from airflow_provider_aigen.pipeline import Stop
+
+__all__ = ["LoopRunner"]
+
+T = TypeVar("T")
+
+
+class LoopRunner:
+    """Runs the one event loop of a task, and stops it from a signal handler."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: Stop | None = None
+        self._wanted = False
+        self._over = False
+
+    def run(self, main: Callable[[Stop], Coroutine[Any, Any, T]]) -> T:
+        """Like ``asyncio.run(main(stop))``, but what a signal handler raises (a timeout, SIGTERM on Airflow 2) stops
+        the run in order, with its grace time, before it goes on. A stop that was asked for before is kept."""
+        from airflow_provider_aigen.pipeline import Stop
+
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            stop = self._stop = Stop()
+            loop.set_exception_handler(partial(_stop_for, stop))
+            self._over, self._loop = False, loop
+            try:
+                if self._wanted:
+                    raise _stopped()
+                task = loop.create_task(main(stop))
+                try:
+                    return loop.run_until_complete(task)
+                except BaseException:
+                    if not task.done():
+                        stop.set(StoppedError("the task was interrupted; what was answered is kept"))
+                        with suppress(Exception):
+                            loop.run_until_complete(task)
+                    raise
+            finally:
+                self._loop, self._wanted, self._over = None, False, True
+
+    def stop(self) -> None:
+        """Start no new call, let those in flight finish. Safe from a signal handler or thread, and any number of
+        times: before the loop runs it is remembered, after it there is nothing to do."""
+        if self._over:
+            return
+        self._wanted = True
+        loop, stop = self._loop, self._stop
+        if loop is None or stop is None:
+            return
+        with suppress(RuntimeError):  # the loop was closed between the look and the call
+            loop.call_soon_threadsafe(stop.set, _stopped())
+
+
+def _stop_for(stop: Stop, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a signal handler raises may hit one of the loop's own callbacks: asyncio would log it and go on."""
+    error = context.get("exception")
+    if isinstance(error, BaseException) and not isinstance(error, (Exception, asyncio.CancelledError)):
+        stop.set(error)
+    else:
+        loop.default_exception_handler(context)
+
+
+def _stopped() -> StoppedError:
+    return StoppedError("the task was told to stop; what was answered is kept, the next try goes on from there")
