@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow learns about this provider when it discovers it. Imports nothing: Airflow loads it at every start."""
+"""What Airflow learns about this provider when it discovers it.
+
+Imports texts and nothing else: Airflow loads it at every start."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from airflow_provider_aigen.hooks.connection_form import conn_fields, ui_field_behaviour
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -29,39 +33,9 @@ def get_provider_info() -> dict[str, Any]:
                 "connection-type": "aigen",
                 "hook-class-name": "airflow_provider_aigen.hooks.aigen.AigenHook",
                 "hook-name": "AIGEN OCR",
-                # The form from Airflow 3.2 on; before it, the same one from hooks/connection_form.py.
-                "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "login", "port", "extra"],
-                    "relabeling": {"host": "Base URL", "password": "API key"},
-                    "placeholders": {"host": "https://apis.aigen.online"},
-                },
-                "conn-fields": {
-                    "requests_per_second": {
-                        "label": "Requests per second",
-                        "description": "Calls that may start in any second; 5 if empty.",
-                        "schema": {"type": ["number", "null"], "minimum": 0, "exclusiveMinimum": 0},
-                    },
-                    "timeout_s": {
-                        "label": "Timeout (s)",
-                        "description": "Seconds that one call may take; 60 if empty.",
-                        "schema": {"type": ["number", "null"], "minimum": 0, "exclusiveMinimum": 0},
-                    },
-                    "price_per_call": {
-                        "label": "Price per call",
-                        "description": "What one call costs: log and report then say what a run cost.",
-                        "schema": {"type": ["number", "null"], "minimum": 0},
-                    },
-                    "currency": {
-                        "label": "Currency",
-                        "description": "Of the price, such as THB; only shown.",
-                        "schema": {"type": ["string", "null"], "maxLength": 16},
-                    },
-                    "allow_http": {
-                        "label": "Allow http",
-                        "description": "Take a base URL without TLS; for an endpoint on your own machine only.",
-                        "schema": {"type": ["boolean", "null"], "default": False},
-                    },
-                },
+                # The form from Airflow 3.2 on; before it, the hook has the same one.
+                "ui-field-behaviour": ui_field_behaviour(),
+                "conn-fields": conn_fields(),
             }
         ],
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
+import sys
 from importlib.metadata import distribution
 from pathlib import Path
 from pkgutil import iter_modules
@@ -60,10 +62,22 @@ def test_the_form_fits_the_schema_that_knows_its_fields(connection_type):
     jsonschema.validate(connection_type, items | {"additionalProperties": False})
 
 
-def test_the_hook_says_the_same_as_the_form(connection_type):
-    behaviour = AigenHook.get_ui_field_behaviour()
-    jsonschema.validate(behaviour, _schema("customized_form_field_behaviours.schema.json"))
-    assert {name.replace("_", "-"): value for name, value in behaviour.items()} == connection_type["ui-field-behaviour"]
+def test_the_form_shows_base_url_and_key_whoever_asks(connection_type):
+    asked_of_the_hook = AigenHook.get_ui_field_behaviour()
+    jsonschema.validate(asked_of_the_hook, _schema("customized_form_field_behaviours.schema.json"))
+    hidden = ["schema", "login", "port", "extra"]
+    shown = {
+        "relabeling": {"host": "Base URL", "password": "API key"},
+        "placeholders": {"host": "https://apis.aigen.online"},
+    }
+    assert asked_of_the_hook == {"hidden_fields": hidden, **shown}
+    assert connection_type["ui-field-behaviour"] == {"hidden-fields": hidden, **shown}
+
+
+def test_the_form_says_what_holds_where_a_field_is_empty(connection_type):
+    described = {name: field["description"] for name, field in connection_type["conn-fields"].items()}
+    assert described["requests_per_second"] == "Calls that may start in any second; 5 if empty."
+    assert described["timeout_s"] == "Seconds that one call may take; 60 if empty."
 
 
 def test_the_form_before_airflow_3_2_has_the_same_fields(connection_type):
@@ -81,10 +95,34 @@ def test_the_form_before_airflow_3_2_has_the_same_fields(connection_type):
     }
 
 
-def test_its_help_texts_are_the_same(connection_type):
+def test_its_labels_and_help_texts_are_the_same(connection_type):
     pytest.importorskip("flask_appbuilder")
-    shown = {name: widget.kwargs["description"] for name, widget in AigenHook.get_connection_form_widgets().items()}
-    assert shown == {name: field["description"] for name, field in connection_type["conn-fields"].items()}
+    widgets = AigenHook.get_connection_form_widgets()
+    shown = {name: (str(widget.args[0]), widget.kwargs["description"]) for name, widget in widgets.items()}
+    assert shown == {
+        name: (field["label"], field["description"]) for name, field in connection_type["conn-fields"].items()
+    }
+    assert [name for name, widget in widgets.items() if widget.field_class.__name__ == "BooleanField"] == ["allow_http"]
+
+
+def test_asking_for_it_imports_texts_and_nothing_else():
+    """Airflow loads it at every start, in each of its processes."""
+    program = (
+        "import __future__, json, sys, typing\n"
+        "before = set(sys.modules)\n"
+        "from airflow_provider_aigen.get_provider_info import get_provider_info\n"
+        "get_provider_info()\n"
+        "print(json.dumps(sorted(set(sys.modules) - before)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [
+        "airflow_provider_aigen",
+        "airflow_provider_aigen.core",
+        "airflow_provider_aigen.core.defaults",
+        "airflow_provider_aigen.get_provider_info",
+        "airflow_provider_aigen.hooks",
+        "airflow_provider_aigen.hooks.connection_form",
+    ]
 
 
 @pytest.mark.parametrize(("kind", "base"), [("operators", BaseOperator), ("hooks", BaseHook)])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The connection's form for an Airflow that asks the hook for it, which is any before 3.2. It says the same as
-``get_provider_info()``, where later ones look."""
+"""The connection's form, each text once, in the two shapes that Airflow asks for: data in ``get_provider_info()`` from
+3.2 on, the hook's widgets before it. Imports nothing that costs: every start of Airflow pays for it."""
 
 from __future__ import annotations
 
@@ -8,38 +8,66 @@ from typing import Any
 
 from airflow_provider_aigen.core.defaults import DEFAULT_BASE_URL, DEFAULT_REQUESTS_PER_SECOND, DEFAULT_TIMEOUT_S
 
-__all__ = ["field_behaviour", "widgets"]
+__all__ = ["conn_fields", "field_behaviour", "ui_field_behaviour", "widgets"]
 
 
-def widgets() -> dict[str, Any]:
-    """The extras' fields, in the form's order, by their names."""
-    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-    from flask_babel import lazy_gettext
-    from wtforms import BooleanField, StringField
-
-    # Airflow takes no hook whose form has another class than these two, integers and passwords.
-    def text(label: str, description: str) -> Any:
-        return StringField(lazy_gettext(label), description=description, widget=BS3TextFieldWidget())
-
+def conn_fields() -> dict[str, dict[str, Any]]:
+    """The extras' fields by their names, in the form's order, each with ``label``, ``description`` and ``schema`` (JSON
+    schema): ``conn-fields`` of Airflow's ``provider_info``."""
     return {
-        "requests_per_second": text(
-            "Requests per second", f"Calls that may start in any second; {DEFAULT_REQUESTS_PER_SECOND:g} if empty."
-        ),
-        "timeout_s": text("Timeout (s)", f"Seconds that one call may take; {DEFAULT_TIMEOUT_S:g} if empty."),
-        "price_per_call": text("Price per call", "What one call costs: log and report then say what a run cost."),
-        "currency": text("Currency", "Of the price, such as THB; only shown."),
-        "allow_http": BooleanField(
-            lazy_gettext("Allow http"),
-            description="Take a base URL without TLS; for an endpoint on your own machine only.",
-            default=False,
-        ),
+        "requests_per_second": {
+            "label": "Requests per second",
+            "description": f"Calls that may start in any second; {DEFAULT_REQUESTS_PER_SECOND:g} if empty.",
+            "schema": {"type": ["number", "null"], "minimum": 0, "exclusiveMinimum": 0},
+        },
+        "timeout_s": {
+            "label": "Timeout (s)",
+            "description": f"Seconds that one call may take; {DEFAULT_TIMEOUT_S:g} if empty.",
+            "schema": {"type": ["number", "null"], "minimum": 0, "exclusiveMinimum": 0},
+        },
+        "price_per_call": {
+            "label": "Price per call",
+            "description": "What one call costs: log and report then say what a run cost.",
+            "schema": {"type": ["number", "null"], "minimum": 0},
+        },
+        "currency": {
+            "label": "Currency",
+            "description": "Of the price, such as THB; only shown.",
+            "schema": {"type": ["string", "null"], "maxLength": 16},
+        },
+        "allow_http": {
+            "label": "Allow http",
+            "description": "Take a base URL without TLS; for an endpoint on your own machine only.",
+            "schema": {"type": ["boolean", "null"], "default": False},
+        },
+    }
+
+
+def ui_field_behaviour() -> dict[str, Any]:
+    """Show base URL and API key, hide what AIGEN has not: ``ui-field-behaviour`` of ``provider_info``."""
+    return {
+        "hidden-fields": ["schema", "login", "port", "extra"],
+        "relabeling": {"host": "Base URL", "password": "API key"},
+        "placeholders": {"host": DEFAULT_BASE_URL},
     }
 
 
 def field_behaviour() -> dict[str, Any]:
-    """Show base URL and API key, hide what AIGEN has not."""
-    return {
-        "hidden_fields": ["schema", "login", "port", "extra"],
-        "relabeling": {"host": "Base URL", "password": "API key"},
-        "placeholders": {"host": DEFAULT_BASE_URL},
-    }
+    """:func:`ui_field_behaviour` as a hook spells it."""
+    return {name.replace("-", "_"): value for name, value in ui_field_behaviour().items()}
+
+
+def widgets() -> dict[str, Any]:
+    """:func:`conn_fields` as wtforms' fields, which Airflow 2 brings."""
+    return {name: _widget(**field) for name, field in conn_fields().items()}
+
+
+def _widget(label: str, description: str, schema: dict[str, Any]) -> Any:
+    """Airflow takes no hook whose form has another class than these two, integers and passwords."""
+    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+    from flask_babel import lazy_gettext
+    from wtforms import BooleanField, StringField
+
+    if "boolean" in schema["type"]:
+        return BooleanField(lazy_gettext(label), description=description, default=schema["default"])
+    return StringField(lazy_gettext(label), description=description, widget=BS3TextFieldWidget())
