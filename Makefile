@@ -70,8 +70,7 @@ cells:
 	@$(PYTHON) scripts/versions.py
 
 sbom: package  ## what the wheel brings, all extras included, in CycloneDX: build/sbom.cdx.json
-	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --spec-version 1.6 \
-		--output-file build/sbom.cdx.json build/package/bin/python
+	@$(PY) scripts/sbom.py
 
 soak: $(INSTALLED)  ## simulated schedules, SCHEDULES=1000000 of them from seed FIRST=0 on, with JOBS=2 processes
 	@$(PY) -m tests.simulation --schedules $(or $(SCHEDULES),1000000) --first $(or $(FIRST),0) --jobs $(or $(JOBS),2)
