@@ -70,7 +70,9 @@ def test_the_form_shows_base_url_and_key_whoever_asks(connection_type):
         "relabeling": {"host": "Base URL", "password": "API key"},
         "placeholders": {"host": "https://apis.aigen.online"},
     }
-    assert asked_of_the_hook == {"hidden_fields": hidden, **shown}
+    # Airflow 2's page needs an `extra`: tests/acceptance/ui/test_connection_form_airflow_2.py.
+    hidden_by_the_hook = hidden[:-1] if airflow.__version__.startswith("2.") else hidden
+    assert asked_of_the_hook == {"hidden_fields": hidden_by_the_hook, **shown}
     assert connection_type["ui-field-behaviour"] == {"hidden-fields": hidden, **shown}
 
 
@@ -174,5 +176,5 @@ def test_airflow_shows_the_form(connection_type):
         pytest.importorskip("flask_appbuilder")
     assert [widget.field_name for widget in shown.values()] == list(connection_type["conn-fields"])
     behaviour = manager.field_behaviours["aigen"]
-    assert {"login", "port", "schema", "extra"} <= set(behaviour["hidden_fields"])
+    assert {"login", "port", "schema"} <= set(behaviour["hidden_fields"])
     assert behaviour["relabeling"] == {"host": "Base URL", "password": "API key"}

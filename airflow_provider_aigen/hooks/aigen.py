@@ -250,8 +250,8 @@ def _float(value: Any) -> float:
 def _flag(extra: dict[str, Any], name: str) -> bool:
     """A connection URI and the forms of older Airflows give text."""
     word = str(extra.get(name, "")).strip().lower()
-    if word in ("1", "true", "yes", "on"):
+    if word in ("1", "true", "yes", "y", "on"):  # "y": a ticked box, as Airflow 2's Test button sends it
         return True
-    if word in ("", "0", "false", "no", "off", "none"):
+    if word in ("", "0", "false", "no", "n", "off", "none"):
         return False
     raise ConfigurationError(f"connection extra {name}", "must be true or false")

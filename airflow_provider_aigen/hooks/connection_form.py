@@ -53,8 +53,16 @@ def ui_field_behaviour() -> dict[str, Any]:
 
 
 def field_behaviour() -> dict[str, Any]:
-    """:func:`ui_field_behaviour` as a hook spells it."""
-    return {name.replace("-", "_"): value for name, value in ui_field_behaviour().items()}
+    """:func:`ui_field_behaviour` as a hook spells it; on Airflow 2 with ``extra`` shown.
+
+    The script of that form makes an editor of ``extra`` when the page opens. Where the type that stands first in the
+    list hides it (``AIGEN OCR`` does stand first), the Test button throws and tests no connection of any type."""
+    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+
+    behaviour = {name.replace("-", "_"): value for name, value in ui_field_behaviour().items()}
+    if not AIRFLOW_V_3_0_PLUS:
+        behaviour["hidden_fields"].remove("extra")
+    return behaviour
 
 
 def widgets() -> dict[str, Any]:

@@ -115,6 +115,7 @@ def test_the_endpoint_is_that_of_the_document_type(hook):
         ({}, (5.0, 60.0, False)),
         ({"requests_per_second": 2, "timeout_s": 7.5, "allow_http": True}, (2.0, 7.5, True)),
         ({"requests_per_second": "0.5", "timeout_s": "90", "allow_http": "False"}, (0.5, 90.0, False)),
+        ({"requests_per_second": "0.5", "timeout_s": "90", "allow_http": "y"}, (0.5, 90.0, True)),
         ({"requests_per_second": "", "timeout_s": None, "allow_http": None}, (5.0, 60.0, False)),
     ],
 )
