@@ -21,7 +21,7 @@ from tests.simulation.driver import simulate
 from tests.simulation.mutations import MUTATIONS, mutated
 from tests.simulation.scenario import draw
 
-_CHUNK = 125
+_CHUNK = 250
 _COUNTED = (
     "schedules",
     "steps",
@@ -97,7 +97,7 @@ def _report(results: Iterable[Any], mutation: str | None, began: float) -> int:
                 f"FAILED seed {seed}: {problem}\n  replay: python -m tests.simulation {options}--seed {seed}",
                 flush=True,
             )
-        if number % 16 == 0:
+        if number % 8 == 0:
             took = time.monotonic() - began
             print(f"{counts['schedules']} schedules, {failures} failed, {took:.0f} s", flush=True)
     print(", ".join(f"{counts[name]} {name}" for name in _COUNTED))

@@ -13,9 +13,12 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from airflow_provider_aigen.core import classify
+from airflow_provider_aigen.core import classify, outcomes
+from airflow_provider_aigen.core.flatten import flatten
 from airflow_provider_aigen.core.models import RunIdentity, SourceObject
 from airflow_provider_aigen.core.uris import S3Prefix
+from airflow_provider_aigen.pipeline import commit
+from tests.simulation import invariants
 from tests.simulation.driver import simulate
 from tests.simulation.mutations import mutated
 from tests.simulation.scenario import draw
@@ -27,29 +30,53 @@ _REMEMBERED = 4096
 
 def remember() -> None:
     """Pure functions that many simulated processes call with equal arguments need not be worked out each time."""
+    if hasattr(classify.parse_answer, "cache_info"):
+        return
     _remember_property(SourceObject, "document_id", attrgetter("bucket", "key", "etag", "version_id"))
     _remember_property(RunIdentity, "run_key", attrgetter("dag_id", "task_id", "run_id", "map_index"))
-    if not hasattr(classify.parse_answer, "cache_info"):
-        classify.parse_answer = lru_cache(_REMEMBERED)(classify.parse_answer)
-        S3Prefix.parse = staticmethod(lru_cache(_REMEMBERED)(S3Prefix.parse))  # type: ignore[method-assign,assignment]
+    S3Prefix.parse = staticmethod(lru_cache(_REMEMBERED)(S3Prefix.parse))  # type: ignore[method-assign,assignment]
+    # The same answer for equal bytes, so that what is made of it can be found by its identity.
+    classify.parse_answer = lru_cache(_REMEMBERED)(classify.parse_answer)
+    classify._of_content = _remembered(classify._of_content)
+    classify._of_refusal = _remembered(classify._of_refusal)
+    commit.flatten = outcomes.flatten = invariants.flatten = _remembered(flatten)  # type: ignore[attr-defined]
 
 
 def _remember_property(owner: type, name: str, key: Callable[[Any], Any]) -> None:
     getter = owner.__dict__[name].fget
-    if getter.__name__ == "remembered":
-        return
     known: dict[Any, Any] = {}
 
     def remembered(self: Any) -> Any:
         # Faster than a cache by the object itself: its equality compares field by field, in Python.
         of = key(self)
-        if of not in known:
-            if len(known) > _REMEMBERED:
-                known.clear()
-            known[of] = getter(self)
-        return known[of]
+        try:
+            return known[of]
+        except KeyError:
+            _make_room(known)
+            return known.setdefault(of, getter(self))
 
     setattr(owner, name, property(remembered))
+
+
+def _remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+    known: dict[Any, tuple[Any, Any]] = {}
+
+    def remembered(answer: Any, **options: Any) -> Any:
+        of = id(answer), *options.values()
+        try:
+            return known[of][1]
+        except KeyError:
+            _make_room(known)
+            result = function(answer, **options)
+            known[of] = answer, result  # kept, so that no other gets its identity
+            return result
+
+    return remembered
+
+
+def _make_room(known: dict[Any, Any]) -> None:
+    if len(known) >= _REMEMBERED:
+        known.clear()
 
 
 @contextmanager

@@ -144,7 +144,7 @@ class _Driver:
     def _strike(self, process: Process, blow: Blow) -> None:
         later = self.world.loop.later
         if blow.kind == "kill":
-            process.die_at_step = int(blow.at)
+            process.die_at_step(int(blow.at))
         elif blow.kind == "kill_at":
             later(blow.at, process.kill)
         elif blow.kind == "pause":
@@ -223,15 +223,10 @@ class _Driver:
         return result
 
     def _visible(self) -> dict[str, bytes]:
-        """What an engine or a person reads: tables and dead letters, not the provider's own state. Images are left out:
-        one whose source was gone when its record was written may be copied later, if the source came back."""
-        bucket = self.world.bucket
-        return {
-            key: one.body
-            for key, one in bucket.objects.items()
-            if key.startswith(("lake/fields/", "lake/documents/"))
-            or (key.startswith("dead/") and key.endswith(".json"))
-        }
+        """The bytes of what an engine or a person reads. Images are left out: one whose source was gone when its record
+        was written may be copied later, if the source came back."""
+        objects = self.world.bucket.objects
+        return {key: objects[key].body for key in self.world.visible()}
 
 
 def _cause(result: Any) -> BaseException | None:

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
+
+from pydantic_core import from_json, to_json
 
 from airflow_provider_aigen.adapters.documents import document_facts
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow
 from airflow_provider_aigen.ports import Clock, ObjectStore
 
 __all__ = ["JsonTables", "Limiter", "SetLedger", "part_key", "read_part", "stored_row"]
+
+
+_COMPARED = ["document_id", "page_number", "field_name", "value", "confidence", "needs_review"]
 
 
 class SetLedger:
@@ -49,9 +54,15 @@ class Limiter:
 
 def part_key(entry: CommitEntry, table: str) -> tuple[str, str]:
     """Bucket and key of a commit's part."""
-    bucket, _, prefix = entry.settings.destination.removeprefix("s3://").partition("/")
-    partition = f"{entry.settings.partition}/" if entry.settings.partition else ""
-    return bucket, f"{prefix}{table}/{partition}c{entry.number:08d}-{entry.batch:05d}.parquet"
+    settings = entry.settings
+    return _part_key(settings.destination, settings.partition, table, entry.number, entry.batch)
+
+
+@lru_cache(maxsize=4096)
+def _part_key(destination: str, partition: str, table: str, number: int, batch: int) -> tuple[str, str]:
+    bucket, _, prefix = destination.removeprefix("s3://").partition("/")
+    folder = f"{partition}/" if partition else ""
+    return bucket, f"{prefix}{table}/{folder}c{number:08d}-{batch:05d}.parquet"
 
 
 class JsonTables:
@@ -77,7 +88,7 @@ class JsonTables:
 
     async def _write(self, table: str, entry: CommitEntry, part: list[Any]) -> None:
         bucket, key = part_key(entry, table)
-        await self._store.put(bucket, key, json.dumps(part, default=str).encode())
+        await self._store.put(bucket, key, to_json(part))
 
 
 def stored_row(document_id: str, row: FieldRow) -> dict[str, Any]:
@@ -95,12 +106,11 @@ def stored_row(document_id: str, row: FieldRow) -> dict[str, Any]:
 def read_part(body: bytes) -> list[dict[str, Any]]:
     """The rows of a part, real or not; of ``fields`` only what ``stored_row`` has."""
     if not body.startswith(b"PAR1"):
-        rows: list[dict[str, Any]] = json.loads(body)
+        rows: list[dict[str, Any]] = from_json(body)
         return rows
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(pa.BufferReader(body))
-    if "field_name" in table.column_names:
-        table = table.select(["document_id", "page_number", "field_name", "value", "confidence", "needs_review"])
-    return list(table.to_pylist())
+    with pq.ParquetFile(pa.BufferReader(body)) as file:
+        columns = _COMPARED if "field_name" in file.schema_arrow.names else None
+        return list(file.read(columns, use_threads=False).to_pylist())

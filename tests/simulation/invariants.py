@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from airflow_provider_aigen.adapters.codec import ANSWER, BATCH, PLAN
 from airflow_provider_aigen.core.classify import Extracted, classify_kept
 from airflow_provider_aigen.core.flatten import flatten
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, KeptAnswer, Outcome, Plan
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, KeptAnswer, Outcome, Plan, RunIdentity
 from tests.simulation.endpoint import NO_CALL, PASSING, Call
 from tests.simulation.fakes import part_key, read_part, stored_row
-from tests.simulation.journal import Journal, check, effects_of
+from tests.simulation.journal import Journal, check
 from tests.simulation.loop import Process
 from tests.simulation.scenario import content_of
 
@@ -34,6 +34,7 @@ class AtTheEnd:
     def __init__(self, world: World, journal: Journal) -> None:
         self.world = world
         self.commits = journal.commits
+        self.effects = journal.effects
         self.overlap = 0
         self.again = 0
         self.service_errors = 0
@@ -46,10 +47,10 @@ class AtTheEnd:
 
     def check(self, empty: Plan) -> None:
         check(empty.documents == 0, f"{empty.documents} documents are left after the last run")
-        for key, stored in self.world.bucket.objects.items():
-            if key.startswith("lake/_aigen/answers/"):
-                kept = ANSWER.from_gzip(stored.body)
-                self.answers[kept.content_sha256] = kept
+        bucket = self.world.bucket
+        for key in bucket.under("lake/_aigen/answers/"):
+            kept = ANSWER.from_gzip(bucket.objects[key].body)
+            self.answers[kept.content_sha256] = kept
         self._nothing_beside_the_commits()
         self._each_document_once()
         self._plans_accounted_for()
@@ -61,16 +62,10 @@ class AtTheEnd:
         self._calls()
 
     def _nothing_beside_the_commits(self) -> None:
-        objects = self.world.bucket.objects
-        expected = {key for entry in self.commits.values() for key in effects_of(entry)}
-        visible = {
-            key
-            for key in objects
-            if key.startswith(("lake/fields/", "lake/documents/"))
-            or (key.startswith("dead/") and key.endswith(".json"))
-        }
+        expected = {key for effects in self.effects.values() for key in effects}
+        visible = self.world.visible()
         check(visible == expected, f"visible but not committed, or the other way round: {sorted(visible ^ expected)}")
-        applied = [key for key in objects if key.endswith(".applied")]
+        applied = [key for key in self.world.bucket.under("lake/_aigen/commits/") if key.endswith(".applied")]
         check(len(applied) == len(self.commits), f"{len(applied)} of {len(self.commits)} commits are applied")
 
     def _each_document_once(self) -> None:
@@ -88,6 +83,10 @@ class AtTheEnd:
 
     def _plans_accounted_for(self) -> None:
         bucket = self.world.bucket
+        committed: defaultdict[RunIdentity, Counter[str]] = defaultdict(Counter)
+        for entry in self.commits.values():
+            committed[entry.run].update(outcome.document.document_id for outcome in entry.outcomes)
+        all_of_them = {document_id for own in committed.values() for document_id in own}
         for key in [key for key in bucket.under("lake/_aigen/plans/") if key.endswith("plan.json.gz")]:
             plan = PLAN.from_gzip(bucket.objects[key].body)
             # A zombie may write batches behind the plan's end: nobody reads them.
@@ -99,18 +98,10 @@ class AtTheEnd:
                 for document in BATCH.from_gzip(bucket.objects[one].body).documents
             )
             check(all(times == 1 for times in planned.values()), "a document is planned twice in one plan")
-            own = Counter(
-                outcome.document.document_id
-                for entry in self.commits.values()
-                if entry.run == plan.run
-                for outcome in entry.outcomes
-            )
+            own = committed[plan.run]
             check(
                 all(own[one] <= 1 and one in planned for one in own), f"run {plan.run.run_id} commits what it may not"
             )
-            all_of_them = {
-                outcome.document.document_id for entry in self.commits.values() for outcome in entry.outcomes
-            }
             if plan.run.run_id != "empty":
                 check(set(planned) <= all_of_them, f"run {plan.run.run_id}: planned documents have no outcome")
 
@@ -190,7 +181,7 @@ class AtTheEnd:
             most = self.world.runs[process].max_in_flight
             check(times <= most, f"{times} calls are paid again after {process.name} was lost, max_in_flight is {most}")
         self.again = charged.total()
-        self._billed_retries(by_content)
+        self._billed_retries()
 
     def _paid_again(self, call: Call, before: list[Call], charged: Counter[Process]) -> None:
         """Find the reason, or there is none."""
@@ -219,11 +210,11 @@ class AtTheEnd:
         stopped = isinstance(process.ended.result(), Exception)
         return bool(process.lost) or (stopped and bool(faults.call_slow or faults.store_slow))
 
-    def _billed_retries(self, by_content: dict[str, list[Call]]) -> None:
+    def _billed_retries(self) -> None:
         """At most 2 % of the documents, rounded up, in each process."""
-        for process in self.world.processes:
-            retries = 0
-            for calls in by_content.values():
-                own = [call for call in calls if call.process is process and call.perhaps_paid]
-                retries += max(0, len(own) - self.documents[calls[0].sha256])
+        billed = Counter((call.process, call.sha256) for call in self.world.endpoint.calls if call.perhaps_paid)
+        again: Counter[Process] = Counter()
+        for (process, sha256), times in billed.items():
+            again[process] += max(0, times - self.documents[sha256])
+        for process, retries in again.items():
             check(retries <= 1, f"{process.name} repeats {retries} calls that may have been billed")

@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal", "Violation", "check"]
 
-_COMMIT = re.compile(r"lake/_aigen/commits/(\d+)\.json\.gz")
-_APPLIED = re.compile(r"lake/_aigen/commits/(\d+)\.applied")
-_PART = re.compile(r"lake/(fields|documents)/.*c(\d+)-(\d+)\.parquet")
-_ANSWER = re.compile(r"lake/_aigen/answers/.*/([0-9a-f]{64})\.json\.gz")
-_CLAIM = re.compile(r"lake/_aigen/claims/.*/([0-9a-f]{64})\.json\.gz")
-_LETTER = re.compile(r"dead/.*/([0-9a-f]{32})(\.\w+)?")
+# What a process writes, by where it lies: each group is named as the method that looks at it.
+_WRITTEN = re.compile(
+    r"lake/_aigen/(?:"
+    r"claims/.*/(?P<claim>[0-9a-f]{64})\.json\.gz"
+    r"|answers/.*/(?P<answer>[0-9a-f]{64})\.json\.gz"
+    r"|commits/(?:(?P<commit>\d+)\.json\.gz|(?P<applied>\d+)\.applied)"
+    r"|plans/(?P<plan>.*)"
+    r")|lake/(?P<part>(?:fields|documents)/.*c\d+-\d+)\.parquet"
+    r"|dead/.*/(?P<letter>[0-9a-f]{32})(?:\.\w+)?"
+)
+_PART = re.compile(r"(\w+)/.*c(\d+)-\d+")
 
 
 class Violation(AssertionError):
@@ -36,12 +41,13 @@ def check(holds: object, message: str) -> None:
 
 
 class Journal:
-    """``late`` counts the calls for bytes whose answer another process kept after its claim ran out,
-    or while the caller was asleep."""
+    """``effects`` has what each commit leaves when it is applied. ``late`` counts the calls for bytes whose answer
+    another process kept after its claim ran out, or while the caller was asleep."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.commits: dict[int, CommitEntry] = {}
+        self.effects: dict[int, list[str]] = {}
         self.letters: dict[str, int] = {}  # document id of a committed dead letter → its commit
         self.keepers: dict[str, Process] = {}
         self.claims: dict[tuple[Process, str], float] = {}  # process and SHA-256 → when its claim expires
@@ -51,30 +57,54 @@ class Journal:
         """Called at every write, before it is applied."""
         if process is None:
             return  # somebody's own objects in the source
-        check(body is not None, f"{key} is deleted")
-        assert body is not None
-        if "/claims/" in key and (match := _CLAIM.fullmatch(key)):
-            self.claims[process, match[1]] = self.world.clock.seconds(CLAIM.from_gzip(body).expires_at)
-        elif match := _COMMIT.fullmatch(key):
-            self._commit(int(match[1]), body, before)
-        elif match := _APPLIED.fullmatch(key):
-            self._applied(int(match[1]))
-        elif match := _PART.fullmatch(key):
-            entry = self.commits.get(int(match[2]))
-            check(entry is not None, f"{key} is written before its commit")
-            assert entry is not None
-            check(key == part_key(entry, match[1])[1], f"{key} is not where commit {entry.number} belongs")
-            check(before in (None, body), f"{key} changes when it is written again")
-        elif match := _ANSWER.fullmatch(key):
-            check(before is None, "a kept answer is overwritten")
-            self.world.endpoint.kept[match[1]] = self.world.loop.now
-            self.keepers[match[1]] = process
-        elif match := _LETTER.fullmatch(key):
-            check(match[1] in self.letters, f"the dead letter of {match[1]} is written before a commit says so")
-        elif key.startswith("lake/_aigen/plans/"):
-            check(before is None, f"{key} is overwritten")
+        if body is None:
+            raise Violation(f"{key} is deleted")
+        match = _WRITTEN.fullmatch(key)
+        if match is not None and match.lastgroup is not None:
+            getattr(self, f"_{match.lastgroup}")(process, match[match.lastgroup], body, before)
         else:
             check(key.startswith("lake/_aigen/") or key.endswith("_aigen_probe"), f"{key} is no place to write")
+
+    def _claim(self, process: Process, sha256: str, body: bytes, before: bytes | None) -> None:
+        self.claims[process, sha256] = self.world.clock.seconds(CLAIM.from_gzip(body).expires_at)
+
+    def _answer(self, process: Process, sha256: str, body: bytes, before: bytes | None) -> None:
+        check(before is None, "a kept answer is overwritten")
+        self.world.endpoint.kept[sha256] = self.world.loop.now
+        self.keepers[sha256] = process
+
+    def _commit(self, process: Process, digits: str, body: bytes, before: bytes | None) -> None:
+        number = int(digits)
+        check(before is None, f"commit {number} is overwritten")
+        check(number == len(self.commits) + 1, f"commit {number} follows commit {len(self.commits)}")
+        entry = self.commits[number] = COMMIT.from_gzip(body)
+        self.effects[number] = _effects_of(entry)
+        for outcome in entry.outcomes:
+            if outcome.has_dead_letter:
+                self.letters[outcome.document.document_id] = number
+
+    def _applied(self, process: Process, digits: str, body: bytes, before: bytes | None) -> None:
+        number, objects = int(digits), self.world.bucket.objects
+        check(number in self.commits, f"commit {number} is marked as applied, but is not there")
+        missing = [key for key in self.effects[number] if key not in objects]
+        check(not missing, f"commit {number} is marked as applied without {missing}")
+
+    def _plan(self, process: Process, name: str, body: bytes, before: bytes | None) -> None:
+        check(before is None, f"plan {name} is overwritten")
+
+    def _part(self, process: Process, name: str, body: bytes, before: bytes | None) -> None:
+        match = _PART.fullmatch(name)
+        assert match is not None
+        entry = self.commits.get(int(match[2]))
+        check(entry is not None, f"{name} is written before its commit")
+        assert entry is not None
+        check(
+            f"lake/{name}.parquet" == part_key(entry, match[1])[1], f"{name} is not where commit {entry.number} belongs"
+        )
+        check(before in (None, body), f"{name} changes when it is written again")
+
+    def _letter(self, process: Process, document_id: str, body: bytes, before: bytes | None) -> None:
+        check(document_id in self.letters, f"the dead letter of {document_id} is written before a commit says so")
 
     def called(self, call: Call) -> None:
         """Called when a call begins."""
@@ -104,23 +134,8 @@ class Journal:
             )
             self.late += 1
 
-    def _commit(self, number: int, body: bytes, before: bytes | None) -> None:
-        check(before is None, f"commit {number} is overwritten")
-        check(number == len(self.commits) + 1, f"commit {number} follows commit {len(self.commits)}")
-        entry = self.commits[number] = COMMIT.from_gzip(body)
-        for outcome in entry.outcomes:
-            if outcome.has_dead_letter:
-                self.letters[outcome.document.document_id] = number
 
-    def _applied(self, number: int) -> None:
-        entry = self.commits.get(number)
-        check(entry is not None, f"commit {number} is marked as applied, but is not there")
-        assert entry is not None
-        missing = [key for key in effects_of(entry) if key not in self.world.bucket.objects]
-        check(not missing, f"commit {number} is marked as applied without {missing}")
-
-
-def effects_of(entry: CommitEntry) -> list[str]:
+def _effects_of(entry: CommitEntry) -> list[str]:
     """The keys that a commit's effects leave, but for the images of dead letters."""
     keys = [part_key(entry, "documents")[1]]
     if any(outcome.has_rows for outcome in entry.outcomes):

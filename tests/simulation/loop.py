@@ -9,13 +9,15 @@ Steps of one process run in the order in which they became ready, as asyncio pro
 from __future__ import annotations
 
 import asyncio
-import heapq
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from heapq import heappop, heappush
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -26,12 +28,18 @@ _EPOCH = datetime(2026, 11, 22, tzinfo=UTC)
 _MOST_STEPS = 400_000
 
 
+# Function, arguments, context; None as context is outside of any process. It cannot be cancelled: who wanted to would
+# find None where asyncio has a handle.
+Step = tuple[Callable[..., Any], tuple[Any, ...], Context | None]
+
+
 class Stuck(AssertionError):
     """Nothing is left to run, or it never ends, though somebody waits."""
 
 
 class Process:
-    """One simulated operating-system process. ``die_at_step`` kills it before that step of its own."""
+    """One simulated operating-system process. ``held``: its steps are not simply run, as it is dead, or paused, or is
+    to die before one of them."""
 
     def __init__(self, name: str, loop: Loop, run: object = None) -> None:
         self.name = name
@@ -39,11 +47,11 @@ class Process:
         self.run = run
         self.started = loop.now
         self.ended_at: float | None = None
+        self.held = False
         self.dead = False
         self.paused = False
-        self.steps = 0
-        self.die_at_step: int | None = None
-        self.parked: list[_Handle] = []
+        self._steps_left: int | None = None
+        self.parked: list[Step] = []
         self.on_pause: Callable[[], None] = lambda: None
         self.lost: list[str] = []  # why calls may be made again: killed, paused, a write that failed, grace over
         self.ended = loop.create_future()
@@ -60,55 +68,54 @@ class Process:
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
             self.ended.set_result(error if error is not None else task.result())
 
+    def die_at_step(self, number: int) -> None:
+        """Instead of running that step of its own, counted from 1; to be said before the first."""
+        self.held, self._steps_left = True, number
+
     def kill(self) -> None:
         if self.dead or self.ended.done():
             return
-        self.dead = True
+        self.held = self.dead = True
         self.parked.clear()
         self.lost.append("killed")
         self.ended_at = self.loop.now
         self.ended.set_result(None)
+
+    def holds(self, step: Step) -> bool:
+        """Whether a step that is ready is not to be run, or not now."""
+        if self.dead:
+            return True
+        if self.paused:
+            self.parked.append(step)
+            return True
+        if self._steps_left is not None:
+            self._steps_left -= 1
+            if not self._steps_left:
+                self.kill()
+                return True
+        return False
 
     def runs_at(self, time: float) -> bool:
         return self.started <= time and (self.ended_at is None or time < self.ended_at)
 
     def pause(self) -> None:
         if not self.dead and not self.ended.done():
-            self.paused = True
+            self.held = self.paused = True
             self.lost.append("paused")
             self.on_pause()
 
     def resume(self) -> None:
         if self.paused:
             self.paused = False
+            self.held = self.dead or self._steps_left is not None
             self.loop.ready.extend(self.parked)
             self.parked.clear()
-
-
-class _Handle:
-    __slots__ = ("args", "callback", "cancelled_", "context", "when_")
-
-    def __init__(self, callback: Callable[..., Any], args: tuple[Any, ...], context: Context, when: float) -> None:
-        self.callback, self.args, self.context, self.when_ = callback, args, context, when
-        self.cancelled_ = False
-
-    def cancel(self) -> None:
-        self.cancelled_ = True
-
-    def cancelled(self) -> bool:
-        return self.cancelled_
-
-    def when(self) -> float:
-        return self.when_
-
-
-_Future: Any = asyncio.Future
 
 
 class _Task(asyncio.Task):  # type: ignore[type-arg]
     """Hashes by number, so that a set of tasks has the same order whenever a seed is replayed."""
 
-    number = 0
+    __slots__ = ("number",)
 
     def __hash__(self) -> int:
         return self.number
@@ -117,13 +124,16 @@ class _Task(asyncio.Task):  # type: ignore[type-arg]
 class Loop(asyncio.AbstractEventLoop):
     def __init__(self, rng: Random, *, shuffle: bool) -> None:
         self.now = 0.0
-        self.ready: deque[_Handle] = deque()
-        self.timers: list[tuple[float, int, _Handle]] = []
+        self.wall: datetime | None = None  # the same as a date, once it was asked for
+        self.ready: deque[Step] = deque()
+        self.timers: list[tuple[float, int, Step]] = []
         self.rng = rng
         self.shuffle = shuffle
         self.outside = copy_context()
+        self.create_future = partial(asyncio.Future, loop=self)
         self.steps = 0
-        self._timers_made = 0
+        self._due = False  # a timer runs out right now
+        self._timer_numbers = count()
         self._tasks: list[_Task] = []
 
     # --- what asyncio asks of a loop --------------------------------------------------------------------------------
@@ -131,8 +141,7 @@ class Loop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self.now
 
-    def get_debug(self) -> bool:
-        return False
+    get_debug = staticmethod(bool)  # False, which each future asks for; said in C
 
     def is_running(self) -> bool:
         return True
@@ -140,30 +149,19 @@ class Loop(asyncio.AbstractEventLoop):
     def is_closed(self) -> bool:
         return False
 
-    def create_future(self) -> asyncio.Future[Any]:
-        return _Future(loop=self)
-
     def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
-        _Task.number = len(self._tasks)
-        task = _Task(coro, loop=self, name=name or "task", context=context)
-        task.number = len(self._tasks)
+        task = _Task.__new__(_Task)
+        task.number = len(self._tasks)  # before asyncio puts it into a set
+        task.__init__(coro, loop=self, name=name or "task", context=context)  # type: ignore[misc]
         asyncio._unregister_task(task)  # nobody asks for all tasks, and equal hashes would pile up there
         self._tasks.append(task)
         return task
 
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
-        handle = _Handle(callback, args, copy_context() if context is None else context, 0.0)
-        self.ready.append(handle)
-        return handle
-
-    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
-        handle = _Handle(callback, args, copy_context() if context is None else context, when)
-        self._timers_made += 1
-        heapq.heappush(self.timers, (when, self._timers_made, handle))
-        return handle
+        self.ready.append((callback, args, copy_context() if context is None else context))
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
-        return self.call_at(self.now + delay, callback, *args, context=context)
+        self.later(delay, callback, *args, context=copy_context() if context is None else context)
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
         """At once: a thread would bring the real scheduler in."""
@@ -179,11 +177,13 @@ class Loop(asyncio.AbstractEventLoop):
 
     # --- driving it -------------------------------------------------------------------------------------------------
 
-    def later(self, delay: float, callback: Callable[..., Any], *args: Any) -> None:
-        """Call outside of any process: what happens in the network and in the services goes on without the caller."""
+    def later(self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> None:
+        """Without ``context`` outside of any process: what happens in the network and in the services goes on without
+        the caller."""
         when = self.now + delay
-        self._timers_made += 1
-        heapq.heappush(self.timers, (when, self._timers_made, _Handle(callback, args, self.outside, when)))
+        heappush(self.timers, (when, next(self._timer_numbers), (callback, args, context)))
+        if when <= self.now:
+            self._due = True
 
     def run(self, main: Coroutine[Any, Any, Any]) -> Any:
         previous = events._get_running_loop()
@@ -198,47 +198,46 @@ class Loop(asyncio.AbstractEventLoop):
 
     def _run_until(self, task: asyncio.Task[Any]) -> None:
         """One loop, and local names: this is where a schedule's time goes."""
-        ready, timers, outside, shuffle, done = self.ready, self.timers, self.outside, self.shuffle, task.done
-        while not done():
-            if timers and (not ready or timers[0][0] <= self.now):
+        ready, done = self.ready, task.done
+        take = self._take if self.shuffle else ready.popleft
+        for self.steps in range(1, _MOST_STEPS + 1):
+            if self._due or not ready:
                 self._come_due()
-            if not ready:
-                raise Stuck("nothing is left to run, but the schedule has not ended")
-            self.steps += 1
-            if self.steps > _MOST_STEPS:
-                raise Stuck(f"no end after {_MOST_STEPS} steps")
-            handle = self._next() if shuffle and len(ready) > 1 else ready.popleft()
-            if handle.cancelled_:
+            callback, args, context = step = take()
+            if context is None:
+                callback(*args)
                 continue
-            context = handle.context
-            process = None if context is outside else context.get(_PROCESS)
-            if process is not None:
-                if process.dead:
-                    continue
-                if process.paused:
-                    process.parked.append(handle)
-                    continue
-                process.steps += 1
-                if process.steps == process.die_at_step:
-                    process.kill()
-                    continue
-            context.run(handle.callback, *handle.args)
+            process = context.get(_PROCESS)
+            if process is not None and process.held and process.holds(step):
+                continue
+            context.run(callback, *args)
+            if done():
+                return
+        raise Stuck(f"no end after {_MOST_STEPS} steps")
 
     def _come_due(self) -> None:
-        ready, timers = self.ready, self.timers
-        while timers and (not ready or timers[0][0] <= self.now):
-            when, _, handle = heapq.heappop(timers)
-            if not handle.cancelled_:
-                self.now = max(self.now, when)
-                ready.append(handle)
+        """Make ready what has to run now; where nothing has, time goes on to what is next."""
+        timers = self.timers
+        if not timers:
+            raise Stuck("nothing is left to run, but the schedule has not ended")
+        when, _, step = heappop(timers)
+        if when > self.now:
+            self.now, self.wall = when, None
+        self.ready.append(step)
+        while timers and timers[0][0] <= self.now:
+            self.ready.append(heappop(timers)[2])
+        self._due = False
 
-    def _next(self) -> _Handle:
+    def _take(self) -> Step:
         """The first ready step of the process of any ready step."""
-        process = self.ready[int(self.rng.random() * len(self.ready))].context.get(_PROCESS)
-        for index, handle in enumerate(self.ready):
-            if handle.context.get(_PROCESS) is process:
-                del self.ready[index]
-                return handle
+        ready = self.ready
+        if len(ready) == 1:
+            return ready.popleft()
+        process = _process_of(ready[int(self.rng.random() * len(ready))])
+        for index, step in enumerate(ready):
+            if _process_of(step) is process:
+                del ready[index]
+                return step
         raise AssertionError
 
     def _close(self) -> None:
@@ -253,6 +252,10 @@ class Loop(asyncio.AbstractEventLoop):
         self.timers.clear()
 
 
+def _process_of(step: Step) -> Process | None:
+    return None if step[2] is None else step[2].get(_PROCESS)
+
+
 class Clock:
     """``ports.Clock`` of one loop."""
 
@@ -260,7 +263,10 @@ class Clock:
         self._loop = loop
 
     def now(self) -> datetime:
-        return _EPOCH + timedelta(seconds=self._loop.now)
+        now = self._loop.wall
+        if now is None:
+            now = self._loop.wall = _EPOCH + timedelta(seconds=self._loop.now)
+        return now
 
     def seconds(self, at: datetime) -> float:
         """The monotonic time of a wall-clock time."""

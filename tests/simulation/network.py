@@ -7,12 +7,13 @@ A request that left goes on without its sender: whether it still arrives after t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeVar
 
-from tests.simulation.loop import Loop, Process, _Handle
+from tests.simulation.loop import Loop, Process
 
 __all__ = ["AFTER", "BEFORE", "Faults", "Network"]
 
@@ -21,6 +22,9 @@ T = TypeVar("T")
 BEFORE = "before"
 AFTER = "applied, not acknowledged"
 _READS = ("GET", "LIST")
+
+# Sender, the request's number, verb and object, what it does, how long the reply takes, whether the sender dies of it.
+_Request = tuple[Process, tuple[int, str, str], Callable[[], Any], float, bool, "asyncio.Future[Any]"]
 
 
 @dataclass(slots=True)
@@ -58,7 +62,7 @@ class Network:
         return bool(share) and self.loop.now < self.faults.until and self.rng.random() < share
 
     def latency(self, slow: float, slow_s: float = 6.0) -> float:
-        if self.hit(slow):
+        if slow and self.hit(slow):
             return self.rng.random() * slow_s
         return 0.005 + self.rng.random() * 0.03
 
@@ -70,80 +74,68 @@ class Network:
         self, process: Process, verb: str, what: str, apply: Callable[[], T], there: float, back: float
     ) -> Awaitable[T]:
         """What ``apply`` returns or raises at the service, ``there`` seconds after it left; 0 ``back`` is at once."""
-        self.points += 1
-        point = self.points
+        self.points = point = self.points + 1
         if verb not in _READS:
             self.changing.append(point)
         crash = self.faults.crash_at.get(point) if self.faults.crash_at else None
-        request = _Request(self, process, point, verb, what, apply, back, dies=crash is AFTER)
+        reply = self.loop.create_future()
+        name = (point, verb, what)
         if crash is BEFORE:
-            self.say(process, f"#{point} {verb} {what}: killed before it left")
+            self._tell(process, name, "killed before it left")
             process.kill()
         else:
-            self.loop.later(there, request.arrive)
-        return request.reply
+            self.loop.later(there, self._arrive, process, name, apply, back, crash is AFTER, reply)
+        return reply
 
-    def request_calmly(self, process: Process, verb: str, what: str, apply: Callable[[], T]) -> Awaitable[T]:
-        """The same, at once."""
+    def answer(self, process: Process, verb: str, what: str, apply: Callable[[], T]) -> T:
+        """The same where all is calm: at once."""
         self.points += 1
-        request = _Request(self, process, self.points, verb, what, apply, 0.0, dies=False)
-        request.arrive()
-        return request.reply
+        if self.trace is None:
+            return apply()
+        name = (self.points, verb, what)
+        try:
+            value = apply()
+        except Exception as error:
+            self._tell(process, name, type(error).__name__)
+            raise
+        self._tell(process, name)
+        return value
 
-
-class _Request:
-    """On its way, whatever becomes of its sender."""
-
-    __slots__ = ("apply", "back", "dies", "network", "point", "process", "reply", "verb", "what")
-
-    def __init__(
-        self,
-        network: Network,
-        process: Process,
-        point: int,
-        verb: str,
-        what: str,
-        apply: Callable[[], Any],
-        back: float,
-        *,
-        dies: bool,
-    ) -> None:
-        self.network, self.process, self.point, self.verb, self.what = network, process, point, verb, what
-        self.apply, self.back, self.dies = apply, back, dies
-        self.reply: Any = network.loop.create_future()
-
-    @property
-    def name(self) -> str:
-        return f"#{self.point} {self.verb} {self.what}"
-
-    def arrive(self) -> None:
-        network, process = self.network, self.process
-        if process.dead and network.rng.random() < 0.5:
-            network.say(process, f"{self.name}: never arrives")
+    def _arrive(self, *request: *_Request) -> None:
+        """A request at its service, whatever became of its sender."""
+        process, name, apply, back, dies, reply = request
+        if process.dead and self.rng.random() < 0.5:
+            self._tell(process, name, "never arrives")
             return
-        if process.paused and network.rng.random() < 0.5:
-            process.parked.append(_Handle(self.arrive, (), network.loop.outside, 0.0))
+        if process.paused and self.rng.random() < 0.5:
+            process.parked.append((self._arrive, request, None))
             return
         value: Any = None
         error: Exception | None = None
         try:
-            value = self.apply()
+            value = apply()
         except Exception as raised:  # noqa: BLE001 - the reply carries it
             error = raised
-        if network.trace is not None:
-            network.say(process, self.name + (f": {type(error).__name__}" if error else ""))
-        if self.dies:
-            network.say(process, f"{self.name}: killed before the reply")
+        if self.trace is not None:
+            self._tell(process, name, type(error).__name__ if error else None)
+        if dies:
+            self._tell(process, name, "killed before the reply")
             process.kill()
-        elif self.back:
-            network.loop.later(self.back, self.answer, value, error)
+        elif back:
+            self.loop.later(back, _reply, reply, value, error)
         else:
-            self.answer(value, error)
+            _reply(reply, value, error)
 
-    def answer(self, value: Any, error: Exception | None) -> None:
-        if self.reply.done():
-            return
-        if error is not None:
-            self.reply.set_exception(error)
-        else:
-            self.reply.set_result(value)
+    def _tell(self, process: Process, name: tuple[int, str, str], more: str | None = None) -> None:
+        if self.trace is not None:
+            point, verb, what = name
+            self.say(process, f"#{point} {verb} {what}" + (f": {more}" if more else ""))
+
+
+def _reply(reply: asyncio.Future[Any], value: Any, error: Exception | None) -> None:
+    if reply.done():
+        return  # its sender no longer waits for it
+    if error is None:
+        reply.set_result(value)
+    else:
+        reply.set_exception(error)

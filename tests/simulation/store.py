@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import NoReturn, TypeVar
 
 from airflow_provider_aigen.core.errors import AlreadyExists, ObjectChanged, ObjectNotFound, StorageUnavailableError
@@ -28,12 +29,18 @@ _PAGE = 5
 _LAST = chr(0x10FFFF)
 
 
+@lru_cache(maxsize=4096)
+def _etag(body: bytes) -> str:
+    return hashlib.md5(body).hexdigest()
+
+
 @dataclass(slots=True)
 class _Object:
     body: bytes
     etag: str
     at: datetime
     listed: SourceObject | None = None
+    stored: StoredObject | None = None
 
 
 class Bucket:
@@ -52,7 +59,7 @@ class Bucket:
         self.watch(process, key, body, before.body if before else None)
         if before is None:
             insort(self.keys, key)
-        self.objects[key] = _Object(body, hashlib.md5(body).hexdigest(), self._clock.now())
+        self.objects[key] = _Object(body, _etag(body), self._clock.now())
 
     def remove(self, key: str, process: Process | None = None) -> None:
         before = self.objects.pop(key, None)
@@ -89,9 +96,9 @@ class ProcessStore:
         while True:
 
             def page(last: str = last) -> list[SourceObject]:
-                return [self._bucket.listed(key) for key in self._bucket.under(prefix, last)[: _PAGE + 1]]
+                return list(map(self._bucket.listed, self._bucket.under(prefix, last)[: _PAGE + 1]))
 
-            found = await self._read("LIST", prefix, page)
+            found = await self._ask("LIST", prefix, page)
             for one in found[:_PAGE]:
                 yield one
             if len(found) <= _PAGE:
@@ -105,9 +112,11 @@ class ProcessStore:
                 raise ObjectNotFound
             if if_match is not None and found.etag != if_match:
                 raise ObjectChanged
-            return StoredObject(found.body, found.etag)
+            if found.stored is None:
+                found.stored = StoredObject(found.body, found.etag)
+            return found.stored
 
-        return await self._read("GET", key, read)
+        return await self._ask("GET", key, read)
 
     async def put(
         self,
@@ -144,38 +153,37 @@ class ProcessStore:
     async def delete(self, bucket: str, key: str) -> None:
         await self._write("DELETE", key, lambda: self._bucket.remove(key, self._process), None)
 
-    def _read(self, verb: str, key: str, apply: Callable[[], T]) -> Awaitable[T]:
-        share = self._network.faults.store_fails
-        if share and self._network.hit(share):
-            if verb == "PUT" and "/answers/" in key:
-                self._process.lost.append("an answer could not be kept")
-            return self._send(verb, f"{key} (fails)", _fail)
-        return self._send(verb, key, apply)
-
-    def _write(
-        self, verb: str, key: str, apply: Callable[[], None], repeated: type[Exception] | None
-    ) -> Awaitable[None]:
+    async def _write(self, verb: str, key: str, apply: Callable[[], None], repeated: type[Exception] | None) -> None:
         """``repeated`` is what the client's own second attempt would be told."""
         network = self._network
         share = network.faults.store_loses_reply
+        if not (share and network.hit(share)):
+            return await self._ask(verb, key, apply)
+        own_retry = repeated is not None and network.rng.random() < 0.5
+
+        def lose_reply() -> None:
+            apply()
+            if own_retry:
+                assert repeated is not None
+                raise repeated
+            if repeated is not None or network.rng.random() < 0.5:
+                raise StorageUnavailableError("the acknowledgement was lost")
+
+        return await self._send(verb, f"{key} (reply lost)", lose_reply)
+
+    async def _ask(self, verb: str, key: str, apply: Callable[[], T]) -> T:
+        network = self._network
+        if network.calm:
+            return network.answer(self._process, verb, key, apply)
+        share = network.faults.store_fails
         if share and network.hit(share):
-            own_retry = repeated is not None and network.rng.random() < 0.5
-
-            def lose_reply() -> None:
-                apply()
-                if own_retry:
-                    assert repeated is not None
-                    raise repeated
-                if repeated is not None or network.rng.random() < 0.5:
-                    raise StorageUnavailableError("the acknowledgement was lost")
-
-            return self._send(verb, f"{key} (reply lost)", lose_reply)
-        return self._read(verb, key, apply)
+            if verb == "PUT" and "/answers/" in key:
+                self._process.lost.append("an answer could not be kept")
+            return await self._send(verb, f"{key} (fails)", _fail)
+        return await self._send(verb, key, apply)
 
     def _send(self, verb: str, what: str, apply: Callable[[], T]) -> Awaitable[T]:
         network = self._network
-        if network.calm:
-            return network.request_calmly(self._process, verb, what, apply)
         slow = network.faults.store_slow
         back = network.latency(slow) if network.rng.random() < 0.3 else 0.0
         return network.request(self._process, verb, what, apply, network.latency(slow), back)

@@ -7,6 +7,7 @@ The pipeline, the core, the state adapter and the dead letters are the real ones
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -65,6 +66,12 @@ class World:
         else:
             self.bucket.write(SOURCE + key, content_of(what))
 
+    def visible(self) -> set[str]:
+        """The keys of tables and dead letters: what an engine or a person reads, not the provider's own state."""
+        under = self.bucket.under
+        records = (key for key in under("dead/") if key.endswith(".json"))
+        return {*under("lake/fields/"), *under("lake/documents/"), *records}
+
     def start(self, run: Run, *, plan_only: bool = False) -> Process:
         """A new process that works on ``run``: a try, a retry, or a cleared task."""
         process = Process(f"{run.dag}.{run.run_id}#{len(self.processes)}", self.loop, run)
@@ -72,7 +79,7 @@ class World:
         self.runs[process] = run
         stop = self.stops[process] = Stop()
         ports = self._ports(process, run)
-        config = PipelineConfig(max_in_flight=run.max_in_flight, claim_s=run.claim_s)
+        config = _config(run.max_in_flight, run.claim_s)
         if plan_only:
             process.start(pipeline.plan_stage(self._request(run), ports))
         else:
@@ -83,7 +90,7 @@ class World:
     def _request(self, run: Run) -> PlanRequest:
         return PlanRequest(
             run=identity(run),
-            settings=settings(run),
+            settings=settings(run.dag, run.run_id),
             bucket=BUCKET,
             prefix=SOURCE,
             matches=lambda key: key.startswith(SOURCE),
@@ -102,7 +109,7 @@ class World:
             clock=self.clock,
             state=S3StateStore(store, S3Prefix.parse("state", f"s3://{BUCKET}/{STATE}")),
             tables=tables,
-            dead_letters=S3DeadLetters(store, S3Prefix.parse("dead_letter", settings(run).dead_letter)),
+            dead_letters=S3DeadLetters(store, S3Prefix.parse("dead_letter", settings(run.dag, run.run_id).dead_letter)),
             new_ledger=DiskLedger if real else SetLedger,
             writer_id=process.name,
             jitter=self.rng.random,
@@ -113,13 +120,17 @@ def identity(run: Run) -> RunIdentity:
     return RunIdentity(run.dag, "ocr", run.run_id)
 
 
-def settings(run: Run) -> OutputSettings:
+_config = lru_cache(lambda max_in_flight, claim_s: PipelineConfig(max_in_flight=max_in_flight, claim_s=claim_s))
+
+
+@lru_cache
+def settings(dag: str, run_id: str) -> OutputSettings:
     """Each DAG has settings of its own, so that it shows whose were used."""
     return OutputSettings(
         document_type="vehicle-registration-book/v2",
         destination=f"s3://{BUCKET}/{DESTINATION}",
-        dead_letter=f"s3://{BUCKET}/{DEAD_LETTERS}{run.dag}/",
-        partition=f"dag={run.dag}/run={run.run_id}",
-        min_confidence={"a": None, "b": 0.5}[run.dag],
-        copy_image=run.dag == "a",
+        dead_letter=f"s3://{BUCKET}/{DEAD_LETTERS}{dag}/",
+        partition=f"dag={dag}/run={run_id}",
+        min_confidence={"a": None, "b": 0.5}[dag],
+        copy_image=dag == "a",
     )
