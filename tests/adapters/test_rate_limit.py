@@ -13,21 +13,10 @@ from hypothesis import strategies as st
 from airflow_provider_aigen.adapters.pace import Pace
 from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
 from airflow_provider_aigen.core.errors import ConfigurationError
+from tests.adapters.limits import LateClock, assert_within
 from tests.fakes import FakeClock
 
 RATES = (0.1, 0.25, 1 / 3, 0.9, 1, 1.5, 2.5, 5, 7.3, 16, 50, 100, 333, 500)
-
-
-class LateClock(FakeClock):
-    """Wakes sleepers a little late, as the timers of an event loop do."""
-
-    def __init__(self, rng, most_s):
-        super().__init__()
-        self._rng = rng
-        self._most_s = most_s
-
-    async def sleep(self, seconds):
-        await super().sleep(seconds + self._rng.uniform(0, self._most_s))
 
 
 class Endpoint:
@@ -61,13 +50,6 @@ class Endpoint:
         callers = math.ceil(self.limiter.rate * (self._latency_s + self._connect_s) * 3) + 2
         await self.clock.run(asyncio.gather(*(caller() for _ in range(callers))))
         self.starts.sort()
-
-
-def assert_within(rate, starts):
-    """No window of ceil(rate) / rate seconds holds more than ceil(rate) starts: for a whole rate, no sliding second."""
-    most = math.ceil(rate)
-    for first, next_one in zip(starts, starts[most:], strict=False):
-        assert next_one - first >= most / rate
 
 
 @pytest.mark.parametrize("rate", RATES)

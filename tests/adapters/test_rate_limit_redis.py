@@ -14,22 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_aigen.core.errors import ConfigurationError
+from tests.adapters.limits import LateClock, assert_within
 from tests.adapters.simulated_redis import SimulatedRedis, Tasks
-from tests.fakes import FakeClock
 
 RATES = (0.1, 0.9, 1, 2.5, 5, 7.3, 50, 100, 500)
-
-
-class LateClock(FakeClock):
-    """Wakes sleepers a little late, as the timers of an event loop do."""
-
-    def __init__(self, rng, most_s):
-        super().__init__()
-        self._rng = rng
-        self._most_s = most_s
-
-    async def sleep(self, seconds):
-        await super().sleep(seconds + self._rng.uniform(0, self._most_s))
 
 
 @pytest.fixture
@@ -44,13 +32,6 @@ def shared(redis_client):
         return Tasks(server, clock, rng, rate, tasks, **arguments), server
 
     return make
-
-
-def assert_within(rate, starts):
-    """No window of ceil(rate) / rate seconds holds more than ceil(rate) starts: for a whole rate, no sliding second."""
-    most = math.ceil(rate)
-    for first, next_one in zip(starts, starts[most:], strict=False):
-        assert next_one - first >= most / rate
 
 
 def run(tasks, work):

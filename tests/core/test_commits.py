@@ -3,24 +3,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from airflow_provider_aigen.core.commits import is_of_run, next_entry, taken_ids
 from airflow_provider_aigen.core.models import (
     CommitEntry,
     DocumentOutcome,
     Outcome,
-    OutputSettings,
     PlanBatch,
     RunIdentity,
-    SourceObject,
 )
+from tests.core.planned import SETTINGS, document
 
-SETTINGS = OutputSettings("vehicle-registration-book/v2", "s3://lake/books/", "s3://lake/dead/", "")
 RUN = RunIdentity("books", "ocr", "one")
-DOCUMENTS = tuple(
-    SourceObject("scans", f"in/{name}", "etag", 10, datetime(2026, 11, 22, tzinfo=UTC)) for name in "abcd"
-)
+DOCUMENTS = tuple(map(document, "abcd"))
 IDS = [document.document_id for document in DOCUMENTS]
 BATCH = PlanBatch(RUN, 5, 41, SETTINGS, DOCUMENTS)
 OUTCOMES = {one.document_id: DocumentOutcome(one, Outcome.EXTRACTED) for one in reversed(DOCUMENTS)}

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -15,24 +14,19 @@ from airflow_provider_aigen.core.models import (
     CommitEntry,
     DocumentOutcome,
     Outcome,
-    OutputSettings,
     PlanBatch,
     RunIdentity,
     RunReport,
-    SourceObject,
 )
 from airflow_provider_aigen.core.report import Reconciliation, check_dead_letter_ratio, codes_text, most_frequent
+from tests.core.planned import SETTINGS, document
 
-SETTINGS = OutputSettings("vehicle-registration-book/v2", "s3://lake/books/", "s3://lake/dead/", "")
 RUN = RunIdentity("books", "ocr", "one")
 NAME = "นาย สมชาย ใจดี"
 
 
 def _report(codes: list[str]) -> RunReport:
-    documents = tuple(
-        SourceObject("scans", f"in/{number}", "etag", 10, datetime(2026, 11, 22, tzinfo=UTC))
-        for number in range(len(codes))
-    )
+    documents = tuple(map(document, range(len(codes))))
     outcomes = tuple(
         DocumentOutcome(document, Outcome.DEAD_LETTER, error_codes=(code,))
         for document, code in zip(documents, codes, strict=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_aigen.core.models import OutputSettings, Plan, RunIdentity, SourceObject
+from airflow_provider_aigen.core.models import Plan, RunIdentity, SourceObject
 from airflow_provider_aigen.core.planning import BatchBuilder, PlanRequest, is_folder
+from tests.core.planned import SETTINGS
 
-SETTINGS = OutputSettings("vehicle-registration-book/v2", "s3://lake/books/", "s3://lake/dead/", "")
 RUN = RunIdentity("books", "ocr", "one")
 
 

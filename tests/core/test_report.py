@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,24 +14,17 @@ from airflow_provider_aigen.core.models import (
     CommitEntry,
     DocumentOutcome,
     Outcome,
-    OutputSettings,
     PlanBatch,
     RunIdentity,
     RunReport,
-    SourceObject,
 )
 from airflow_provider_aigen.core.report import Reconciliation, check_dead_letter_ratio, most_frequent
+from tests.core.planned import SETTINGS, document
 
-SETTINGS = OutputSettings("vehicle-registration-book/v2", "s3://lake/books/", "s3://lake/dead/", "")
 OWN = RunIdentity("books", "ocr", "own")
 OTHER = RunIdentity("books", "ocr", "other")
-MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
 
 codes = st.one_of(st.none(), st.sampled_from(["1001", "service_error", "brand new"]))
-
-
-def document(number: int) -> SourceObject:
-    return SourceObject("scans", f"in/{number}", "etag", 10, MOMENT)
 
 
 @st.composite
