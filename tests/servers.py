@@ -82,7 +82,8 @@ class ScriptedServer:
 
 
 def _reset(connection: socket.socket) -> None:
-    """Only once the other side's kernel has everything: a reset throws away what is still on its way."""
+    """Only once the other side's kernel has everything: a reset throws away what is still on its way. There is no event
+    for that, so the kernel is asked until it is so."""
     while struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0\0\0\0"))[0]:
         time.sleep(0.001)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -17,7 +17,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
+import threading
 import types
 import urllib.request
 from collections.abc import Callable
@@ -25,6 +25,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import reduce
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -207,25 +208,32 @@ def test_a_bash_block_runs(block, airflow_db, tmp_path):
         "AIGEN_API_KEY": "key-of-the-readme-test",
     }
     script = block.text.replace("8090", port) + "\nenv > environment\n"
-    with (tmp_path / "output").open("wb") as output:
-        shell = subprocess.Popen(
-            ["bash", "-euo", "pipefail", "-c", script],
-            env=env,
-            cwd=tmp_path,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        assert shell.wait(120) == 0, (tmp_path / "output").read_text(encoding="utf-8")[-4000:]
-        if "simulator --port" in block.text:
-            assert _stats(port)["calls"] == 0
-            assert any((tmp_path / "scans").rglob("*.jpg"))
-        for name, value in _environment(tmp_path / "environment").items():
-            if name in block.text:
-                assert json.loads(value)["conn_type"] in ("aigen", "aws")
-    finally:
-        _end(shell)
+    shell = subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", script],
+        env=env,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    over = threading.Timer(120, _end, (shell,))
+    over.start()
+    with shell:
+        try:
+            said = list(takewhile(lambda line: not line.startswith("AIGEN simulator at"), shell.stdout))
+            if shell.wait() != 0:
+                _end(shell)
+                pytest.fail("".join([*said, *shell.stdout])[-4000:])
+            if "simulator --port" in block.text:
+                assert _stats(port)["calls"] == 0
+                assert any((tmp_path / "scans").rglob("*.jpg"))
+            for name, value in _environment(tmp_path / "environment").items():
+                if name in block.text:
+                    assert json.loads(value)["conn_type"] in ("aigen", "aws")
+        finally:
+            over.cancel()
+            _end(shell)
 
 
 def _environment(written: Path) -> dict[str, str]:
@@ -234,18 +242,11 @@ def _environment(written: Path) -> dict[str, str]:
 
 
 def _stats(port: str) -> dict[str, Any]:
-    for left in reversed(range(100)):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/stats", timeout=5) as answer:
-                return json.load(answer)
-        except OSError:
-            if not left:
-                raise
-            time.sleep(0.1)  # it is coming up
-    raise AssertionError
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/stats", timeout=30) as answer:
+        return json.load(answer)
 
 
-def _end(shell: subprocess.Popen[bytes]) -> None:
+def _end(shell: subprocess.Popen[str]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(shell.pid, signal.SIGTERM)
     shell.wait()

@@ -175,7 +175,7 @@ class _Driver:
 
     def _overlap(self) -> None:
         first = self._start("run")
-        time.sleep(self.trial.second_after_s)
+        first.wait(self.trial.second_after_s)  # drawn, as a strike's delay is
         second = self._start("other")
         self._ended(first)
         self._ended(second)
