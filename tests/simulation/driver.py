@@ -134,7 +134,8 @@ class _Driver:
         result = process.ended.result()
         if isinstance(result, tuple):
             result, _ = result  # the report and where it lies
-        self.world.network.say(process, f"ended: {result!r}")
+        if self.world.network.trace is not None:
+            self.world.network.say(process, f"ended: {result!r}")
         if not (result is None or isinstance(result, (AigenError, RunReport))):
             raise Violation(f"{process.name} ended with {result!r}") from _cause(result)
         if isinstance(result, (PermanentError, ReconciliationError)) and not self.world.scenario.outages:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
+from pydantic_core import to_json
+
 from airflow_provider_aigen.adapters import codec as codecs
 from airflow_provider_aigen.adapters import dead_letters
 
@@ -18,7 +20,7 @@ __all__ = ["use"]
 
 _CODECS = (codecs.ANSWER, codecs.BATCH, codecs.CLAIM, codecs.COMMIT, codecs.PLAN, codecs.REPORT)
 _REMEMBERED = 1024
-_COMPACT = SimpleNamespace(dumps=lambda record, default, **_: json.dumps(record, default=default))
+_COMPACT = SimpleNamespace(dumps=lambda record, **_: to_json(record).decode())
 _METHODS = ("to_json", "to_gzip", "from_gzip")
 
 
