@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import airflow
 import pytest
+from airflow.models.connection import Connection
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_aigen.core.config import DEFAULT_BASE_URL
@@ -368,10 +370,11 @@ def test_a_code_that_the_contract_does_not_know_is_an_answer_about_the_image(hoo
 
 
 def test_airflow_finds_the_hook_behind_its_test_button(hook, simulator):
-    sdk = pytest.importorskip("airflow.sdk", reason="Airflow 2 has another Connection")
+    """Of Airflow's two classes of a connection, the API server has the one of the database."""
     simulator.control(**DEFAULTS)
     hook(host=simulator.url, password=DEFAULT_KEY, extra={"allow_http": True})
-    assert sdk.Connection.get("aigen_default").test_connection() == (True, "The endpoint answers and accepts the key.")
+    connection = Connection.from_json(os.environ["AIRFLOW_CONN_AIGEN_DEFAULT"], conn_id="aigen_default")
+    assert connection.test_connection() == (True, "The endpoint answers and accepts the key.")
 
 
 def test_a_wrong_connection_is_a_sentence_not_an_exception(hook):
