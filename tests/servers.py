@@ -9,7 +9,6 @@ import socket
 import struct
 import termios
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from demo.seaweedfs import S3Server, seaweedfs
+from tests.waiting import until
 
 __all__ = ["Reply", "S3Server", "ScriptedServer", "moto", "s3_error", "scripted_server", "seaweedfs"]
 
@@ -84,8 +84,11 @@ class ScriptedServer:
 def _reset(connection: socket.socket) -> None:
     """Only once the other side's kernel has everything: a reset throws away what is still on its way. There is no event
     for that, so the kernel is asked until it is so."""
-    while struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0\0\0\0"))[0]:
-        time.sleep(0.001)
+
+    def all_there() -> bool:
+        return not any(fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0\0\0\0"))
+
+    until("the other side has everything", all_there, limit_s=60, pause_s=0.001)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     os.close(connection.detach())  # by its number: whoever else holds the object would have it end in an orderly way
 

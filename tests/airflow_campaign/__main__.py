@@ -27,9 +27,10 @@ from urllib.parse import quote
 
 from airflow_provider_aigen.simulator import RunningSimulator, running_simulator
 from demo.seaweedfs import seaweedfs
-from tests.airflow_campaign.running import KEY, Airflow, airflow, until
+from tests.airflow_campaign.running import KEY, Airflow, airflow
 from tests.crash.checker import Event, Facts, Found, inspect
 from tests.scans import scan
+from tests.waiting import until
 
 SCENARIOS = ("killed", "orphaned", "marked_failed", "backfilled")
 DOCUMENTS = 80
@@ -94,7 +95,7 @@ class Campaign:
     def _strike_marked_failed(self, task: dict[str, Any]) -> None:
         self.airflow.ask("PATCH", f"dags/marked_failed/dagRuns/{RUN}/taskInstances/ocr", {"new_state": "failed"})
         marked = time.monotonic()
-        until("end of the process", lambda: not _runs(task["pid"]), 60, 0.02)
+        until("end of the process", lambda: not _runs(task["pid"]), limit_s=60, pause_s=0.02)
         self.ended_after_s = time.monotonic() - marked
 
     def _drained(self) -> str:
@@ -123,7 +124,7 @@ class Campaign:
 
     def _read(self, times: int) -> None:
         """However often the task was tried: one event of each run that succeeds, and it tells of the partition."""
-        runs = until("the reader", lambda: self._readers(times), 120)
+        runs = until("the reader", lambda: self._readers(times), limit_s=120)
         self.check(len(runs) == times, f"the reader was started {len(runs)} times, not {times}")
         written = {key.split("/")[2] for key in self._bytes("killed") if key.startswith("killed/fields/")}
         for run in runs:

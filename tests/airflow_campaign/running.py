@@ -7,8 +7,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from typing import Any
 from demo.seaweedfs import S3Server
 from demo.stack import ROOT, environment, free_port, process, wait_for
 from tests.airflow_api import ApiServer
+from tests.waiting import until
 
-__all__ = ["KEY", "Airflow", "airflow", "until"]
+__all__ = ["KEY", "Airflow", "airflow"]
 
 KEY = "campaign-key-of-the-simulator"
 _BIN = Path(sys.executable).parent
@@ -49,16 +49,6 @@ class Airflow:
         return found
 
 
-def until(what: str, holds: Callable[[], Any], limit_s: float = 600.0, pause_s: float = 0.5) -> Any:
-    """The first true answer. Raises ``TimeoutError``."""
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        if found := holds():
-            return found
-        time.sleep(pause_s)
-    raise TimeoutError(what)
-
-
 @contextmanager
 def airflow(home: Path, s3: S3Server, endpoints: Mapping[str, str]) -> Iterator[Airflow]:
     """``endpoints``: a connection ``aigen_<name>`` for each name."""
@@ -76,7 +66,7 @@ def airflow(home: Path, s3: S3Server, endpoints: Mapping[str, str]) -> Iterator[
             if part == "api-server":
                 wait_for(running, server.health, _START_S, log)
         there = Airflow(server)
-        until("DAGs", lambda: len(there.ask("GET", "dags")["dags"]) >= len(endpoints), _START_S)
+        until("DAGs", lambda: len(there.ask("GET", "dags")["dags"]) >= len(endpoints), limit_s=_START_S)
         yield there
 
 

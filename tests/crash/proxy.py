@@ -6,7 +6,7 @@
 ``lose``   the request arrives and is answered; the connection ends without a byte of the answer
 ``cut``    half of the answer's first piece, then an orderly end
 ``reset``  the same, then a TCP reset
-``drip``   the answer comes at one byte a second, until the client has had enough or ``drip_s`` is over
+``drip``   the answer comes byte by byte, one every ``byte_s``, until the client has had enough or ``drip_s`` is over
 =========  ==========================================================================================
 """
 
@@ -37,6 +37,7 @@ class Faults:
     share: float = 0.0
     kinds: tuple[str, ...] = FAULTS
     most: int = 0
+    byte_s: float = 1.0
     drip_s: float = 8.0
     random: random.Random = field(default_factory=lambda: random.Random(0))
 
@@ -54,7 +55,7 @@ class Proxy:
     def __init__(self, target: str, faults: Faults | None = None, seen: Callable[[int], None] | None = None) -> None:
         parts = urlsplit(target)
         self._target = (parts.hostname or "", parts.port or 80)
-        self._faults = faults or Faults()
+        self.faults = faults or Faults()
         self._seen = seen
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -99,14 +100,10 @@ class Proxy:
         self.requests += 1
         if self._seen is not None:
             self._seen(self.requests)
-        kind = self._faults.draw()
+        kind = self.faults.draw()
         if kind is not None:
             self.done[kind] += 1
         return kind
-
-    @property
-    def drip_s(self) -> float:
-        return self._faults.drip_s
 
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -155,12 +152,13 @@ class _Connection:
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
         if fault == "drip":
+            pace = self._proxy.faults
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._proxy.drip_s):
+                async with asyncio.timeout(pace.drip_s):
                     for byte in piece:
                         writer.write(bytes((byte,)))
                         await writer.drain()
-                        await asyncio.sleep(1)
+                        await asyncio.sleep(pace.byte_s)  # the fault itself, and cancelled when the client hangs up
 
 
 class Network:
