@@ -165,9 +165,9 @@ class StateStore(Protocol):
         ...
 
     async def claim(self, wanted: Claim) -> tuple[Claim, bool]:
-        """Create the claim, or take over one that expired by ``wanted.claimed_at``; what is suspect stays so. Returns
-        the claim that stands and whether it is the first on these bytes: where it is not, an answer may have been kept
-        meanwhile."""
+        """Create the claim, renew the writer's own, or take over one that expired by ``wanted.claimed_at``; what is
+        suspect stays so. Returns the claim that stands and whether it is the first on these bytes: where it is not, an
+        answer may have been kept meanwhile."""
         ...
 
     async def release(self, claim: Claim) -> None:

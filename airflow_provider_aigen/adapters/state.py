@@ -92,14 +92,14 @@ class S3StateStore:
         return await self._create_or_read(ANSWER, answer, *names)
 
     async def claim(self, wanted: Claim) -> tuple[Claim, bool]:
-        """Create the claim, or take over one that expired, one's own too. Claims stay: one that is there says that the
-        bytes were sent, or nearly."""
+        """Create the claim, renew one's own, or take over one that expired. Claims stay: one that is there says that
+        the bytes were sent, or nearly."""
         names = _content_names("claims", wanted.document_type, wanted.content_sha256)
         if await self._create(CLAIM.to_gzip(wanted), *names):
             return wanted, True
         stored = await self._get_existing(*names)
         standing = CLAIM.from_gzip(stored.body)
-        if standing.expires_at > wanted.claimed_at:
+        if standing.writer_id != wanted.writer_id and standing.expires_at > wanted.claimed_at:
             return standing, False
         taken_over = replace(wanted, suspect=standing.suspect)
         try:

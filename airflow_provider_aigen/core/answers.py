@@ -98,3 +98,8 @@ class Claim:
     claimed_at: datetime
     expires_at: datetime
     suspect: bool = False
+
+    @property
+    def renew_at(self) -> datetime:
+        """From here on it is renewed before a call: each call has at least half of the claim's time to end in."""
+        return self.claimed_at + (self.expires_at - self.claimed_at) / 2

@@ -102,8 +102,8 @@ class RetryConfig:
 @dataclass(frozen=True, slots=True)
 class PipelineConfig:
     """How one task works; none of it changes a byte of what is written. ``grace_s`` is how long calls in flight may
-    take to finish at a stop, ``claim_s`` how long another process leaves a claimed document alone, ``progress_s`` the
-    time between two lines of progress."""
+    take to finish at a stop, ``claim_s`` how long another process leaves a claimed document alone (more than twice as
+    long as a call and the keeping of its answer may take), ``progress_s`` the time between two lines of progress."""
 
     max_in_flight: int = 16
     grace_s: float = 4.0

@@ -234,7 +234,7 @@ class AigenOcrOperator(BaseOperator):
         )
 
     def _pipeline_config(self, timeout_s: float) -> PipelineConfig:
-        """A claim outlasts the longest call, so that nobody takes a document over that is still being read."""
+        """Half a claim outlasts the longest call, so that nobody takes a document over that is still being read."""
         from airflow_provider_aigen.core.config import PipelineConfig
 
         return PipelineConfig(max_in_flight=self.max_in_flight, claim_s=max(DEFAULT_CLAIM_S, 3 * timeout_s))

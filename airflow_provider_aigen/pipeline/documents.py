@@ -201,9 +201,9 @@ class DocumentLine:
             calls += 1
             if calls > 1 and (reused := await self._reuse(document, content_sha256, version_id)) is not None:
                 return reused  # from a call that outlasted the claim of another process
-            # The wait for a turn may be longer than others respect the claim. Renew it first, then look: whoever
-            # answers from here on is oneself.
-            while self._clock.now() >= claim.expires_at:
+            # The wait for a turn may have been long, and the call must not outlast the time for which others respect
+            # the claim. Renew it first, then look: whoever answers from here on is oneself.
+            while self._clock.now() >= claim.renew_at:
                 claim, _ = await self._claim(content_sha256)
                 if (reused := await self._reuse(document, content_sha256, version_id)) is not None:
                     return reused

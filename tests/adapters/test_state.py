@@ -246,9 +246,18 @@ def test_a_claim_stands_until_it_expires(state):
     async def scenario():
         assert await state.claim(claim("one")) == (claim("one"), True)
         assert await state.claim(claim("two", 99)) == (claim("one"), False)
-        assert await state.claim(claim("one", 99)) == (claim("one"), False)
         assert await state.claim(claim("two", 100)) == (claim("two", 100), False)
         assert await state.claim(claim("one", 101)) == (claim("two", 100), False)
+
+    asyncio.run(scenario())
+
+
+def test_a_claim_is_renewed_by_its_writer_alone(state):
+    async def scenario():
+        await state.claim(claim("one"))
+        assert await state.claim(claim("one", 60)) == (claim("one", 60), False)
+        assert await state.claim(claim("two", 159)) == (claim("one", 60), False)
+        assert await state.claim(claim("two", 160)) == (claim("two", 160), False)
 
     asyncio.run(scenario())
 

@@ -87,6 +87,22 @@ def test_the_answer_that_a_retry_gets_is_for_all_of_the_same_bytes():
     assert world.ocr.times(png("same")) == 3, "the run's budget is one retry"
 
 
+@pytest.mark.parametrize("turn_s", [0.0, 85.0, 150.0, 179.0, 500.0])
+def test_a_slow_call_whose_turn_came_late_is_not_made_by_another_run_too(turn_s):
+    """A claim is 180 s, and the calls would end after it."""
+    world = World()
+    world.scans(4)
+    world.ocr.latency_s = 60.0
+
+    async def both() -> None:
+        await world.limiter.throttled(turn_s)
+        await asyncio.gather(world.run("one"), world.run("two"))
+
+    world.go(both())
+    assert len(world.ocr.calls) == 4
+    assert set(world.said().values()) == {"extracted"}
+
+
 # --- objects that are odd -----------------------------------------------------------------------------------------
 
 

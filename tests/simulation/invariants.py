@@ -192,7 +192,8 @@ class AtTheEnd:
         for earlier in before:
             other = earlier.process
             if other is not call.process and other.runs_at(call.started) and call.started >= earlier.claimed_until:
-                self.overlap += 1  # both run, and the claim of the first expired before its answer was kept
+                # Both run, and the answer of the first was not kept within the half of its claim that a call has.
+                self.overlap += 1
                 return
         for earlier in reversed(before):
             if earlier.process is not call.process and self._was_lost(earlier.process) and not earlier.charged:

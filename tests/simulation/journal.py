@@ -120,7 +120,11 @@ class Journal:
         check(len(unkept) < limit, f"{len(unkept) + 1} calls are in flight or not kept, max_in_flight is {limit}")
         claimed_until = self.claims.get((call.process, call.sha256))
         check(claimed_until is not None, f"{call.process.name} calls for content {call.sha256[:6]} without a claim")
-        call.claimed_until = claimed_until or 0.0
+        assert claimed_until is not None
+        left_s, half_s = claimed_until - call.started, self.world.runs[call.process].claim_s / 2
+        enough = left_s > half_s - 0.001  # a date has microseconds
+        check(enough, f"{call.process.name} calls with {left_s:.1f} of {2 * half_s:g} s left of its claim")
+        call.claimed_until = claimed_until
         twice = any(one.sha256 == call.sha256 for one in unkept)
         check(not twice, f"{call.process.name} calls twice at once for content {call.sha256[:6]}")
         if call.after_keep:

@@ -210,9 +210,17 @@ def _() -> list[Patch]:
     return [(S3StateStore, "claim", claim)]
 
 
+_RENEWAL = "while self._clock.now() >= claim.renew_at:"
+
+
 @mutation("a claim that ran out before the call is not renewed")
 def _() -> list[Patch]:
-    return [edit(documents.DocumentLine, "_call", ("while self._clock.now() >= claim.expires_at:", "while False:"))]
+    return [edit(documents.DocumentLine, "_call", (_RENEWAL, "while False:"))]
+
+
+@mutation("a claim is renewed only when it has run out")
+def _() -> list[Patch]:
+    return [edit(documents.DocumentLine, "_call", (_RENEWAL, "while self._clock.now() >= claim.expires_at:"))]
 
 
 @mutation("a stop cancels the calls in flight")
