@@ -230,6 +230,7 @@ class _Driver:
             log=self.there.logs / f"{trial.prefix}-{self._started}-{run_id}.log",
             max_in_flight=trial.max_in_flight,
             batch_size=trial.batch_size,
+            requests_per_second=trial.requests_per_second,
             claim_s=trial.claim_s,
             timeout_s=_TIMEOUT_OF_DRIPS_S if trial.ocr.most and broken else _TIMEOUT_S,
             s3_timeout_s=_S3_TIMEOUT_S,

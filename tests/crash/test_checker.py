@@ -69,7 +69,7 @@ def _lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         for number in range(4):
             body = scan({"model": str(number)}) if number else scan()
             s3.client().put_object(Bucket="scans", Key=f"{PREFIX}/{number}.jpg", Body=body)
-        task = Try(PREFIX, "run", s3, simulator.url, Path(folder / "log"), 2, 2, 60, 30, 30)
+        task = Try(PREFIX, "run", s3, simulator.url, Path(folder / "log"), 2, 2, 300, 60, 30, 30)
         LoopRunner().run(lambda stop: run_try(task, stop))
         yield Lake(s3, simulator)
 

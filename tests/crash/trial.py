@@ -11,6 +11,8 @@ from tests.scans import scan
 
 __all__ = ["KINDS", "Change", "NetworkFaults", "Strike", "Trial", "draw"]
 
+# Where both processes run, its half is longer than a call may take; where one died, its successor waits for so long.
+_CLAIM_S = {"overlap": 60.0, "s3-network": 10.0, "ocr-network": 10.0, "storm": 10.0}
 KINDS = ("kill", "term", "zombie", "overlap", "s3-network", "ocr-network", "storm")
 
 
@@ -54,6 +56,7 @@ class Trial:
     batch_size: int
     latency_ms: float
     error_share: float
+    requests_per_second: float
     claim_s: float
     strikes: tuple[Strike, ...]
     s3: NetworkFaults
@@ -74,6 +77,8 @@ def draw(seed: int, kind: str | None = None, repetition: int = 0) -> Trial:
     kind = kind or KINDS[seed % len(KINDS)]
     count = chance.randint(30, 60)
     documents = _documents(chance, seed, count)
+    # Every second of two overlapping runs is so slow that a document's turn comes when its claim is half over.
+    slow = kind == "overlap" and seed // len(KINDS) % 2 == 1
     return Trial(
         seed=seed,
         kind=kind,
@@ -83,8 +88,8 @@ def draw(seed: int, kind: str | None = None, repetition: int = 0) -> Trial:
         batch_size=chance.choice((5, 10, 20, 100)),
         latency_ms=chance.uniform(50, 300),
         error_share=chance.choice((0.0, 0.0, 0.02)),
-        # Longer than a call may take where both processes run; where one died, its successor waits for so long.
-        claim_s=60.0 if kind == "overlap" else 10.0 if kind in ("s3-network", "ocr-network", "storm") else 2.0,
+        requests_per_second=2.0 if slow else 300.0,
+        claim_s=12.0 if slow else _CLAIM_S.get(kind, 2.0),
         strikes=_strikes(chance, kind, count),
         s3=NetworkFaults(0.08, chance.randint(2, 6)) if kind in ("s3-network", "storm") else NetworkFaults(),
         ocr=NetworkFaults(0.15, chance.randint(1, 5)) if kind in ("ocr-network", "storm") else NetworkFaults(),

@@ -38,8 +38,8 @@ _SESSION.client("s3", region_name="us-east-1", endpoint_url="http://127.0.0.1:1"
 
 @dataclass(frozen=True)
 class Try:
-    """``prefix`` is the trial's folder in both buckets. The two URLs are those of its proxies. ``s3_timeout_s`` and the
-    three after it are shorter than a user's, so that a trial is; none of them changes what is written."""
+    """``prefix`` is the trial's folder in both buckets. The two URLs are those of its proxies. ``claim_s`` and those
+    after it are shorter than a user's, so that a trial is; none of them changes what is written."""
 
     prefix: str
     run_id: str
@@ -48,11 +48,11 @@ class Try:
     log: Path
     max_in_flight: int
     batch_size: int
+    requests_per_second: float
     claim_s: float
     timeout_s: float
     s3_timeout_s: float
     grace_s: float = 4.0
-    requests_per_second: float = 300.0
 
 
 def work(task: Try) -> None:
