@@ -36,6 +36,7 @@ __all__ = [
     "RecordedMetrics",
     "ScriptedOcr",
     "SetLedger",
+    "WrongClock",
     "answer",
     "png",
     "refusal",
@@ -100,6 +101,19 @@ class FakeClock:
             await asyncio.sleep(0)
             if not loop._ready:  # type: ignore[attr-defined]  # those who can run, other than this
                 return
+
+
+class WrongClock:
+    """``ports.Clock`` of a machine whose date is ``ahead_s`` off that of ``clock``."""
+
+    def __init__(self, clock: FakeClock, ahead_s: float) -> None:
+        self._ahead = timedelta(seconds=ahead_s)
+        self._clock = clock
+        self.monotonic = clock.monotonic
+        self.sleep = clock.sleep
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._ahead
 
 
 def png(content: str, width: int = 600, height: int = 600) -> bytes:

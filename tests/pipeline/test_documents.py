@@ -103,6 +103,22 @@ def test_a_slow_call_whose_turn_came_late_is_not_made_by_another_run_too(turn_s)
     assert set(world.said().values()) == {"extracted"}
 
 
+@pytest.mark.parametrize("ahead_s", [-900.0, -150.0, -20.0, 20.0, 150.0, 900.0])
+def test_a_wrong_clock_may_cost_calls_but_no_rows(ahead_s):
+    """By more than a quarter of an hour S3 itself refuses what such a machine signs."""
+    world = World()
+    world.scans(12)
+    world.ocr.latency_s = 60.0
+
+    async def both() -> None:
+        await world.limiter.throttled(150.0)
+        await asyncio.gather(world.run("one"), world.run("two", ahead_s=ahead_s))
+
+    world.go(both())
+    assert list(world.said().values()) == ["extracted"] * 12
+    assert len(world.ocr.calls) == 12 if abs(ahead_s) < 30 else 12 <= len(world.ocr.calls) <= 24
+
+
 # --- objects that are odd -----------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from airflow_provider_aigen.adapters.dead_letters import S3DeadLetters
@@ -18,7 +19,7 @@ from airflow_provider_aigen.core.models import DocumentOutcome, OutputSettings, 
 from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.pipeline import Ports, Stop, run
-from tests.fakes import FakeClock, FakeLimiter, MemoryStore, MemoryTables, ScriptedOcr, SetLedger, png
+from tests.fakes import FakeClock, FakeLimiter, MemoryStore, MemoryTables, ScriptedOcr, SetLedger, WrongClock, png
 
 __all__ = ["SETTINGS", "World"]
 
@@ -86,12 +87,14 @@ class World:
         }
         return PlanRequest(**facts | changes)
 
-    async def run(self, run_id: str = "one", *, config: Mapping[str, Any] | None = None, **changes: Any) -> RunReport:
-        """One try of a task; raises what the pipeline raises."""
+    async def run(
+        self, run_id: str = "one", *, config: Mapping[str, Any] | None = None, ahead_s: float = 0.0, **changes: Any
+    ) -> RunReport:
+        """One try of a task, whose clock is wrong by ``ahead_s``; raises what the pipeline raises."""
         self.stop = Stop()
         report, _ = await run(
             self.request(run_id, **changes),
-            self.ports(),
+            replace(self.ports(), clock=WrongClock(self.clock, ahead_s)),
             config=PipelineConfig(**{"max_in_flight": 4, **(config or {})}),
             stop=self.stop,
         )
