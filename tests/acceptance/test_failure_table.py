@@ -41,6 +41,7 @@ from airflow_provider_aigen.pipeline import Ports, Stop, run
 from airflow_provider_aigen.simulator import DEFAULT_KEY, RunningSimulator
 from tests.fakes import MemoryStore
 from tests.scans import scan
+from tests.waiting import until
 
 SETTINGS = OutputSettings("vehicle-registration-book/v2", "s3://lake/books/", "s3://lake/dead/", "")
 HEALTHY = 5
@@ -118,13 +119,11 @@ class Bench:
                 return report
 
     def calls(self, image: bytes | None = None) -> int:
-        """That the endpoint saw, of these bytes or of all."""
-        sha256 = image and hashlib.sha256(image).hexdigest()
-        return (
-            sum(call["sha256"] == sha256 for call in self.simulator.journal())
-            if image
-            else len(self.simulator.journal())
-        )
+        """That the endpoint saw, of these bytes or of all. One that its sender gave up ends a moment later there."""
+        until("every call has ended", lambda: not self.simulator.stats()["in_flight"], limit_s=60, pause_s=0.01)
+        journal = self.simulator.journal()
+        wanted = image and hashlib.sha256(image).hexdigest()
+        return sum(call["sha256"] == wanted for call in journal) if image else len(journal)
 
     def letters(self) -> dict[str, dict[str, Any]]:
         """The dead letters' records by the folder they lie in; each has its image beside it."""

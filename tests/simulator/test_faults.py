@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_aigen.simulator import Options, running_simulator
 from airflow_provider_aigen.simulator.faults import BROKEN, MALFORMED, ImageState, passing_fault
 from tests.simulator.calls import codes_of, marked, post, scan, truth
+from tests.waiting import until
 
 SHARES = st.floats(0, 0.3)
 
@@ -114,8 +115,8 @@ def test_no_answer_at_all_until_the_client_leaves(running):
     running.reset()
     with pytest.raises(httpx.ReadTimeout):
         post(running.url, marked(fault="hang"), timeout_s=2.0)
-    while running.stats()["in_flight"]:  # it looks every tenth of a second
-        pass
+    # It looks every tenth of a second.
+    until("the call has ended", lambda: not running.stats()["in_flight"], limit_s=60, pause_s=0.01)
     assert running.stats()["by_status"] == {"hang": 1}
 
 
