@@ -125,7 +125,7 @@ def test_what_other_runs_say_of_a_document_that_one_of_them_found_gone(told, gon
     assert (report.api_calls, report.answers_reused, report.billed_retries, report.paid_calls) == (0, 0, 0, 0)
 
 
-def test_a_report_has_every_count_under_its_name():
+def test_a_report_has_settings_and_every_count_under_its_name():
     ends = [Outcome.EXTRACTED] * 4 + [Outcome.PARTIAL] * 3 + [Outcome.DEAD_LETTER] * 2 + [Outcome.GONE]
     outcomes = tuple(
         DocumentOutcome(document(number), end, error_codes=("1001", "1003") if end is Outcome.PARTIAL else ())
@@ -137,9 +137,12 @@ def test_a_report_has_every_count_under_its_name():
         planned = PlanBatch(OWN, number, 0, SETTINGS, tuple(outcome.document for outcome in some))
         reconciliation.own(planned, CommitEntry(number + 1, "w", OWN, number, SETTINGS, some))
     cost = Cost("THB", 1.5, 9.0, 6.0, 3.0)
-    report = reconciliation.report(api_calls=9, answers_reused=8, billed_retries=2, paid_calls=6, cost=cost)
+    report = reconciliation.report(
+        settings=SETTINGS, api_calls=9, answers_reused=8, billed_retries=2, paid_calls=6, cost=cost
+    )
     assert report == RunReport(
         OWN.run_key,
+        settings=SETTINGS,
         documents=11,
         extracted=5,
         partial=3,
