@@ -101,18 +101,18 @@ class S3StateStore:
         standing = CLAIM.from_gzip(stored.body)
         if standing.writer_id != wanted.writer_id and standing.expires_at > wanted.claimed_at:
             return standing, False
-        taken_over = replace(wanted, suspect=standing.suspect)
+        own = replace(wanted, suspect=standing.suspect)
         try:
             await self._store.put(
                 self._prefix.bucket,
                 self._prefix.join(*names),
-                CLAIM.to_gzip(taken_over),
+                CLAIM.to_gzip(own),
                 content_type="application/gzip",
                 if_match=stored.etag,
             )
         except (ObjectChanged, ObjectNotFound):  # by another process, or by this very write, acknowledgement lost
             return CLAIM.from_gzip((await self._get_existing(*names)).body), False
-        return taken_over, False
+        return own, False
 
     async def release(self, claim: Claim) -> None:
         """Let the writer's claim on these bytes expire now, suspect if ``claim`` is; another's stays as it is."""

@@ -77,7 +77,7 @@ def draw(seed: int, kind: str | None = None, repetition: int = 0) -> Trial:
     kind = kind or KINDS[seed % len(KINDS)]
     count = chance.randint(30, 60)
     documents = _documents(chance, seed, count)
-    # Every second of two overlapping runs is so slow that a document's turn comes when its claim is half over.
+    # Every second trial of overlapping runs is so slow that many a turn comes when the document's claim is half over.
     slow = kind == "overlap" and seed // len(KINDS) % 2 == 1
     return Trial(
         seed=seed,

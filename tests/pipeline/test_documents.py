@@ -116,7 +116,8 @@ def test_a_wrong_clock_may_cost_calls_but_no_rows(ahead_s):
 
     world.go(both())
     assert list(world.said().values()) == ["extracted"] * 12
-    assert len(world.ocr.calls) == 12 if abs(ahead_s) < 30 else 12 <= len(world.ocr.calls) <= 24
+    most = 12 if abs(ahead_s) < 30 else 24  # half a claim, 90 s, less the call's 60
+    assert 12 <= len(world.ocr.calls) <= most
 
 
 # --- objects that are odd -----------------------------------------------------------------------------------------
