@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_aigen.hooks.connection_form import conn_fields, ui_field_behaviour
+from airflow_provider_aigen.connections.form import conn_fields, ui_field_behaviour
 
 
 def get_provider_info() -> dict[str, Any]:

@@ -63,7 +63,7 @@ def operator_lineage(source: str, destination: str, written: Written | None = No
     )
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_aigen.adapters.schemas import DOCUMENTS_SCHEMA, FIELDS_SCHEMA
+    from airflow_provider_aigen.adapters.tables.schemas import DOCUMENTS_SCHEMA, FIELDS_SCHEMA
 
     bucket, folder = source_folder(source)
     root = S3Prefix.parse("destination", destination)

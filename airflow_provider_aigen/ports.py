@@ -90,8 +90,8 @@ class OcrClient(Protocol):
     """The endpoint of one document type."""
 
     async def call(self, body: bytes) -> ApiResponse | CallFailure:
-        """Send one encoded request (``core.wire.encode_request``), once. Never raises for what the network or the
-        endpoint does: that is data for ``core.classify``."""
+        """Send one encoded request (``core.service.wire.encode_request``), once. Never raises for what the network or
+        the endpoint does: that is data for ``core.service.classify``."""
         ...
 
 

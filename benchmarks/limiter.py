@@ -16,7 +16,7 @@ from collections import deque
 from typing import Any
 
 from airflow_provider_aigen.adapters.clock import SystemClock
-from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
+from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
 from benchmarks.endpoint import endpoint
 
 _LATENCY_S = (0.02, 0.2)

@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_aigen.adapters.clock import SystemClock
-from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
-from airflow_provider_aigen.adapters.rate_limit_redis import RedisRateLimiter
-from airflow_provider_aigen.adapters.redis_connection import RedisSettings, open_client
-from airflow_provider_aigen.adapters.redis_pace import TIMEOUT_S
+from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
+from airflow_provider_aigen.adapters.limits.redis_client import RedisSettings, open_client
+from airflow_provider_aigen.adapters.limits.redis_limiter import RedisRateLimiter
+from airflow_provider_aigen.adapters.limits.redis_pace import TIMEOUT_S
 
 
 @dataclass

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from airflow_provider_aigen.adapters.ocr_http import HttpOcrClient
+from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
 from airflow_provider_aigen.core.config import EndpointConfig
 from benchmarks.endpoint import endpoint
 

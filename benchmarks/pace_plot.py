@@ -12,7 +12,7 @@ import bisect
 from collections.abc import Sequence
 from pathlib import Path
 
-from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
+from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
 from tests.fakes import FakeClock
 
 SVG = Path(__file__).resolve().parent.parent / "docs" / "pace.svg"

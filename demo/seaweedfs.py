@@ -51,7 +51,7 @@ class S3Server:
             region_name=self.region,
             config=Config(s3={"addressing_style": "path"}, signature_version="s3v4", **config),
         )
-        # An announced write without a body makes botocore hang for a minute in the next one: see adapters/s3.py.
+        # An announced write without a body makes botocore hang for a minute in the next one: see adapters/s3/store.py.
         client.meta.events.register("request-created.s3.PutObject", _without_expect)
         return client
 

@@ -21,7 +21,7 @@ import airflow_provider_aigen
 NAME = "airflow-provider-aigen"
 NEEDS_EXTRA = {
     "simulator": ("airflow_provider_aigen.simulator",),
-    "redis": ("airflow_provider_aigen.adapters.rate_limit_redis", "airflow_provider_aigen.adapters.redis_"),
+    "redis": ("airflow_provider_aigen.adapters.limits.redis_limiter", "airflow_provider_aigen.adapters.redis_"),
 }
 # Beyond what the newest Airflow and amazon provider bring. Think twice about another name here.
 GAIN = {"pyarrow"}

@@ -61,7 +61,7 @@ def check_contents(sdist: Path, wheel: Path) -> None:
         [info] = {name.partition("/")[0] for name in names if ".dist-info/" in name}
         metadata = Metadata.from_email(archive.read(f"{info}/METADATA"))
     files = {name for name in names if not name.startswith(info)}
-    expect({f"{PACKAGE}/py.typed", f"{PACKAGE}/adapters/redis_pace.lua"} <= files, f"{wheel.name} lacks a file")
+    expect({f"{PACKAGE}/py.typed", f"{PACKAGE}/adapters/limits/redis_pace.lua"} <= files, f"{wheel.name} lacks a file")
     expect(all(name.startswith(f"{PACKAGE}/") for name in files), f"{wheel.name} holds more than the package")
     expect(tracked <= files, f"{wheel.name} lacks {sorted(tracked - files)}")
     expect(f"{info}/licenses/LICENSE" in names, f"{wheel.name} has no licence")

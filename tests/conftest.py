@@ -89,7 +89,7 @@ _PURE = {
     _TESTS / name
     for name in (
         *("benchmarks", "contract", "core", "crash", "docs", "pipeline", "simulation", "simulator"),
-        *("adapters/test_rate_limit.py", "adapters/test_rate_limit_redis_processes.py"),
+        *("adapters/limits/test_local.py", "adapters/limits/test_redis_processes.py"),
         *("test_docs.py", "test_repository.py"),
     )
 }

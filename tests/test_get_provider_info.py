@@ -121,11 +121,11 @@ def test_asking_for_it_imports_texts_and_nothing_else():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [
         "airflow_provider_aigen",
+        "airflow_provider_aigen.connections",
+        "airflow_provider_aigen.connections.form",
         "airflow_provider_aigen.core",
         "airflow_provider_aigen.core.defaults",
         "airflow_provider_aigen.get_provider_info",
-        "airflow_provider_aigen.hooks",
-        "airflow_provider_aigen.hooks.connection_form",
     ]
 
 

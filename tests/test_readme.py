@@ -353,7 +353,7 @@ def test_the_metrics_are_called_so():
 
 @pytest.mark.parametrize(("nth", "name"), [(0, "FIELDS_SCHEMA"), (1, "DOCUMENTS_SCHEMA")])
 def test_the_tables_have_these_columns(nth, name):
-    from airflow_provider_aigen.adapters import schemas
+    from airflow_provider_aigen.adapters.tables import schemas
 
     listed = [(plain(row[0]), row[1]) for row in table("Tables", nth=nth)]
     real = [
@@ -368,7 +368,7 @@ def _type(arrow: Any) -> str:
 
 
 def test_every_code_that_has_a_rule_is_in_the_table():
-    from airflow_provider_aigen.core import codes
+    from airflow_provider_aigen.core.service import codes
 
     named = {code for row in table("What each failure gets") for code in re.findall(r"`([^`]+)`", row[1])}
     own = {

@@ -7,7 +7,7 @@ listing → :class:`SourceObject` → :class:`PlanBatch` → (one call) :class:`
 
 What one call gives stands in :mod:`~airflow_provider_aigen.core.answers`. All of them are frozen; all times are aware
 UTC datetimes, all durations seconds, all sizes bytes, pages count from 1. What is stored of them is written by
-``adapters/state.py``.
+``adapters/state/store.py``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from airflow_provider_aigen.core.answers import (
     FailureKind,
     KeptAnswer,
 )
-from airflow_provider_aigen.core.cost import Cost
+from airflow_provider_aigen.core.spend import Cost
 
 __all__ = [
     "Answer",
@@ -234,10 +234,11 @@ class RunReport:
     """A reconciled run: ``documents == extracted + partial + dead_letter + gone``.
 
     ``api_calls``, ``paid_calls``, ``answers_reused``, ``billed_retries`` and ``cost`` are those of this try; the rest
-    is the run's, whatever the try. ``paid_calls`` are the calls that may be on the bill (``core.classify.is_paid``),
-    ``billed_retries`` those that repeat one of them (design §5). ``error_codes`` names codes as dead-letter paths do
-    (``core.path_segments.path_segment``), the 50 most frequent of them and the rest as ``other``. ``settings`` are the
-    plan's: where the run wrote to, whatever its task would say today."""
+    is the run's, whatever the try. ``paid_calls`` are the calls that may be on the bill
+    (``core.service.classify.is_paid``), ``billed_retries`` those that repeat one of them
+    (design §5). ``error_codes`` names codes as dead-letter paths do (``core.path_segments.path_segment``), the
+    50 most frequent of them and the rest as ``other``. ``settings`` are the plan's: where the run wrote to, whatever
+    its task would say today."""
 
     run_key: str
     documents: int

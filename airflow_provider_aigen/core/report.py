@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from airflow_provider_aigen.core.cost import Cost
 from airflow_provider_aigen.core.errors import DeadLetterRatioError, ReconciliationError
 from airflow_provider_aigen.core.models import (
     CommitEntry,
@@ -22,6 +21,7 @@ from airflow_provider_aigen.core.models import (
     RunReport,
 )
 from airflow_provider_aigen.core.path_segments import path_segment
+from airflow_provider_aigen.core.spend import Cost
 
 __all__ = ["OTHER", "Reconciliation", "check_dead_letter_ratio", "codes_text", "counted", "most_frequent"]
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_aigen.connections.form import field_behaviour, widgets
 from airflow_provider_aigen.core.checks import check_positive
 from airflow_provider_aigen.core.defaults import (
     DEFAULT_BASE_URL,
@@ -28,14 +29,13 @@ from airflow_provider_aigen.core.errors import (
     DocumentRefusedError,
     ServiceUnavailableError,
 )
-from airflow_provider_aigen.hooks.connection_form import field_behaviour, widgets
 
 if TYPE_CHECKING:
-    from airflow_provider_aigen.adapters.ocr_http import HttpOcrClient
-    from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
+    from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
+    from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
     from airflow_provider_aigen.core.config import EndpointConfig
-    from airflow_provider_aigen.core.cost import Price
     from airflow_provider_aigen.core.models import Answer, ApiResponse, CallFailure
+    from airflow_provider_aigen.core.spend import Price
     from airflow_provider_aigen.pipeline.calls import GaveUp, Settled
 
 __all__ = ["AigenHook"]
@@ -102,7 +102,7 @@ class AigenHook(BaseHook):
     def price(self) -> Price | None:
         """What one call costs, by the connection's extras; None where they do not say. Raises
         ``ConfigurationError``."""
-        from airflow_provider_aigen.core.cost import Price
+        from airflow_provider_aigen.core.spend import Price
 
         value = self._extra.get("price_per_call")
         if value is None or value == "":
@@ -120,7 +120,7 @@ class AigenHook(BaseHook):
     def async_client(self, document_type: str = DEFAULT_DOCUMENT_TYPE, *, max_in_flight: int = 1) -> HttpOcrClient:
         """The client that the pipeline uses: an async context manager with ``call(body)``. It neither waits for a
         limiter nor retries."""
-        from airflow_provider_aigen.adapters.ocr_http import HttpOcrClient
+        from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
 
         return HttpOcrClient(self.endpoint(document_type), max_in_flight=max_in_flight)
 
@@ -130,9 +130,9 @@ class AigenHook(BaseHook):
         The limiter (shared by the calls of this hook), the retries and the errors are the pipeline's; nothing is
         stored, so the same image sent twice is paid twice. Raises ``DocumentRefusedError`` with the contract's code
         where there is no page, ``PermanentError`` or ``TransientError`` where no answer can be had now."""
-        from airflow_provider_aigen.core.classify import MALFORMED_RESPONSE, Extracted, Refused
+        from airflow_provider_aigen.core.document.preflight import Rejected, preflight
         from airflow_provider_aigen.core.models import ApiResponse
-        from airflow_provider_aigen.core.preflight import Rejected, preflight
+        from airflow_provider_aigen.core.service.classify import MALFORMED_RESPONSE, Extracted, Refused
         from airflow_provider_aigen.pipeline.calls import GaveUp
 
         checked = preflight(image)
@@ -155,10 +155,10 @@ class AigenHook(BaseHook):
 
     async def _extract(self, image: bytes, document_type: str) -> Settled | GaveUp:
         from airflow_provider_aigen.adapters.clock import SystemClock
-        from airflow_provider_aigen.adapters.ocr_http import HttpOcrClient
-        from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
+        from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
+        from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
         from airflow_provider_aigen.core.config import PipelineConfig
-        from airflow_provider_aigen.core.wire import encode_request
+        from airflow_provider_aigen.core.service.wire import encode_request
         from airflow_provider_aigen.pipeline import Stop
         from airflow_provider_aigen.pipeline.calls import Caller, GaveUp
 
@@ -187,8 +187,8 @@ class AigenHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Send an empty image: 401 or 403 says that the key is wrong, an answer about the image that all is well."""
-        from airflow_provider_aigen.core.wire import encode_request
-        from airflow_provider_aigen.hooks.connection_check import judge
+        from airflow_provider_aigen.connections.check import judge
+        from airflow_provider_aigen.core.service.wire import encode_request
 
         async def send() -> ApiResponse | CallFailure:
             async with self.async_client() as client:

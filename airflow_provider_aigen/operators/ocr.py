@@ -15,10 +15,10 @@ from airflow_provider_aigen.core.defaults import DEFAULT_CLAIM_S, DEFAULT_DOCUME
 from airflow_provider_aigen.core.errors import PermanentError, TransientError
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.links import AigenDeadLettersLink, AigenOutputLink, AigenReportLink
-from airflow_provider_aigen.operators import outlets
-from airflow_provider_aigen.operators.loop import LoopRunner
-from airflow_provider_aigen.operators.parameters import check_parameters, to_number
-from airflow_provider_aigen.operators.retry_policy import default_retry_policy
+from airflow_provider_aigen.runtime import outlets
+from airflow_provider_aigen.runtime.loop import LoopRunner
+from airflow_provider_aigen.runtime.parameters import check_parameters, to_number
+from airflow_provider_aigen.runtime.retry_policy import default_retry_policy
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from airflow_provider_aigen.core.models import RunReport
     from airflow_provider_aigen.core.planning import PlanRequest
     from airflow_provider_aigen.lineage import Written
-    from airflow_provider_aigen.operators.assembly import PortSettings
     from airflow_provider_aigen.pipeline import Stop
+    from airflow_provider_aigen.runtime.assembly import PortSettings
 
 __all__ = ["AigenOcrOperator"]
 
@@ -154,7 +154,7 @@ class AigenOcrOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, OCR, commit, report."""
-        from airflow_provider_aigen.operators.results import problem_text
+        from airflow_provider_aigen.runtime.results import problem_text
 
         try:
             return self._execute(context)
@@ -169,7 +169,7 @@ class AigenOcrOperator(BaseOperator):
 
     def _execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_aigen.core.report import check_dead_letter_ratio
-        from airflow_provider_aigen.operators.results import point, report_text, returned
+        from airflow_provider_aigen.runtime.results import point, report_text, returned
 
         check_parameters(self._parameters())
         request = self._plan_request(context)
@@ -218,7 +218,7 @@ class AigenOcrOperator(BaseOperator):
         return {name: getattr(self, name) for name in names}
 
     def _plan_request(self, context: Context) -> PlanRequest:
-        from airflow_provider_aigen.operators.request import default_partition, plan_request, run_identity
+        from airflow_provider_aigen.runtime.request import default_partition, plan_request, run_identity
 
         return plan_request(
             run_identity(context),
@@ -241,11 +241,11 @@ class AigenOcrOperator(BaseOperator):
 
     def _port_settings(self) -> PortSettings:
         """Resolve the connections, synchronously (design §7)."""
+        from airflow_provider_aigen.connections.redis import redis_settings
         from airflow_provider_aigen.hooks.aigen import AigenHook
-        from airflow_provider_aigen.hooks.metrics import AirflowMetrics
-        from airflow_provider_aigen.hooks.redis import redis_settings
         from airflow_provider_aigen.lineage import Written
-        from airflow_provider_aigen.operators.assembly import PortSettings, s3_client
+        from airflow_provider_aigen.runtime.assembly import PortSettings, s3_client
+        from airflow_provider_aigen.runtime.metrics import AirflowMetrics
 
         hook = AigenHook(self.aigen_conn_id)
         self._written = Written(AirflowMetrics(dag_id=self.dag_id, task_id=self.task_id))
@@ -271,8 +271,8 @@ class AigenOcrOperator(BaseOperator):
 async def _run(
     request: PlanRequest, settings: PortSettings, config: PipelineConfig, stop: Stop
 ) -> tuple[RunReport, str]:
-    from airflow_provider_aigen.operators.assembly import open_ports
     from airflow_provider_aigen.pipeline import run
+    from airflow_provider_aigen.runtime.assembly import open_ports
 
     async with open_ports(settings) as ports:
         return await run(request, ports, config=config, stop=stop, price=settings.price)

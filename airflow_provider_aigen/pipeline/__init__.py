@@ -24,9 +24,9 @@ or Airflow. What must hold at any crash is said in design §3.
 from __future__ import annotations
 
 from airflow_provider_aigen.core.config import PipelineConfig
-from airflow_provider_aigen.core.cost import Price
 from airflow_provider_aigen.core.models import Plan, RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
+from airflow_provider_aigen.core.spend import Price
 from airflow_provider_aigen.pipeline.commit import Committer, Effects, finish_commits
 from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.pipeline.plan import make_plan

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from airflow_provider_aigen.core.breaker import Breaker, BreakerState, is_systemic
-from airflow_provider_aigen.core.classify import Extracted, Refused, ServiceFailed, Verdict, classify, is_paid
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.errors import ContractError, ServiceUnavailableError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure
-from airflow_provider_aigen.core.retry import Attempts, GiveUp, Retry, RetryDecision, Settle, decide
-from airflow_provider_aigen.core.retry import Stop as StopDecision
+from airflow_provider_aigen.core.service.breaker import Breaker, BreakerState, is_systemic
+from airflow_provider_aigen.core.service.classify import Extracted, Refused, ServiceFailed, Verdict, classify, is_paid
+from airflow_provider_aigen.core.service.retry import Attempts, GiveUp, Retry, RetryDecision, Settle, decide
+from airflow_provider_aigen.core.service.retry import Stop as StopDecision
 from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.ports import Clock, OcrClient, RateLimiter

@@ -10,10 +10,9 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from airflow_provider_aigen.core.classify import Extracted, classify_kept
 from airflow_provider_aigen.core.commits import is_of_run, next_entry, taken_ids
+from airflow_provider_aigen.core.document.flatten import flatten
 from airflow_provider_aigen.core.errors import ReconciliationError
-from airflow_provider_aigen.core.flatten import flatten
 from airflow_provider_aigen.core.models import (
     CommitEntry,
     DocumentOutcome,
@@ -23,6 +22,7 @@ from airflow_provider_aigen.core.models import (
     PlanBatch,
 )
 from airflow_provider_aigen.core.report import counted
+from airflow_provider_aigen.core.service.classify import Extracted, classify_kept
 from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.ports import DeadLetters, Ledger, StateStore, Tables
 

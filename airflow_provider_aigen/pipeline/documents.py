@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from airflow_provider_aigen.core import outcomes
-from airflow_provider_aigen.core.classify import EMPTY_OBJECT, TOO_LARGE
+from airflow_provider_aigen.core.document import outcomes
+from airflow_provider_aigen.core.document.preflight import MAX_BYTES, Rejected, preflight
 from airflow_provider_aigen.core.errors import (
     AigenError,
     ObjectChanged,
@@ -33,8 +33,8 @@ from airflow_provider_aigen.core.models import (
     KeptAnswer,
     SourceObject,
 )
-from airflow_provider_aigen.core.preflight import MAX_BYTES, Rejected, preflight
-from airflow_provider_aigen.core.wire import encode_request
+from airflow_provider_aigen.core.service.classify import EMPTY_OBJECT, TOO_LARGE
+from airflow_provider_aigen.core.service.wire import encode_request
 from airflow_provider_aigen.pipeline.calls import Caller, GaveUp, Settled, Tried
 from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.ports import Clock, ObjectStore, StateStore, StoredObject

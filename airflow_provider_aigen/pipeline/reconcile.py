@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from airflow_provider_aigen.core.commits import is_of_run
-from airflow_provider_aigen.core.cost import Price
 from airflow_provider_aigen.core.errors import ReconciliationError
 from airflow_provider_aigen.core.models import Plan, PlanBatch, RunReport
 from airflow_provider_aigen.core.report import Reconciliation
+from airflow_provider_aigen.core.spend import Price
 from airflow_provider_aigen.pipeline.process import Processed
 from airflow_provider_aigen.ports import StateStore
 

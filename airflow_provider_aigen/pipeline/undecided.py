@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from airflow_provider_aigen.core.breaker import BreakerState
 from airflow_provider_aigen.core.errors import ServiceUnavailableError
 from airflow_provider_aigen.core.models import SourceObject
+from airflow_provider_aigen.core.service.breaker import BreakerState
 from airflow_provider_aigen.pipeline.batches import OpenBatch, OpenBatches
 from airflow_provider_aigen.pipeline.calls import Caller, Tried
 from airflow_provider_aigen.pipeline.documents import Ended, Undecided

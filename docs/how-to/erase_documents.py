@@ -19,12 +19,12 @@ from typing import Any
 
 import boto3
 
-from airflow_provider_aigen.adapters.codec import BATCH, COMMIT, PLAN
-from airflow_provider_aigen.adapters.dead_letters import S3DeadLetters
-from airflow_provider_aigen.adapters.documents import dead_letter_uri
-from airflow_provider_aigen.adapters.parquet import ParquetTables
-from airflow_provider_aigen.adapters.s3 import S3ObjectStore
-from airflow_provider_aigen.adapters.state import S3StateStore
+from airflow_provider_aigen.adapters.s3.store import S3ObjectStore
+from airflow_provider_aigen.adapters.state.codec import BATCH, COMMIT, PLAN
+from airflow_provider_aigen.adapters.state.store import S3StateStore
+from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
+from airflow_provider_aigen.adapters.tables.documents import dead_letter_uri
+from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, SourceObject
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.pipeline.commit import Effects, finish_commits

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_aigen.adapters.clock import SystemClock
-from airflow_provider_aigen.adapters.dead_letters import S3DeadLetters
+from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
 from airflow_provider_aigen.adapters.ledger import DiskLedger
-from airflow_provider_aigen.adapters.ocr_http import HttpOcrClient
-from airflow_provider_aigen.adapters.parquet import ParquetTables
-from airflow_provider_aigen.adapters.rate_limit import LocalRateLimiter
-from airflow_provider_aigen.adapters.state import S3StateStore
+from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
+from airflow_provider_aigen.adapters.state.store import S3StateStore
+from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
+from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
 from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig, RetryConfig
 from airflow_provider_aigen.core.errors import (
     AccountError,

@@ -3,7 +3,7 @@
 likes. Nothing ends a run that is about one document, no document and no batch is lost, and no foreign text gets into a
 log, XCom or a dead letter. What is about the endpoint itself (a redirect, a bad certificate) stops, and sends no key.
 
-What the client makes of each of these is said in ``tests/adapters/test_ocr_http_*.py``.
+What the client makes of each of these is said in ``tests/adapters/endpoint``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import pytest
 import trustme
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from tests.adapters.hostile import HostileServer, answer, drip, endless, gzip_bomb, raw, reset_now
-from tests.adapters.ocr_calls import trusted_authority
+from tests.adapters.endpoint.hostile import HostileServer, answer, drip, endless, gzip_bomb, raw, reset_now
+from tests.adapters.endpoint.ocr_calls import trusted_authority
 from tests.fakes import png
 
 KEY = "key-that-nobody-may-see"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from airflow_provider_aigen.adapters.schemas import DOCUMENTS_SCHEMA, FIELDS_SCHEMA
+from airflow_provider_aigen.adapters.tables.schemas import DOCUMENTS_SCHEMA, FIELDS_SCHEMA
 from airflow_provider_aigen.simulator import DEFAULT_KEY
 from tests.acceptance.conftest import Lake
 from tests.scans import scan

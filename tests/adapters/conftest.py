@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_aigen.adapters.s3 import S3ObjectStore
+from airflow_provider_aigen.adapters.s3.store import S3ObjectStore
 from benchmarks.redis_server import RedisServer, redis_server
 from tests.servers import S3Server, ScriptedServer, moto, scripted_server, seaweedfs
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_aigen.core.classify import Extracted, Refused, ServiceFailed, Throttled, classify
-from airflow_provider_aigen.core.flatten import confidences, flatten
+from airflow_provider_aigen.core.document.flatten import confidences, flatten
 from airflow_provider_aigen.core.models import ApiResponse, FieldRow
-from airflow_provider_aigen.core.wire import parse_answer
+from airflow_provider_aigen.core.service.classify import Extracted, Refused, ServiceFailed, Throttled, classify
+from airflow_provider_aigen.core.service.wire import parse_answer
 
 SAMPLES = Path(__file__).parent / "samples"
 NOT_FOUND = "can_not_find_vehicle_registration_on_image"

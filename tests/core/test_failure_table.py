@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_aigen.core.classify import Extracted, Malformed, Refused, classify
 from airflow_provider_aigen.core.config import RetryConfig
 from airflow_provider_aigen.core.errors import AccountError, AuthenticationError, ServiceUnavailableError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
-from airflow_provider_aigen.core.retry import Attempts, GiveUp, Retry, Settle, Stop, decide
+from airflow_provider_aigen.core.service.classify import Extracted, Malformed, Refused, classify
+from airflow_provider_aigen.core.service.retry import Attempts, GiveUp, Retry, Settle, Stop, decide
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PAGE = {"registration_number_car": {"value": "1กข 2345", "confidence": 0.9}}

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_aigen.core.commits import next_entry, taken_ids
-from airflow_provider_aigen.core.cost import Cost
 from airflow_provider_aigen.core.errors import DeadLetterRatioError, ReconciliationError
 from airflow_provider_aigen.core.models import (
     CommitEntry,
@@ -19,6 +18,7 @@ from airflow_provider_aigen.core.models import (
     RunReport,
 )
 from airflow_provider_aigen.core.report import Reconciliation, check_dead_letter_ratio, most_frequent
+from airflow_provider_aigen.core.spend import Cost
 from tests.core.planned import SETTINGS, document
 
 OWN = RunIdentity("books", "ocr", "own")

@@ -15,10 +15,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from airflow_provider_aigen.adapters.codec import ANSWER, BATCH, COMMIT, PLAN
-from airflow_provider_aigen.core.classify import Extracted, classify_kept
-from airflow_provider_aigen.core.flatten import flatten
+from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, COMMIT, PLAN
+from airflow_provider_aigen.core.document.flatten import flatten
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, KeptAnswer, Outcome, SourceObject
+from airflow_provider_aigen.core.service.classify import Extracted, classify_kept
 from airflow_provider_aigen.simulator.images import read_scan
 
 __all__ = ["Event", "Facts", "Found", "inspect"]

@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_provider_aigen.adapters.codec import ANSWER, COMMIT
+from airflow_provider_aigen.adapters.state.codec import ANSWER, COMMIT
 from airflow_provider_aigen.core.models import Outcome
-from airflow_provider_aigen.operators.loop import LoopRunner
+from airflow_provider_aigen.runtime.loop import LoopRunner
 from airflow_provider_aigen.simulator import RunningSimulator, running_simulator
 from demo.seaweedfs import S3Server, seaweedfs
 from tests.crash.checker import Event, Facts, inspect

@@ -15,17 +15,14 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-import airflow_provider_aigen.adapters.parquet
-import airflow_provider_aigen.adapters.s3
-import airflow_provider_aigen.adapters.state  # noqa: F401 - imported once, before the tries are forked
-from airflow_provider_aigen.adapters.ocr_http import HttpOcrClient  # noqa: F401
+from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient  # noqa: F401
 from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig, RetryConfig
 from airflow_provider_aigen.core.errors import PermanentError, TransientError
 from airflow_provider_aigen.core.models import RunIdentity
-from airflow_provider_aigen.operators.assembly import PortSettings, open_ports
-from airflow_provider_aigen.operators.loop import LoopRunner
-from airflow_provider_aigen.operators.request import plan_request
 from airflow_provider_aigen.pipeline import run
+from airflow_provider_aigen.runtime.assembly import PortSettings, open_ports
+from airflow_provider_aigen.runtime.loop import LoopRunner
+from airflow_provider_aigen.runtime.request import plan_request
 from demo.seaweedfs import S3Server
 
 __all__ = ["BUG", "DONE", "KEY", "NO_RETRY", "RETRY", "Try", "run_try", "work"]

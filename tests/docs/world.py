@@ -19,9 +19,9 @@ from pyarrow import BufferReader
 
 from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig
 from airflow_provider_aigen.core.models import RunIdentity, RunReport
-from airflow_provider_aigen.operators.assembly import PortSettings, open_ports
-from airflow_provider_aigen.operators.request import plan_request
 from airflow_provider_aigen.pipeline import Stop, run
+from airflow_provider_aigen.runtime.assembly import PortSettings, open_ports
+from airflow_provider_aigen.runtime.request import plan_request
 from airflow_provider_aigen.simulator import DEFAULT_KEY
 from demo.seaweedfs import S3Server
 

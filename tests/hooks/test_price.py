@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_aigen.core.cost import Price
 from airflow_provider_aigen.core.errors import ConfigurationError
+from airflow_provider_aigen.core.spend import Price
 from airflow_provider_aigen.hooks.aigen import AigenHook
 
 

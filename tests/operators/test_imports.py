@@ -35,7 +35,7 @@ FOR_A_DAG_FILE = (
     "airflow_provider_aigen.assets",
     "airflow_provider_aigen.hooks.aigen",
     "airflow_provider_aigen.operators.ocr",
-    "airflow_provider_aigen.operators.retry_policy",
+    "airflow_provider_aigen.runtime.retry_policy",
 )
 # What these import of the rest: names, checks and links. A dataclass is as dear to make as a module of functions is to
 # load, so settings and all that flows (core.config, core.models) belong to a run. Design §7; benchmarks/parse_cost.py.
@@ -47,19 +47,20 @@ FOR_PARSING = {
     "airflow_provider_aigen.core.path_segments",
     "airflow_provider_aigen.core.uris",
     "airflow_provider_aigen.hooks",
-    "airflow_provider_aigen.hooks.connection_form",
+    "airflow_provider_aigen.connections.form",
     "airflow_provider_aigen.links",
     "airflow_provider_aigen.operators",
-    "airflow_provider_aigen.operators.loop",
-    "airflow_provider_aigen.operators.outlets",
-    "airflow_provider_aigen.operators.parameters",
+    "airflow_provider_aigen.runtime",
+    "airflow_provider_aigen.runtime.loop",
+    "airflow_provider_aigen.runtime.outlets",
+    "airflow_provider_aigen.runtime.parameters",
     *FOR_A_DAG_FILE,
 }
 
 # What only a running task imports, and the simulator.
 AT_RUN_TIME = (
     "airflow_provider_aigen.adapters",
-    "airflow_provider_aigen.hooks.redis",
+    "airflow_provider_aigen.connections.redis",
     "airflow_provider_aigen.simulator",
 )
 

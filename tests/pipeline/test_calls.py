@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_aigen.core.breaker import BreakerState
 from airflow_provider_aigen.core.config import PipelineConfig, RetryConfig
 from airflow_provider_aigen.core.errors import (
     AccountError,
@@ -20,7 +19,8 @@ from airflow_provider_aigen.core.errors import (
     StoppedError,
 )
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
-from airflow_provider_aigen.core.wire import encode_request
+from airflow_provider_aigen.core.service.breaker import BreakerState
+from airflow_provider_aigen.core.service.wire import encode_request
 from airflow_provider_aigen.pipeline import Stop
 from airflow_provider_aigen.pipeline.calls import Caller, GaveUp, Settled, Tried
 from tests.fakes import FakeClock, FakeLimiter, ScriptedOcr, answer, png, refusal

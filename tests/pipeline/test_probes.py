@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_aigen.adapters.parquet import ParquetTables
-from airflow_provider_aigen.adapters.state import S3StateStore
+from airflow_provider_aigen.adapters.state.store import S3StateStore
+from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.uris import S3Prefix

@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_aigen.core.config import PipelineConfig
+from airflow_provider_aigen.core.document.outcomes import gone
 from airflow_provider_aigen.core.errors import ServiceUnavailableError, StoppedError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
-from airflow_provider_aigen.core.outcomes import gone
 from airflow_provider_aigen.pipeline import plan_stage, run
 from airflow_provider_aigen.pipeline.commit import Committer, Effects
 from airflow_provider_aigen.pipeline.metrics import RunMetrics
@@ -260,7 +260,7 @@ def test_no_tag_and_no_name_is_of_a_document():
 
 
 def test_the_report_speaks_in_money():
-    from airflow_provider_aigen.core.cost import Cost, Price
+    from airflow_provider_aigen.core.spend import Cost, Price
 
     world = Watched()
     images = world.scans(8)

@@ -12,8 +12,8 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from airflow_provider_aigen.adapters.dead_letters import S3DeadLetters
-from airflow_provider_aigen.adapters.state import S3StateStore
+from airflow_provider_aigen.adapters.state.store import S3StateStore
+from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.models import DocumentOutcome, OutputSettings, RunIdentity, RunReport
 from airflow_provider_aigen.core.planning import PlanRequest

@@ -13,9 +13,10 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from airflow_provider_aigen.core import classify, outcomes
-from airflow_provider_aigen.core.flatten import flatten
+from airflow_provider_aigen.core.document import outcomes
+from airflow_provider_aigen.core.document.flatten import flatten
 from airflow_provider_aigen.core.models import RunIdentity, SourceObject
+from airflow_provider_aigen.core.service import classify
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.pipeline import commit
 from tests.simulation import invariants

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from airflow_provider_aigen.adapters import codec as codecs
-from airflow_provider_aigen.adapters import dead_letters
+from airflow_provider_aigen.adapters.state import codec as codecs
+from airflow_provider_aigen.adapters.tables import dead_letters
 
 __all__ = ["use"]
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from airflow_provider_aigen.core.classify import Extracted, Refused, ServiceFailed, classify
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
+from airflow_provider_aigen.core.service.classify import Extracted, Refused, ServiceFailed, classify
 from tests.simulation.loop import Process
 from tests.simulation.network import Network
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from airflow_provider_aigen.adapters.documents import document_facts
+from airflow_provider_aigen.adapters.tables.documents import document_facts
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow
 from airflow_provider_aigen.ports import Clock, ObjectStore
 

@@ -8,10 +8,10 @@ import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from airflow_provider_aigen.adapters.codec import ANSWER, BATCH, PLAN
-from airflow_provider_aigen.core.classify import Extracted, classify_kept
-from airflow_provider_aigen.core.flatten import flatten
+from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, PLAN
+from airflow_provider_aigen.core.document.flatten import flatten
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, KeptAnswer, Outcome, Plan, RunIdentity
+from airflow_provider_aigen.core.service.classify import Extracted, classify_kept
 from tests.simulation.endpoint import NO_CALL, PASSING, Call
 from tests.simulation.fakes import part_key, read_part, stored_row
 from tests.simulation.journal import Journal, check

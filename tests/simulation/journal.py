@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from airflow_provider_aigen.adapters.codec import CLAIM, COMMIT
-from airflow_provider_aigen.adapters.documents import dead_letter_uri
+from airflow_provider_aigen.adapters.state.codec import CLAIM, COMMIT
+from airflow_provider_aigen.adapters.tables.documents import dead_letter_uri
 from airflow_provider_aigen.core.models import CommitEntry
 from tests.simulation.endpoint import Call
 from tests.simulation.fakes import part_key

@@ -15,8 +15,8 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from airflow_provider_aigen.adapters.codec import PLAN
-from airflow_provider_aigen.adapters.state import S3StateStore
+from airflow_provider_aigen.adapters.state.codec import PLAN
+from airflow_provider_aigen.adapters.state.store import S3StateStore
 from airflow_provider_aigen.core import commits
 from airflow_provider_aigen.core.models import RunIdentity
 from airflow_provider_aigen.pipeline import calls, commit, documents, undecided, workers

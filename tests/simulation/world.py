@@ -12,10 +12,10 @@ from random import Random
 from typing import Any
 
 from airflow_provider_aigen import pipeline
-from airflow_provider_aigen.adapters.dead_letters import S3DeadLetters
 from airflow_provider_aigen.adapters.ledger import DiskLedger
-from airflow_provider_aigen.adapters.parquet import ParquetTables
-from airflow_provider_aigen.adapters.state import S3StateStore
+from airflow_provider_aigen.adapters.state.store import S3StateStore
+from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
+from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.models import OutputSettings, RunIdentity
 from airflow_provider_aigen.core.planning import PlanRequest

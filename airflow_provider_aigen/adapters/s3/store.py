@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The object store over a boto3 S3 client, whose blocking calls run in threads of their own.
+
+Two rules hold here. Every condition is part of the one request that it guards (``If-None-Match``, ``If-Match``, never
+look and then write). And no failure of the client leaves this file as it is: it would carry an object's key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import IncompleteReadError
+from urllib3.exceptions import HTTPError
+
+from airflow_provider_aigen.adapters.s3.errors import S3Call, WriteConflict, translate
+from airflow_provider_aigen.core.errors import StorageUnavailableError
+from airflow_provider_aigen.core.models import SourceObject
+from airflow_provider_aigen.ports import StoredObject
+
+if TYPE_CHECKING:
+    from botocore.awsrequest import AWSRequest
+    from mypy_boto3_s3.client import S3Client
+
+__all__ = ["S3ObjectStore"]
+
+_CONFLICT_TRIES = 8
+_CONFLICT_PAUSE_S = 0.1  # doubled each time, with full jitter above half of it: about 12 s in all
+_ANSWER_TRIES = 3
+# Over the client's own six tries of a minute each. A server that sends a byte now and then outlasts every read timeout.
+_DEADLINE_S = 600.0
+
+
+class S3ObjectStore:
+    """Fulfils ``ports.ObjectStore``.
+
+    ``concurrency`` bounds the calls under way at once; build ``client`` with ``max_pool_connections`` no lower.
+    ``expected_bucket_owner`` (an account id) goes with every call, ``sse_kms_key_id`` with every write. Throttling, 5xx
+    and broken connections are retried by the client, as its ``retries`` configuration says; what is left is a
+    ``StorageUnavailableError``, as is a call that takes longer than ``deadline_s``. A wrong bucket, permission, region
+    or credential is a ``ConfigurationError``.
+    """
+
+    def __init__(
+        self,
+        client: S3Client,
+        *,
+        concurrency: int = 16,
+        expected_bucket_owner: str | None = None,
+        sse_kms_key_id: str | None = None,
+        deadline_s: float = _DEADLINE_S,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        # botocore announces every body (`Expect: 100-continue`), an empty one too, and may then misread the answer to
+        # the next request on that connection: it hangs for the read timeout and is sent again (botocore's issue 3755).
+        client.meta.events.register("request-created.s3.PutObject", _without_expect, unique_id="aigen-without-expect")
+        self._client = client
+        self._deadline_s = deadline_s
+        self._threads = ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="aigen-s3")
+        self._owner = {"ExpectedBucketOwner": expected_bucket_owner} if expected_bucket_owner else {}
+        self._source_owner = {"ExpectedSourceBucketOwner": expected_bucket_owner} if expected_bucket_owner else {}
+        self._encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": sse_kms_key_id} if sse_kms_key_id else {}
+        self._sleep = sleep
+
+    def close(self) -> None:
+        """Start no more calls. Those under way end by themselves; the client stays the caller's."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def list(self, bucket: str, prefix: str, *, after: str | None = None) -> AsyncIterator[SourceObject]:
+        """All objects under ``prefix``, in the order that the store gives them; a page is fetched when it is needed."""
+        position: dict[str, str] = {"StartAfter": after} if after else {}
+        while True:
+            page = await self._run(
+                self._call("ListObjectsV2", bucket),
+                self._page,
+                {"Bucket": bucket, "Prefix": prefix, **position, **self._owner},
+            )
+            for item in page.get("Contents", ()):
+                yield SourceObject(
+                    bucket=bucket,
+                    key=item["Key"],
+                    etag=_unquoted(item.get("ETag", "")),
+                    size=item["Size"],
+                    last_modified=item["LastModified"].astimezone(UTC),
+                )
+            if not page.get("IsTruncated"):
+                return
+            if not page.get("NextContinuationToken"):
+                raise StorageUnavailableError(f"ListObjectsV2 on s3://{bucket} broke off before its last page")
+            position = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _page(self, **request: Any) -> Any:
+        for _ in range(_ANSWER_TRIES):
+            page = self._client.list_objects_v2(**request)
+            # Headers that break off look like their end, and leave an empty body: that would be an empty listing.
+            if "IsTruncated" in page:
+                return page
+        raise IncompleteReadError(actual_bytes=0, expected_bytes=1)
+
+    async def get(self, bucket: str, key: str, *, if_match: str | None = None) -> StoredObject:
+        """The whole object. Raises ``ObjectNotFound``, ``ObjectChanged``, and ``ObjectUnreadable`` for what S3 holds
+        but does not hand out (archived, or encrypted with a key of the writer's)."""
+        condition = {"IfMatch": f'"{if_match}"'} if if_match else {}
+        stored: StoredObject = await self._run(
+            self._call("GetObject", bucket), self._get, {"Bucket": bucket, "Key": key, **condition, **self._owner}
+        )
+        return stored
+
+    def _get(self, **request: Any) -> StoredObject:
+        for left in reversed(range(_ANSWER_TRIES)):
+            try:
+                response = self._client.get_object(**request)
+            except HTTPError:  # not the client's own: the body of a refusal broke off, which it reads after its retries
+                if not left:
+                    raise
+                continue
+            try:
+                with response["Body"] as stream:
+                    body = stream.read()
+                _check_length(body, response.get("ContentLength"))
+            except Exception:  # the client retries a request, not a body that broke off
+                if not left:
+                    raise
+            else:
+                return StoredObject(body, _unquoted(response.get("ETag", "")), _version(response))
+        raise AssertionError  # pragma: no cover - the last round returns or raises
+
+    async def put(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str = "application/octet-stream",
+        create_only: bool = False,
+        if_match: str | None = None,
+    ) -> None:
+        """Write. Raises ``AlreadyExists`` for ``create_only``, ``ObjectChanged`` and ``ObjectNotFound`` for
+        ``if_match``; both also where the client repeated a write of its own whose acknowledgement was lost."""
+        condition = {"IfNoneMatch": "*"} if create_only else {"IfMatch": f'"{if_match}"'} if if_match else {}
+        request = {"Bucket": bucket, "Key": key, "Body": body, "ContentType": content_type}
+        await self._write(
+            self._call("PutObject", bucket, create_only=create_only, if_match=bool(if_match)),
+            self._client.put_object,
+            {**request, **condition, **self._encryption, **self._owner},
+        )
+
+    async def copy(self, source: SourceObject, bucket: str, key: str) -> None:
+        """Server-side, without an ACL (many buckets refuse one) and without the source's tags (they would need rights
+        of their own). Raises ``ObjectNotFound``, ``ObjectChanged``, and ``ObjectUnreadable`` as ``get`` does."""
+        copy_source = {"Bucket": source.bucket, "Key": source.key}
+        if source.version_id:
+            copy_source["VersionId"] = source.version_id
+        condition = {"CopySourceIfMatch": f'"{source.etag}"'} if source.etag else {}
+        request = {"Bucket": bucket, "Key": key, "CopySource": copy_source, "TaggingDirective": "REPLACE"}
+        await self._write(
+            self._call("CopyObject", bucket, source_bucket=source.bucket),
+            self._client.copy_object,
+            {**request, **condition, **self._encryption, **self._owner, **self._source_owner},
+        )
+
+    async def delete(self, bucket: str, key: str) -> None:
+        """Delete; no error where nothing is there."""
+        await self._run(
+            self._call("DeleteObject", bucket),
+            self._client.delete_object,
+            {"Bucket": bucket, "Key": key, **self._owner},
+        )
+
+    def _call(self, operation: str, bucket: str, **kind: Any) -> S3Call:
+        return S3Call(operation, bucket, expected_bucket_owner=bool(self._owner), kms=bool(self._encryption), **kind)
+
+    async def _write(self, call: S3Call, method: Callable[..., Any], request: Mapping[str, Any]) -> None:
+        """Repeat what another conditional write of the same key got in the way of."""
+        for attempt in range(_CONFLICT_TRIES):
+            if attempt:
+                pause_s = _CONFLICT_PAUSE_S * 2 ** (attempt - 1)
+                await self._sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311 - spreads writers, guards nothing
+            try:
+                await self._run(call, method, request)
+            except WriteConflict:
+                continue
+            return
+        raise StorageUnavailableError(
+            f"{call.operation} on {call.buckets} met another write of the same key {_CONFLICT_TRIES} times"
+        )
+
+    async def _run(self, call: S3Call, method: Callable[..., Any], request: Mapping[str, Any]) -> Any:
+        def attempt() -> Any:
+            try:
+                return method(**request)
+            except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the key
+                failure = translate(error, call)
+            raise failure
+
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, attempt)
+        except TimeoutError:
+            raise StorageUnavailableError(
+                f"{call.operation} on {call.buckets} was not answered within {self._deadline_s:g} s"
+            ) from None
+
+
+def _check_length(body: bytes, length: int | None) -> None:
+    """Raise unless the body is as long as it was said to be: headers that break off leave an empty one of no length."""
+    if len(body) != length:
+        raise IncompleteReadError(actual_bytes=len(body), expected_bytes=length or 0)
+
+
+def _without_expect(request: AWSRequest, **_: Any) -> None:
+    del request.headers["Expect"]  # no error where there is none
+
+
+def _unquoted(etag: str) -> str:
+    return etag.strip('"')
+
+
+def _version(response: Mapping[str, Any]) -> str | None:
+    version = response.get("VersionId")
+    return None if version in (None, "", "null") else version

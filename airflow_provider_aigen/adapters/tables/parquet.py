@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two tables as Parquet parts (design §4): ``<destination>/<table>/<partition>/c<commit>-<batch>.parquet``.
+
+Rows stand in plan order, and everything that a library might choose is chosen here: equal input gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, chain
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from airflow_provider_aigen.adapters.tables.documents import document_facts
+from airflow_provider_aigen.adapters.tables.schemas import BOXES, DOCUMENTS_SCHEMA, FIELDS_SCHEMA
+from airflow_provider_aigen.core.document.flatten import confidences
+from airflow_provider_aigen.core.models import Box, CommitEntry, DocumentOutcome, FieldRow
+from airflow_provider_aigen.core.uris import S3Prefix
+from airflow_provider_aigen.ports import ObjectStore
+
+__all__ = ["ParquetTables", "documents_part", "fields_part"]
+
+Rows = Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
+
+
+class ParquetTables:
+    """Fulfils ``ports.Tables``. Building a part takes CPU, so it runs in a thread.
+
+    ``destination`` is what :meth:`probe` proves writable; None where the state lies inside it and proves the same.
+    Parts go where the settings of their commit say, which may be another run's."""
+
+    def __init__(self, store: ObjectStore, destination: S3Prefix | None = None) -> None:
+        self._store = store
+        self._destination = destination
+
+    async def probe(self) -> None:
+        """Write ``_aigen_probe`` beside the tables. Raises ``ConfigurationError`` where that is refused."""
+        if self._destination is not None:
+            key = self._destination.join("_aigen_probe")
+            await self._store.put(self._destination.bucket, key, b"", content_type="text/plain")
+
+    async def write_fields(self, entry: CommitEntry, rows: Rows) -> None:
+        """Nothing is written where no document has a row."""
+        if any(fields for _, fields in rows):
+            await self._write("fields", entry, fields_part, rows)
+
+    async def write_documents(self, entry: CommitEntry, rows: Rows) -> None:
+        await self._write("documents", entry, documents_part, rows)
+
+    async def _write(
+        self, table: str, entry: CommitEntry, part: Callable[[CommitEntry, Rows], bytes], rows: Rows
+    ) -> None:
+        root = S3Prefix.parse("destination", entry.settings.destination)
+        partition = entry.settings.partition.split("/") if entry.settings.partition else ()
+        key = root.join(table, *partition, f"c{entry.number:08d}-{entry.batch:05d}.parquet")
+        body = await asyncio.to_thread(part, entry, rows)
+        await self._store.put(root.bucket, key, body, content_type="application/vnd.apache.parquet")
+
+
+def fields_part(entry: CommitEntry, rows: Rows) -> bytes:
+    """The bytes of the commit's ``fields`` part."""
+    fields = [field for _, document_fields in rows for field in document_fields]
+    counts = [len(document_fields) for _, document_fields in rows]
+
+    def repeated(values: Iterable[Any]) -> list[Any]:
+        return [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
+
+    outcomes = [outcome for outcome, _ in rows]
+    columns = {
+        "document_id": repeated(outcome.document.document_id for outcome in outcomes),
+        "source_uri": repeated(outcome.document.uri for outcome in outcomes),
+        "page_number": [field.page_number for field in fields],
+        "field_name": [field.field_name for field in fields],
+        "value": [field.value for field in fields],
+        "confidence": [field.confidence for field in fields],
+        "needs_review": [field.needs_review for field in fields],
+        "bboxes": _boxes([field.bboxes for field in fields]),
+        "bboxes_norm": _boxes([field.bboxes_norm for field in fields]),
+        "document_type": [entry.settings.document_type] * len(fields),
+        "extracted_at": repeated(outcome.extracted_at for outcome in outcomes),
+        "commit": [entry.number] * len(fields),
+    }
+    return _parquet(columns, FIELDS_SCHEMA)
+
+
+def documents_part(entry: CommitEntry, rows: Rows) -> bytes:
+    """The bytes of the commit's ``documents`` part: one row an outcome."""
+    facts = [document_facts(entry, outcome) for outcome, _ in rows]
+    spans = [confidences(fields) or (None, None) for _, fields in rows]
+    columns: dict[str, Any] = {
+        "min_confidence": [lowest for lowest, _ in spans],
+        "mean_confidence": [mean for _, mean in spans],
+    }
+    for name in DOCUMENTS_SCHEMA.names:
+        if name not in columns:
+            columns[name] = [document[name] for document in facts]
+    return _parquet(columns, DOCUMENTS_SCHEMA)
+
+
+def _boxes(column: Sequence[tuple[Box, ...] | None]) -> pa.Array:
+    """Built from flat columns and offsets: pyarrow's way through one dict a point takes many times longer."""
+    boxes = [box for cell in column for box in cell or ()]
+    points = list(chain.from_iterable(boxes))
+    point_type = BOXES.value_type.value_type
+    flat = pa.StructArray.from_arrays(
+        [pa.array([point[axis] for point in points], pa.float64()) for axis in (0, 1)], fields=list(point_type)
+    )
+    return pa.ListArray.from_arrays(
+        _offsets(len(cell or ()) for cell in column),
+        pa.ListArray.from_arrays(_offsets(map(len, boxes)), flat, type=BOXES.value_type),
+        type=BOXES,
+        mask=pa.array([cell is None for cell in column], pa.bool_()),
+    )
+
+
+def _offsets(lengths: Iterable[int]) -> pa.Array:
+    return pa.array(accumulate(lengths, initial=0), pa.int32())
+
+
+def _parquet(columns: dict[str, Any], schema: pa.Schema) -> bytes:
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(column, field.type)
+        for field in schema
+        for column in (columns[field.name],)
+    ]
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        pa.Table.from_arrays(arrays, schema=schema),
+        sink,
+        version="2.6",
+        data_page_version="1.0",
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=True,
+        write_statistics=True,
+        row_group_size=1024 * 1024,
+        store_schema=True,
+    )
+    body: bytes = sink.getvalue().to_pybytes()
+    return body

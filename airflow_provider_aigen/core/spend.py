@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls → money, in whatever currency the connection names: multiplied, never converted, never rounded to cents.
+
+A price is what a user says that one call costs. Which calls are paid for is no promise of the vendor (contract, "Not
+documented anywhere"): ``core.service.classify.is_paid`` says which ones are counted.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+
+from airflow_provider_aigen.core.errors import ConfigurationError
+
+__all__ = ["Cost", "Price"]
+
+_LONGEST_CURRENCY = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A try in money, by the price that the connection names. ``paid`` is for the paid calls, ``paid_twice_at_most``
+    the part of it that went into possibly billed retries; ``saved`` is what the reused answers would have cost."""
+
+    currency: str
+    price_per_call: float
+    paid: float
+    saved: float
+    paid_twice_at_most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one call costs. ``currency`` is any short word for it, ``""`` for none."""
+
+    per_call: float
+    currency: str = ""
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.per_call, (int, float)) and not isinstance(self.per_call, bool)
+        if not number or not math.isfinite(self.per_call) or self.per_call < 0:
+            raise ConfigurationError("connection extra price_per_call", "must be a number from 0")
+        word = isinstance(self.currency, str) and self.currency.isprintable()
+        if not word or len(self.currency) > _LONGEST_CURRENCY:
+            raise ConfigurationError(
+                "connection extra currency", f"must be a word of at most {_LONGEST_CURRENCY} characters, such as THB"
+            )
+
+    def cost(self, *, paid_calls: int, answers_reused: int, billed_retries: int) -> Cost:
+        """What these counts come to."""
+        return Cost(
+            currency=self.currency,
+            price_per_call=self.per_call,
+            paid=float(self._times(paid_calls)),
+            saved=float(self._times(answers_reused)),
+            paid_twice_at_most=float(self._times(billed_retries)),
+        )
+
+    def text(self, calls: int) -> str:
+        """What so many calls cost, for a person: ``1,250.00 THB``. As many decimals as the price has, at least two."""
+        exponent = self._times(1).as_tuple().exponent
+        decimals = max(2, -exponent) if isinstance(exponent, int) else 2
+        return f"{self._times(calls):,.{decimals}f} {self.currency}".rstrip()
+
+    def _times(self, calls: int) -> Decimal:
+        # By way of its shortest decimal notation: 3 calls at 0.1 are 0.3, which binary floats deny.
+        return Decimal(repr(self.per_call)) * calls

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections → adapters → the pipeline's ports. Only a running task imports this."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_aigen.core.config import EndpointConfig
+from airflow_provider_aigen.ports import Metrics, NoMetrics
+
+if TYPE_CHECKING:
+    from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
+    from airflow_provider_aigen.adapters.limits.redis_client import RedisSettings
+    from airflow_provider_aigen.adapters.limits.redis_limiter import RedisRateLimiter
+    from airflow_provider_aigen.core.spend import Price
+    from airflow_provider_aigen.pipeline import Ports
+    from airflow_provider_aigen.ports import Clock, Ledger
+
+__all__ = ["PortSettings", "open_limiter", "open_ports", "s3_client"]
+
+# S3 calls beside those that the documents in flight make: listing, state, effects.
+_S3_CALLS_BESIDE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PortSettings:
+    """What the adapters need, resolved before the loop runs. ``client`` is a boto3 S3 client. ``requests_per_second``
+    is the whole limit, which all that name ``aigen_conn_id`` share through ``redis``, or ``limit_shared_by`` tasks
+    without it."""
+
+    client: Any
+    endpoint: EndpointConfig
+    requests_per_second: float
+    max_in_flight: int
+    destination: str
+    state: str
+    dead_letter: str
+    expected_bucket_owner: str | None
+    sse_kms_key_id: str | None
+    price: Price | None = None
+    metrics: Metrics = field(default_factory=NoMetrics)
+    aigen_conn_id: str = "aigen_default"
+    limit_shared_by: int = 1
+    redis: RedisSettings | None = None
+
+    @property
+    def s3_concurrency(self) -> int:
+        return s3_concurrency(self.max_in_flight)
+
+
+def s3_concurrency(max_in_flight: int) -> int:
+    """S3 calls at once, and connections of the client."""
+    return max_in_flight + _S3_CALLS_BESIDE
+
+
+def s3_client(aws_conn_id: str | None, max_in_flight: int) -> Any:
+    """A boto3 client from the AWS connection, with a connection for each thread; the connection's own config stands
+    over our defaults."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from botocore.config import Config
+
+    hook = S3Hook(aws_conn_id=aws_conn_id)
+    ours = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=10, read_timeout=60)
+    pool = Config(max_pool_connections=s3_concurrency(max_in_flight))
+    return hook.get_client_type(config=ours.merge(hook.config).merge(pool))
+
+
+@asynccontextmanager
+async def open_limiter(settings: PortSettings, clock: Clock) -> AsyncIterator[LocalRateLimiter | RedisRateLimiter]:
+    """The limit's limiter (design §6). Raises ``ConfigurationError`` or ``TransientError`` where Redis can't serve."""
+    if settings.redis is None:
+        from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
+
+        yield LocalRateLimiter(settings.requests_per_second / settings.limit_shared_by, clock)
+        return
+    from airflow_provider_aigen.adapters.limits.redis_client import open_client
+    from airflow_provider_aigen.adapters.limits.redis_pace import TIMEOUT_S
+
+    client = open_client(settings.redis, timeout_s=TIMEOUT_S)
+    from airflow_provider_aigen.adapters.limits.redis_limiter import (
+        RedisRateLimiter,  # not before it is known that it can
+    )
+
+    async with (
+        aclosing(client),
+        RedisRateLimiter(
+            client, settings.aigen_conn_id, settings.requests_per_second, clock, shared_by=settings.limit_shared_by
+        ) as limiter,
+    ):
+        yield limiter
+
+
+@asynccontextmanager
+async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
+    """The pipeline's ports over the real adapters; closes client, threads and ledgers at the end."""
+    from airflow_provider_aigen.adapters.clock import SystemClock
+    from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
+    from airflow_provider_aigen.adapters.ledger import DiskLedger
+    from airflow_provider_aigen.adapters.s3.store import S3ObjectStore
+    from airflow_provider_aigen.adapters.state.store import S3StateStore
+    from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
+    from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
+    from airflow_provider_aigen.core.uris import S3Prefix
+    from airflow_provider_aigen.pipeline import Ports
+
+    state = S3Prefix.parse("state", settings.state)
+    destination = S3Prefix.parse("destination", settings.destination)
+    async with AsyncExitStack() as stack:
+        store = S3ObjectStore(
+            settings.client,
+            concurrency=settings.s3_concurrency,
+            expected_bucket_owner=settings.expected_bucket_owner,
+            sse_kms_key_id=settings.sse_kms_key_id,
+        )
+        stack.callback(store.close)
+        clock = SystemClock()
+        limiter = await stack.enter_async_context(open_limiter(settings, clock))
+        ocr = await stack.enter_async_context(
+            HttpOcrClient(settings.endpoint, max_in_flight=settings.max_in_flight, before_send=limiter.starting)
+        )
+
+        def new_ledger() -> Ledger:
+            return stack.enter_context(DiskLedger())
+
+        yield Ports(
+            source=store,
+            ocr=ocr,
+            limiter=limiter,
+            clock=clock,
+            state=S3StateStore(store, state),
+            tables=ParquetTables(store, None if state.is_inside(destination) else destination),
+            dead_letters=S3DeadLetters(store, S3Prefix.parse("dead_letter", settings.dead_letter)),
+            new_ledger=new_ledger,
+            writer_id=uuid.uuid4().hex,
+            jitter=random.random,
+            metrics=settings.metrics,
+        )

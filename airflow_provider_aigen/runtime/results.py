@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a task tells of its run: the return value, a line in the log, pointers for whoever looks while it goes on."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_aigen.core.errors import AccountError, AuthenticationError
+from airflow_provider_aigen.core.report import codes_text, counted
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_aigen.core.models import RunReport
+    from airflow_provider_aigen.core.spend import Price
+
+__all__ = ["point", "problem_text", "report_text", "returned"]
+
+log = logging.getLogger(__name__)
+
+
+def returned(report: RunReport, uri: str) -> dict[str, Any]:
+    """The XCom (design §1): counts and a URI; small, and without a key or a value of any document."""
+    return {
+        "run_key": report.run_key,
+        "documents": report.documents,
+        "extracted": report.extracted,
+        "partial": report.partial,
+        "dead_letter": report.dead_letter,
+        "gone": report.gone,
+        "api_calls": report.api_calls,
+        "answers_reused": report.answers_reused,
+        "rows": report.rows,
+        "commits": report.commits,
+        "error_codes": dict(report.error_codes),
+        "report": uri,
+    }
+
+
+def report_text(report: RunReport, price: Price | None = None) -> str:
+    """The run in a sentence, in money too where a ``price`` is known."""
+    counts = (
+        f"{counted(report.documents, 'document')}: {report.extracted} extracted, {report.partial} partial, "
+        f"{counted(report.dead_letter, 'dead letter')}, {report.gone} gone; {counted(report.api_calls, 'call')}, "
+        f"{counted(report.answers_reused, 'answer')} reused, {counted(report.rows, 'row')} in "
+        f"{counted(report.commits, 'commit')}; "
+        f"codes: {codes_text(report.error_codes) or 'none'}"
+    )
+    if price is None:
+        twice = f"; {counted(report.billed_retries, 'call')} perhaps billed twice" if report.billed_retries else ""
+        return counts + twice
+    twice = f", of it at most {price.text(report.billed_retries)} twice" if report.billed_retries else ""
+    return (
+        f"{counts}; paid {price.text(report.paid_calls)} for {counted(report.paid_calls, 'call')}{twice}; "
+        f"reuse saved {price.text(report.answers_reused)}"
+    )
+
+
+def problem_text(error: Exception, aigen_conn_id: str) -> str:
+    """The error's own words, and whose key it is about where it is about a key or its account."""
+    is_about_the_key = isinstance(error, (AccountError, AuthenticationError))
+    return f"{error} (AIGEN connection {aigen_conn_id})" if is_about_the_key else str(error)
+
+
+def point(context: Context, **pointers: str) -> None:
+    """Put pointers into the task's state store, which the UI shows and a retry keeps; from Airflow 3.3 on.
+
+    Nothing reads them: the run's state lies on S3, so one that can't be set is no reason to fail. Never call it while
+    the event loop runs (design §7)."""
+    store: Any = context.get("task_state_store")
+    if store is None:
+        return
+    for name, value in pointers.items():
+        try:
+            store.set(name, value)
+        except Exception as error:  # noqa: BLE001 - a convenience, whatever the API server says
+            log.debug("The pointer %s was not set: %s", name, type(error).__name__)
+            return

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The request, and that it is sent at most once, whatever becomes of its connection."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from airflow_provider_aigen import __version__
+from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
+from airflow_provider_aigen.core.errors import ConfigurationError
+from airflow_provider_aigen.core.models import FailureKind
+from tests.adapters.endpoint.hostile import (
+    Exchange,
+    HostileServer,
+    answer,
+    close_now,
+    raw,
+    reset_now,
+    silence,
+)
+from tests.adapters.endpoint.ocr_calls import BODY, CLIENT, KEY, call, config, failure, run_client, trusted_authority
+
+
+@pytest.fixture
+def authority(monkeypatch, tmp_path):
+    return trusted_authority(monkeypatch, tmp_path)
+
+
+def test_the_request_is_the_contracts():
+    server = HostileServer(answer(206, b'{"status": "success"}', Retry_After="7"))
+    [result] = call(server)
+
+    assert (result.status, result.body, result.retry_after) == (206, b'{"status": "success"}', "7")
+    assert result.latency_s == round(result.latency_s, 3) >= 0
+    [request] = server.requests
+    assert request.target == "/aiscript/vehicle-registration-book/v2"
+    assert request.body == BODY
+    assert request.headers == {
+        "host": f"localhost:{server.port}",
+        "x-aigen-key": KEY,
+        "content-type": "application/json",
+        "content-length": str(len(BODY)),
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "user-agent": f"airflow-provider-aigen/{__version__}",
+    }
+
+
+@pytest.mark.parametrize("prefix", ["/gateway/ocr", "/gateway/ocr/"])
+def test_a_base_url_may_have_a_path(prefix):
+    async def scenario():
+        async with HostileServer() as server:
+            async with HttpOcrClient(config(server.url + prefix), max_in_flight=1) as client:
+                await client.call(b"{}")
+            return server.requests
+
+    [request] = asyncio.run(scenario())
+    assert request.target == "/gateway/ocr/aiscript/vehicle-registration-book/v2"
+
+
+def test_calls_beyond_max_in_flight_do_not_wait_and_so_many_connections_are_kept():
+    async def scenario():
+        together = asyncio.Barrier(5)
+
+        async def wait_for_all(exchange: Exchange) -> None:
+            await together.wait()
+            await answer()(exchange)
+
+        async with HostileServer(wait_for_all) as server:
+            async with HttpOcrClient(config(server.url), max_in_flight=2) as client:
+                results, connections = [], []
+                for _ in range(2):
+                    results += await asyncio.gather(*(client.call(b"{}") for _ in range(5)))
+                    connections.append(server.connections)
+            return results, connections
+
+    results, connections = asyncio.run(scenario())
+    assert [result.status for result in results] == [200] * 10
+    assert connections == [5, 8]
+
+
+@pytest.mark.parametrize("host", ["http://\u2028.example", f"http://{'ก' * 70}.example"])
+def test_a_host_that_no_request_can_be_made_for_is_refused_when_the_client_is_made(host):
+    with pytest.raises(ConfigurationError, match="host"):
+        HttpOcrClient(config(host), max_in_flight=1)
+
+
+# --- at most once ----------------------------------------------------------------------------------------------------
+
+
+def test_a_kept_connection_that_the_server_closed_is_replaced_before_anything_is_sent():
+    async def scenario():
+        closed = asyncio.Event()
+
+        async def answer_and_close(exchange: Exchange) -> None:
+            await answer()(exchange)
+            exchange.close()
+            await exchange.writer.wait_closed()
+            closed.set()
+
+        server = HostileServer(answer_and_close, answer(201))
+        async with server, HttpOcrClient(config(server.url), max_in_flight=1) as client:
+            first = await client.call(BODY)
+            await closed.wait()
+            return first, await client.call(BODY), server
+
+    first, second, server = asyncio.run(scenario())
+    assert (first.status, second.status) == (200, 201)
+    assert (len(server.requests), server.connections) == (2, 2)
+
+
+@pytest.mark.parametrize("act", [close_now, reset_now], ids=["closed", "reset"])
+def test_a_kept_connection_that_breaks_under_a_request_is_not_tried_again(act):
+    server = HostileServer(answer(), act, answer(201))
+    first, second, third = call(server, calls=3)
+    assert first.status == 200
+    assert failure(second) == (FailureKind.RESET, True)
+    assert third.status == 201
+    assert (len(server.requests), server.connections) == (3, 2)
+
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_an_answer_that_was_there_before_its_request_is_nobodys(authority, tls):
+    both = raw(ANSWER + b"{}" + ANSWER + b"[]", then_close=False)
+    server = HostileServer(both, answer(201), answer(202), tls=authority("localhost") if tls else None)
+    first, second, third = call(server, calls=3)
+    assert first.body == b"{}"
+    assert failure(second) == (FailureKind.PROTOCOL, True)
+    assert third.status == 202
+
+
+def test_bytes_behind_an_answer_do_not_reach_the_next_one():
+    server = HostileServer(raw(ANSWER + b"{} and more", then_close=False), answer(201), answer(202))
+    first, second, third = call(server, calls=3)
+    assert first.body == b"{}"
+    assert failure(second) == (FailureKind.PROTOCOL, True)
+    assert third.status == 202
+
+
+def test_a_cancelled_call_closes_its_connection_and_the_next_one_works():
+    async def scenario():
+        left = asyncio.Event()
+
+        async def wait(exchange: Exchange) -> None:
+            await exchange.client_left()
+            left.set()
+
+        server = HostileServer(wait, answer())
+        async with server, HttpOcrClient(config(server.url), max_in_flight=1) as client:
+            pending = asyncio.create_task(client.call(BODY))
+            await server.arrived.wait()
+            pending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await pending
+            await left.wait()
+            return await client.call(BODY), server.connections
+
+    result, connections = asyncio.run(scenario())
+    assert result.status == 200
+    assert connections == 2
+
+
+def test_a_process_ends_without_a_word_of_what_was_left_open(authority):
+    status, output, errors = run_client(
+        HostileServer(answer(), silence, tls=authority("localhost")),
+        CLIENT
+        + """
+async def main():
+    async with HttpOcrClient(CONFIG, max_in_flight=2) as client:
+        print((await client.call(b"{}")).status)
+        pending = [asyncio.create_task(client.call(b"{}")) for _ in range(3)]
+        await asyncio.wait(pending, timeout=0.2)
+        pending[0].cancel()
+        await asyncio.wait(pending, timeout=0.1)
+
+asyncio.run(main())
+""",
+    )
+    assert (status, output) == (0, "200\n"), errors
+    quiet = [line for line in errors.splitlines() if not line.startswith("Executing <")]  # -X dev on slow steps
+    assert quiet == []

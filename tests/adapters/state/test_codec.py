@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, COMMIT, PLAN
+from airflow_provider_aigen.core.errors import ConfigurationError
+from airflow_provider_aigen.core.models import (
+    CommitEntry,
+    DocumentOutcome,
+    ErrorOrigin,
+    FailureKind,
+    KeptAnswer,
+    Outcome,
+    OutputSettings,
+    PlanBatch,
+    RunIdentity,
+    SourceObject,
+)
+from tests.adapters import samples
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+times = st.datetimes(timezones=st.just(UTC))
+seconds = st.floats(0, 1e6)
+counts = st.integers(0, 10**12)
+documents = st.builds(SourceObject, texts, texts, texts, counts, times, st.none() | texts)
+runs = st.builds(RunIdentity, texts, texts, texts, st.integers(-1, 1000))
+settings = st.builds(OutputSettings, texts, texts, texts, texts, st.none() | st.floats(0, 1), copy_image=st.booleans())
+outcomes = st.builds(
+    DocumentOutcome,
+    documents,
+    st.sampled_from(Outcome),
+    content_sha256=st.none() | texts,
+    error_codes=st.lists(texts, max_size=3).map(tuple),
+    messages=st.lists(texts, max_size=3).map(tuple),
+    error_origin=st.none() | st.sampled_from(ErrorOrigin),
+    http_status=st.none() | st.integers(100, 599),
+    pages=st.none() | counts,
+    failed_pages=st.lists(counts, max_size=3).map(tuple),
+    field_count=counts,
+    attempts=counts,
+    latency_s=st.none() | seconds,
+    answer_reused=st.booleans(),
+    extracted_at=st.none() | times,
+    source_version_id=st.none() | texts,
+)
+entries = st.builds(CommitEntry, counts, texts, runs, counts, settings, st.lists(outcomes, max_size=3).map(tuple))
+batches = st.builds(PlanBatch, runs, counts, counts, settings, st.lists(documents, max_size=3).map(tuple))
+answers = st.builds(
+    KeptAnswer,
+    texts,
+    texts,
+    st.none() | st.integers(100, 599),
+    st.binary(max_size=60) | texts.map(str.encode),
+    times,
+    counts,
+    seconds,
+    st.none() | st.sampled_from(FailureKind),
+)
+
+
+@given(answers)
+def test_an_answer_comes_back_as_it_was(answer):
+    assert ANSWER.from_gzip(ANSWER.to_gzip(answer)) == answer
+
+
+@given(batches)
+def test_a_batch_comes_back_as_it_was(batch):
+    assert BATCH.from_gzip(BATCH.to_gzip(batch)) == batch
+
+
+@given(entries)
+def test_a_commit_comes_back_as_it_was(entry):
+    read = COMMIT.from_gzip(COMMIT.to_gzip(entry))
+    assert read == entry
+    assert COMMIT.to_gzip(read) == COMMIT.to_gzip(entry)
+
+
+def test_what_comes_back_has_the_models_types():
+    read = COMMIT.from_gzip(COMMIT.to_gzip(samples.entry(samples.partial(), samples.refused(2))))
+    outcome = read.outcomes[0]
+    assert type(read.outcomes) is tuple
+    assert type(outcome.failed_pages) is tuple
+    assert outcome.outcome is Outcome.PARTIAL
+    assert outcome.error_origin is ErrorOrigin.API
+    assert outcome.document.last_modified == samples.SEEN
+    assert outcome.document.last_modified.utcoffset() == samples.SEEN.utcoffset()
+
+
+def test_a_person_can_read_it():
+    shown = json.loads(gzip.decompress(ANSWER.to_gzip(samples.answer('{"value": "กข 1"}'.encode()))))
+    assert shown["schema"] == 1
+    assert list(shown) == sorted(shown)
+    assert shown["body"] == '{"value": "กข 1"}'
+    assert "body_base64" not in shown
+    shown = json.loads(gzip.decompress(ANSWER.to_gzip(samples.answer(b"\xff\xfe"))))
+    assert shown["body_base64"] == "//4="
+    assert "body" not in shown
+    text = gzip.decompress(COMMIT.to_gzip(samples.entry(samples.extracted()))).decode()
+    assert "กข 1.jpg" in text
+    assert samples.document().document_id in text
+    (listed,) = json.loads(gzip.decompress(BATCH.to_gzip(samples.batch(documents=1))))["documents"]
+    assert listed["document_id"] == samples.document(0).document_id
+
+
+def test_equal_values_give_equal_bytes_in_any_process():
+    program = (
+        "import sys; from tests.adapters import samples;"
+        "from airflow_provider_aigen.adapters.state.codec import COMMIT;"
+        "sys.stdout.buffer.write(COMMIT.to_gzip(samples.entry(samples.partial(), samples.refused(2))))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=root,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert runs[0] == runs[1] == COMMIT.to_gzip(samples.entry(samples.partial(), samples.refused(2)))
+    assert runs[0][4:8] == bytes(4)  # gzip's time
+
+
+def stored(value: object) -> bytes:
+    return gzip.compress(json.dumps(value).encode(), mtime=0)
+
+
+def a_plan(**changes: object) -> dict[str, object]:
+    return json.loads(PLAN.to_json(samples.plan())) | changes
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not gzip",
+        PLAN.to_gzip(samples.plan())[:-9],
+        gzip.compress(b"{", mtime=0),
+        gzip.compress(b"\xff", mtime=0),
+        stored([]),
+        stored(None),
+        stored({}),
+        stored(a_plan(schema=0)),
+        stored(a_plan(schema="1")),
+        stored(a_plan(schema=None)),
+        stored(a_plan(documents="many กข 1234")),
+        stored({key: value for key, value in a_plan().items() if key != "run"}),
+    ],
+)
+def test_what_is_damaged_is_named_by_its_kind_alone(data):
+    with pytest.raises(ConfigurationError, match=r"^state: a plan cannot be read") as raised:
+        PLAN.from_gzip(data)
+    assert "1234" not in str(raised.value)
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None
+
+
+@pytest.mark.parametrize("body", [{"body": 1}, {"body_base64": "*"}, {"body_base64": None}, {}])
+def test_a_damaged_body(body):
+    fields = json.loads(ANSWER.to_json(samples.answer()))
+    del fields["body"]
+    with pytest.raises(ConfigurationError, match="a kept answer cannot be read"):
+        ANSWER.from_gzip(stored(fields | body))
+
+
+def test_a_newer_schema_asks_for_an_upgrade():
+    with pytest.raises(ConfigurationError, match=r"newer airflow-provider-aigen \(schema 2.*upgrade") as raised:
+        PLAN.from_gzip(stored(a_plan(schema=2, documents="of another shape")))
+    assert raised.value.parameter == "state"
+
+
+def test_what_a_later_version_adds_is_ignored():
+    assert PLAN.from_gzip(stored(a_plan(added="something"))) == samples.plan()

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one event loop of a task, and how it is stopped from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_aigen.core.errors import StoppedError
+from airflow_provider_aigen.pipeline import Stop
+from airflow_provider_aigen.runtime.loop import LoopRunner
+
+
+async def _until_stopped(stop: Stop) -> str:
+    await stop.wait()
+    raise stop.error or AssertionError
+
+
+async def _at_once(stop: Stop) -> str:
+    return "done"
+
+
+def test_it_runs_what_it_is_given():
+    assert LoopRunner().run(_at_once) == "done"
+
+
+def test_stop_before_the_loop_is_kept():
+    runner = LoopRunner()
+    runner.stop()
+    with pytest.raises(StoppedError, match="told to stop"):
+        runner.run(_at_once)
+
+
+def test_stop_while_it_runs():
+    runner = LoopRunner()
+
+    async def main(stop: Stop) -> str:
+        asyncio.get_running_loop().call_soon(runner.stop)
+        return await _until_stopped(stop)
+
+    with pytest.raises(StoppedError, match="told to stop"):
+        runner.run(main)
+
+
+def test_stop_from_another_thread_and_more_than_once():
+    runner = LoopRunner()
+
+    async def main(stop: Stop) -> str:
+        thread = threading.Thread(target=lambda: (runner.stop(), runner.stop()))
+        thread.start()
+        try:
+            return await _until_stopped(stop)
+        finally:
+            thread.join()
+
+    with pytest.raises(StoppedError):
+        runner.run(main)
+
+
+def test_stop_after_the_loop_does_nothing():
+    runner = LoopRunner()
+    assert runner.run(_at_once) == "done"
+    runner.stop()
+    assert runner.run(_at_once) == "done", "a task that is cleared may run in the same process"
+
+
+def test_stop_after_a_run_that_failed_does_nothing():
+    runner = LoopRunner()
+
+    async def main(stop: Stop) -> str:
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - it is the test's own
+        runner.run(main)
+    runner.stop()
+    assert runner.run(_at_once) == "done"
+
+
+class _Interrupted(BaseException):
+    """What Airflow raises in a signal handler, a task's timeout for example, is no Exception."""
+
+
+def _interrupt(*args: object) -> None:
+    raise _Interrupted
+
+
+@pytest.fixture
+def handler() -> Iterator[Callable[[Any], None]]:
+    previous = signal.getsignal(signal.SIGALRM)
+    yield lambda handle: signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.mark.parametrize(
+    "interrupt",
+    [
+        pytest.param(lambda: signal.setitimer(signal.ITIMER_REAL, 0.02), id="while the loop waits"),
+        pytest.param(lambda: asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGALRM), id="callback"),
+    ],
+)
+def test_what_a_signal_handler_raises_lets_the_run_drain(handler, interrupt):
+    drained = []
+    handler(_interrupt)
+
+    async def main(stop: Stop) -> str:
+        interrupt()
+        await stop.wait()
+        await asyncio.sleep(0)
+        drained.append(stop.error)
+        raise stop.error or AssertionError
+
+    with pytest.raises(_Interrupted):
+        LoopRunner().run(main)
+    assert len(drained) == 1
+
+
+def test_a_signal_handler_that_only_stops(handler):
+    runner = LoopRunner()
+    handler(lambda *args: runner.stop())
+
+    async def main(stop: Stop) -> str:
+        signal.raise_signal(signal.SIGALRM)
+        return await _until_stopped(stop)
+
+    with pytest.raises(StoppedError, match="told to stop"):
+        runner.run(main)

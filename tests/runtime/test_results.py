@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a task tells of its run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from airflow_provider_aigen.core.errors import AccountError, AuthenticationError, ContractError
+from airflow_provider_aigen.core.models import RunReport
+from airflow_provider_aigen.core.spend import Price
+from airflow_provider_aigen.runtime.results import point, problem_text, report_text, returned
+
+REPORT = RunReport(
+    "key", 10, 6, 1, 2, 1, 40, 2, {"1001": 2, "no_content": 1}, api_calls=9, answers_reused=3, paid_calls=8
+)
+RETRIED = RunReport("key", 1, 1, 0, 0, 0, 4, 1, {}, api_calls=2, billed_retries=1, paid_calls=2)
+
+
+def test_the_return_value_has_exactly_these_keys():
+    result = returned(REPORT, "s3://lake/report.json")
+    assert list(result) == [
+        "run_key",
+        "documents",
+        "extracted",
+        "partial",
+        "dead_letter",
+        "gone",
+        "api_calls",
+        "answers_reused",
+        "rows",
+        "commits",
+        "error_codes",
+        "report",
+    ]
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_the_run_in_a_sentence():
+    counts = (
+        "10 documents: 6 extracted, 1 partial, 2 dead letters, 1 gone; 9 calls, 3 answers reused, "
+        "40 rows in 2 commits; codes: 1001=2, no_content=1"
+    )
+    assert report_text(REPORT) == counts
+    assert report_text(REPORT, Price(1.5, "THB")) == f"{counts}; paid 12.00 THB for 8 calls; reuse saved 4.50 THB"
+
+
+def test_one_of_a_thing_is_no_plural():
+    one = replace(REPORT, documents=1, dead_letter=1, api_calls=1, answers_reused=1, rows=1, commits=1)
+    assert report_text(one).startswith(
+        "1 document: 6 extracted, 1 partial, 1 dead letter, 1 gone; 1 call, 1 answer reused, 1 row in 1 commit; "
+    )
+
+
+@pytest.mark.parametrize("kind", [AccountError, AuthenticationError])
+def test_a_problem_of_the_key_or_its_account_names_the_connection(kind):
+    assert problem_text(kind("HTTP 401"), "aigen_north") == "HTTP 401 (AIGEN connection aigen_north)"
+    assert problem_text(ContractError("codes"), "aigen_north") == "codes"
+
+
+def test_what_may_have_been_paid_twice_is_said_with_and_without_a_price():
+    assert report_text(RETRIED).endswith("codes: none; 1 call perhaps billed twice")
+    assert "paid 3.00 THB for 2 calls, of it at most 1.50 THB twice; reuse" in report_text(RETRIED, Price(1.5, "THB"))
+
+
+class Store(dict):
+    """Of Airflow's task state, as far as a pointer goes."""
+
+    def set(self, key: str, value: str) -> None:
+        self[key] = value
+
+
+def test_pointers_go_into_the_tasks_state_where_there_is_one():
+    store = Store()
+    point({"task_state_store": store}, run_key="key")
+    point({"task_state_store": store}, report="s3://lake/report.json")
+    assert store == {"run_key": "key", "report": "s3://lake/report.json"}
+
+
+def test_without_one_nothing_happens():
+    point({}, run_key="key")
+    point({"task_state_store": None}, run_key="key")
+
+
+def test_a_pointer_that_cannot_be_set_fails_nothing():
+    class Broken:
+        def set(self, key: str, value: str) -> None:
+            raise RuntimeError
+
+    point({"task_state_store": Broken()}, run_key="key", report="uri")
