@@ -6,20 +6,21 @@ PY := $(VENV)/bin/python
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 OLDEST := .venv-oldest
+LOCK := constraints/airflow-3.3.txt
 # More than cores: many tests wait for a server or a process.
 PYTEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install format format-check lint types import-rules package tests tests-oldest test matrix cells sbom mutants soak crash airflow-campaign demo up docs docs-serve lock clean
+.PHONY: help install format format-check lint types import-rules package check tests tests-oldest test matrix cells sbom mutants soak crash airflow-campaign demo up docs docs-serve lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-install: $(INSTALLED)  ## make .venv from constraints.txt, hashes checked
+install: $(INSTALLED)  ## make .venv from its lock in constraints/, hashes checked
 
-$(INSTALLED): pyproject.toml constraints.txt scripts/install.sh
-	@PYTHON="$(PYTHON)" bash scripts/install.sh $(VENV)
+$(INSTALLED): pyproject.toml $(LOCK) scripts/install.sh
+	@PYTHON="$(PYTHON)" bash scripts/install.sh $(VENV) $(LOCK)
 	@touch $@
 
 format: $(INSTALLED)  ## write the format and the lint fixes that are safe
@@ -37,6 +38,12 @@ types: $(INSTALLED)
 
 import-rules: $(INSTALLED)
 	@$(BIN)/lint-imports --no-logo
+
+# No coverage, no server, no Airflow run: what answers within two minutes on two cores.
+QUICK_TESTS := tests/core tests/contract tests/pipeline tests/test_repository.py
+check: $(INSTALLED)  ## between commits, under two minutes: format, lint, types, import rules, tests of core and pipeline
+	@$(MAKE) --no-print-directory -j1 format-check lint types import-rules
+	@$(BIN)/pytest -q -n $(PYTEST_WORKERS) $(QUICK_TESTS)
 
 # Each worker has an Airflow home and database of its own; see tests/conftest.py. loadgroup hands out test by test.
 tests: $(INSTALLED)
@@ -97,7 +104,7 @@ docs: $(INSTALLED)  ## the documentation as a site in site/; a broken link fails
 docs-serve: $(INSTALLED)  ## the same, served on loopback and built again at each change, until Ctrl-C
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:$(or $(PORT),8008) --livereload
 
-lock: $(INSTALLED)  ## write constraints.txt and constraints/ again from pyproject.toml (UPGRADE=1: newest of everything)
+lock: $(INSTALLED)  ## write the locks in constraints/ again from pyproject.toml (UPGRADE=1: newest of everything)
 	@$(PY) scripts/lock.py $(if $(UPGRADE),--upgrade)
 
 clean:  ## remove everything that these targets made

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes the virtual environment $1 from the lock $2 (constraints.txt), every hash checked, and puts the project into it,
-# editable.
+# Makes the virtual environment $1 from the lock $2, every hash checked, and puts the project into it, editable.
 # uv does it in seconds; where uv can't reach what pip can (it doesn't read pip's configuration), pip does it in minutes.
 set -euo pipefail
 venv=${1:?the directory of the virtual environment}
-lock=${2:-constraints.txt}
+lock=${2:?the lock, one of constraints/}
 python=${PYTHON:-python3}
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||

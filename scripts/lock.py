@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes constraints.txt and those in constraints/ from pyproject.toml, each version with its hashes.
+"""Writes the locks in constraints/ from pyproject.toml, each version with its hashes.
 
 ``constraints/oldest.txt`` has every lower bound of pyproject.toml exactly, so that an Airflow that meets the bounds and
 no more is one that was tested. Further arguments go to uv: ``--upgrade`` for the newest of everything.

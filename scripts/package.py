@@ -2,7 +2,7 @@
 """Builds sdist and wheel into dist/, looks at what is in them, and uses the wheel as its user would.
 
 The wheel goes into an empty environment (build/package) with what it declares and no more, at the versions of
-constraints.txt; what that brings beside Airflow and the amazon provider is printed, and may only be what
+the lock; what that brings beside Airflow and the amazon provider is printed, and may only be what
 scripts/installed_wheel.py lists. Ends with 1, and says why, where something is not as it should be.
 """
 

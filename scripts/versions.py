@@ -33,7 +33,7 @@ OLDER = (
     Airflow("3.1", "constraints/airflow-3.1.txt", ("3.11", "3.12", "3.13"), "2026-04-01"),
     Airflow("3.2", "constraints/airflow-3.2.txt", ("3.11", "3.12", "3.13"), "2026-07-15"),
 )
-NEWEST = Airflow("3.3", "constraints.txt", ("3.11", "3.12", "3.13"))
+NEWEST = Airflow("3.3", "constraints/airflow-3.3.txt", ("3.11", "3.12", "3.13"))
 AIRFLOWS = (OLDEST, *OLDER, NEWEST)
 
 
