@@ -2,15 +2,13 @@
 """What ``mkdocs.yml`` can't say: files outside ``docs/`` as pages, and one way to write a link.
 
 A link is written as it works in the repository, from the file it stands in: ``../README.md#tables`` in a page,
-``docs/pace.md`` in README. In the site README is the page ``manual.md``, so links are written anew here. A script
-beside a page is linked, and ``<!-- include: erase_documents.py -->`` shows it in the site, folded.
+``docs/pace.md`` in README. In the site README is the page ``manual.md``, so links are written anew here.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import textwrap
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -30,7 +28,6 @@ EXAMPLE_DAGS = "example-dags.md"
 
 _FENCE = re.compile(r"^ *(```|~~~)")
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)#\s]+)(#[^)\s]*)?(?=\))")
-_INCLUDE = re.compile(r"^<!-- include: (\S+) -->$", re.MULTILINE)
 _LITERAL = re.compile(r"^::\n\n((?:(?: {4}.*)?(?:\n|\Z))+)", re.MULTILINE)
 _ROLE = re.compile(r":(?:class|mod|func|meth|attr):`[.~]?([^`]+)`")
 
@@ -58,9 +55,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Links of the repository → links of the site, outside of code; scripts where they are to be shown."""
-    folder = ROOT / "docs" / PurePosixPath(page.file.src_uri).parent
-    markdown = _INCLUDE.sub(lambda found: _folded(folder / found[1]), markdown)
+    """Links of the repository → links of the site, outside of code."""
     in_code = False
     lines = []
     for line in markdown.splitlines():
@@ -84,11 +79,6 @@ def _in_site(link: re.Match[str], page: str) -> str:
     else:
         return link[0]  # mkdocs says that it is not there
     return os.path.relpath(target, PurePosixPath(page).parent) + anchor
-
-
-def _folded(script: Path) -> str:
-    code = f"```python\n{script.read_text(encoding='utf-8')}```"
-    return f'??? example "{script.name}"\n\n{textwrap.indent(code, "    ")}'
 
 
 def _example_dags() -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A destination on SeaweedFS that the pipeline has worked on, for the scripts that the how-tos show."""
+"""A destination on SeaweedFS that the pipeline has worked on, for the programs and queries that the how-tos show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -27,7 +26,6 @@ from demo.seaweedfs import S3Server
 
 __all__ = ["World"]
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 TYPE = "vehicle-registration-book/v2"
 
 
@@ -86,16 +84,15 @@ class World:
 
         return asyncio.run(once())
 
-    def script(self, name: str, *arguments: str) -> str:
-        """Run a script of the how-tos; what it prints."""
-        path = str(SCRIPTS / name)
+    def program(self, name: str, *arguments: str) -> str:
+        """Run ``python -m airflow_provider_aigen.cli.<name>``; what it prints."""
         printed = io.StringIO()
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
             patch.setenv("AWS_ACCESS_KEY_ID", self.s3.access_key)
             patch.setenv("AWS_SECRET_ACCESS_KEY", self.s3.secret_key)
             patch.setenv("AWS_ENDPOINT_URL", self.s3.endpoint_url)
-            patch.setattr(sys, "argv", [path, *arguments])
-            runpy.run_path(path, run_name="__main__")
+            patch.setattr(sys, "argv", [name, *arguments])
+            runpy.run_module(f"airflow_provider_aigen.cli.{name}", run_name="__main__")
         return printed.getvalue()
 
     def versions(self) -> Iterator[tuple[str, str, bytes]]:

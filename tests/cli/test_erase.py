@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/how-to/erase_documents.py: nothing of an erased document is left on S3, nothing of another is missing.
+"""``cli.erase``: nothing of an erased document is left on S3, nothing of another is missing.
 
 The pipeline runs against SeaweedFS and the simulator; what is left is searched byte for byte, in every version.
 """
@@ -36,7 +36,7 @@ def world(empty) -> World:
 
 
 def erase(world: World, *arguments: str) -> str:
-    return world.script("erase_documents.py", world.destination, *arguments)
+    return world.program("erase", world.destination, *arguments)
 
 
 def plain_text(body: bytes) -> bytes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/how-to/put_back.py: a dead letter is read again once, and no kept answer that rows rest on is lost."""
+"""``cli.put_back``: a dead letter is read again once, and no kept answer that rows rest on is lost."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ def world(empty) -> World:
 
 
 def put_back(world: World, *codes: str) -> str:
-    return world.script(
-        "put_back.py", world.dead_letter, f"{world.source}again/", f"{world.destination}_aigen/", *codes
-    )
+    return world.program("put_back", world.dead_letter, f"{world.source}again/", f"{world.destination}_aigen/", *codes)
 
 
 def letters(world: World) -> list[str]:

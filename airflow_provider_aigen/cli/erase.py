@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Erase documents: source, answers, rows, dead letters, and their names in plans and commits (docs/how-to/erase.md).
 
-    python erase_documents.py s3://lake/vehicle_registration/ DOCUMENT_ID… [--yes]
+    python -m airflow_provider_aigen.cli.erase DESTINATION DOCUMENT_ID… [--yes]
 
-Other documents with the same bytes are erased too. Without ``--yes`` it only says what it found. Run it while no run
-works on this destination. It may be stopped and run again with the same ids at any moment.
+Other documents with the same bytes are erased too. Without ``--yes`` it only says what it found. Run it only while no
+run works on this destination. It may be stopped at any moment and run again with the same ids.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.pipeline.commit import Effects, finish_commits
 
 
-class Bucket:
-    """S3, where "deleted" means every version."""
+class Versions:
+    """S3 with every version of its objects: what is deleted here is gone in all of them."""
 
     def __init__(self, client: Any, encryption: dict[str, str]) -> None:
         self.client = client
@@ -54,13 +54,17 @@ class Bucket:
             yield from page.get("Versions", ())
             yield from page.get("DeleteMarkers", ())
 
-    def delete(self, bucket: str, prefix: str, *, but_newest: bool = False) -> None:
-        """All that lies under ``prefix``; with ``but_newest`` only what has been replaced."""
-        self._delete(bucket, [item for item in self.versions(bucket, prefix) if not (but_newest and item["IsLatest"])])
+    def delete(self, bucket: str, prefix: str) -> None:
+        """Delete all that lies under ``prefix``."""
+        self._delete(bucket, list(self.versions(bucket, prefix)))
+
+    def delete_replaced(self, bucket: str, prefix: str) -> None:
+        """Delete every version under ``prefix`` except the newest ones."""
+        self._delete(bucket, [item for item in self.versions(bucket, prefix) if not item["IsLatest"]])
 
     def delete_source(self, document: SourceObject) -> None:
-        """Its own bytes, not what was put in their place. Delete markers, which keep the key's name, go with the last
-        version: before that they hide others."""
+        """Delete its own bytes, and nothing that was put in their place. Delete markers keep the key's name; they are
+        deleted with the last version, because before that they hide others."""
         items = [item for item in self.versions(document.bucket, document.key) if item["Key"] == document.key]
         own = [item for item in items if item.get("ETag", "").strip('"') == document.etag]
         rest = [item for item in items if item not in own]
@@ -81,8 +85,8 @@ class Found:
     batches: dict[str, Any]
 
 
-def find(s3: Bucket, state: S3Prefix, wanted: set[str]) -> Found:
-    """Read all commits and plans: any run may have planned a document, whichever took it."""
+def find(s3: Versions, state: S3Prefix, wanted: set[str]) -> Found:
+    """Read all commits and plans: a document may be in the plans of runs that did not take it."""
     commits = {
         key: COMMIT.from_gzip(s3.read(state.bucket, key))
         for key in s3.keys(state.bucket, state.join("commits", ""))
@@ -105,8 +109,8 @@ def find(s3: Bucket, state: S3Prefix, wanted: set[str]) -> Found:
     return Found(documents, outcomes, {k: e for k, e in commits.items() if e.number in numbers}, batches)
 
 
-def erase(s3: Bucket, state: S3Prefix, found: Found) -> None:
-    """The order matters: what finds the rest, the names in plans and commits, goes last."""
+def erase(s3: Versions, state: S3Prefix, found: Found) -> None:
+    """Erase what was found. The names in plans and commits go last, because a second call finds the rest by them."""
     for document in found.documents.values():
         s3.delete_source(document)
     for entry, outcome in found.outcomes:
@@ -137,13 +141,13 @@ def erase(s3: Bucket, state: S3Prefix, found: Found) -> None:
 
 
 class NoDeadLetters(S3DeadLetters):
-    """Those of the other documents were written; some may have been worked up and removed since."""
+    """Writes none: those of the other documents were written, and some may have been deleted since."""
 
     async def write(self, entry: CommitEntry, outcome: DocumentOutcome) -> None:
         pass
 
 
-def write_parts(s3: Bucket, state: S3Prefix, dead_letters: type[S3DeadLetters]) -> None:
+def write_parts(s3: Versions, state: S3Prefix, dead_letters: type[S3DeadLetters]) -> None:
     """The parts of every commit without its mark, from the state, as a run does it."""
     store = S3ObjectStore(s3.client)
     state_store = S3StateStore(store, state)
@@ -152,17 +156,17 @@ def write_parts(s3: Bucket, state: S3Prefix, dead_letters: type[S3DeadLetters]) 
 
 
 def main() -> None:
-    """Say what is there; erase it with ``--yes``."""
+    """Print what is there, and erase it with ``--yes``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("destination", help="the operator's, s3://…")
+    parser.add_argument("destination", help="the operator's destination, s3://…")
     parser.add_argument("document_id", nargs="+")
-    parser.add_argument("--state", help="the operator's, if it is not <destination>/_aigen")
-    parser.add_argument("--sse-kms-key-id", help="the operator's, if it has one")
-    parser.add_argument("--yes", action="store_true", help="erase; without it nothing is changed")
+    parser.add_argument("--state", help="the operator's state, if it is not <destination>/_aigen")
+    parser.add_argument("--sse-kms-key-id", help="the operator's sse_kms_key_id, if it has one")
+    parser.add_argument("--yes", action="store_true", help="erase them; without it nothing is changed")
     args = parser.parse_args()
     state = S3Prefix.parse("state", args.state or args.destination.rstrip("/") + "/_aigen/")
     kms = args.sse_kms_key_id
-    s3 = Bucket(boto3.client("s3"), {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms} if kms else {})
+    s3 = Versions(boto3.client("s3"), {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms} if kms else {})
     found = find(s3, state, set(args.document_id))
     for document_id in sorted(found.documents):
         print(document_id, "" if document_id in args.document_id else "(the same bytes)")
@@ -174,7 +178,7 @@ def main() -> None:
         write_parts(s3, state, S3DeadLetters)  # what a run left unfinished, while its answers are there
         erase(s3, state, found)
         write_parts(s3, state, NoDeadLetters)
-        s3.delete(state.bucket, state.prefix, but_newest=True)
+        s3.delete_replaced(state.bucket, state.prefix)
         print("Erased.")
 
 
