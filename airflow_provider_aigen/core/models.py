@@ -218,13 +218,13 @@ class CommitEntry:
 
 @dataclass(frozen=True, slots=True)
 class FieldRow:
-    """One field on one page, as in the ``fields`` table (design §4) without the columns of its document."""
+    """One field on one page, as in the ``fields`` table (design §4) without the columns of its document, and without
+    ``needs_review``, which depends on the settings of the commit."""
 
     page_number: int
     field_name: str
     value: str | None = field(repr=False)
     confidence: float | None
-    needs_review: bool
     bboxes: tuple[Box, ...] | None = None
     bboxes_norm: tuple[Box, ...] | None = None
 

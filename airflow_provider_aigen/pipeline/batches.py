@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from airflow_provider_aigen.core.models import DocumentOutcome, KeptAnswer, PlanBatch, SourceObject
+from airflow_provider_aigen.core.models import DocumentOutcome, FieldRow, PlanBatch, SourceObject
 from airflow_provider_aigen.pipeline.documents import Ended
 
 __all__ = ["OpenBatch", "OpenBatches"]
@@ -15,13 +15,15 @@ __all__ = ["OpenBatch", "OpenBatches"]
 
 @dataclass(slots=True)
 class OpenBatch:
-    """``waiting`` are the ids without an outcome yet, ``answers`` those at hand, by the SHA-256 of their content."""
+    """A batch whose documents are under way. ``waiting`` are the ids without an outcome yet; ``rows`` are those of the
+    answers at hand, by the SHA-256 of their content. Of a reading nothing else is held until the commit: the parsed
+    answer would take several times the memory."""
 
     batch: PlanBatch
     size: int
     waiting: set[str]
     outcomes: dict[str, DocumentOutcome] = field(default_factory=dict)
-    answers: dict[str, KeptAnswer] = field(default_factory=dict)
+    rows: dict[str, tuple[FieldRow, ...]] = field(default_factory=dict)
 
 
 class OpenBatches:
@@ -48,8 +50,8 @@ class OpenBatches:
         """Note a document's outcome."""
         document_id = ended.outcome.document.document_id
         opened.outcomes[document_id] = ended.outcome
-        if ended.answer is not None:
-            opened.answers[ended.answer.content_sha256] = ended.answer
+        if ended.reading is not None:
+            opened.rows[ended.reading.kept.content_sha256] = ended.reading.rows
         self._on_end(ended.outcome)
         self.drop(opened, document_id)
 

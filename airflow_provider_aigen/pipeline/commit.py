@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from airflow_provider_aigen.core.commits import is_of_run, next_entry, taken_ids
-from airflow_provider_aigen.core.document.flatten import flatten
+from airflow_provider_aigen.core.document.reading import read
 from airflow_provider_aigen.core.errors import ReconciliationError
 from airflow_provider_aigen.core.models import (
     CommitEntry,
     DocumentOutcome,
     FieldRow,
-    KeptAnswer,
     Plan,
     PlanBatch,
 )
 from airflow_provider_aigen.core.report import counted
-from airflow_provider_aigen.core.service.classify import Extracted, classify_kept
 from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.ports import DeadLetters, Ledger, StateStore, Tables
 
 __all__ = ["Committer", "Effects", "finish_commits"]
 
 log = logging.getLogger(__name__)
+
+# The field rows of answers, by the SHA-256 of their content.
+Rows = Mapping[str, Sequence[FieldRow]]
 
 _DEAD_LETTERS_AT_ONCE = 8
 
@@ -41,8 +42,8 @@ class Effects:
         self._tables = tables
         self._dead_letters = dead_letters
 
-    async def apply(self, entry: CommitEntry, answers: Mapping[str, KeptAnswer] | None = None) -> None:
-        """``answers`` maps a content's SHA-256 to its kept answer, for those that are at hand; the others are read."""
+    async def apply(self, entry: CommitEntry, at_hand: Rows | None = None) -> None:
+        """Write all of it. ``at_hand`` has the rows of the answers that were just read; the others are read again."""
         some = asyncio.Semaphore(_DEAD_LETTERS_AT_ONCE)
 
         async def write_dead_letter(outcome: DocumentOutcome) -> None:
@@ -57,26 +58,24 @@ class Effects:
         except BaseExceptionGroup as failed:
             # Callers tell permanent from transient by the class, and know no groups.
             raise failed.exceptions[0] from None
-        rows = [(outcome, await self._rows(entry, outcome, answers or {})) for outcome in entry.outcomes]
+        rows = [(outcome, await self._rows(entry, outcome, at_hand or {})) for outcome in entry.outcomes]
         await self._tables.write_fields(entry, rows)
         await self._tables.write_documents(entry, rows)
         await self._state.mark_applied(entry.number)
 
-    async def _rows(
-        self, entry: CommitEntry, outcome: DocumentOutcome, answers: Mapping[str, KeptAnswer]
-    ) -> tuple[FieldRow, ...]:
+    async def _rows(self, entry: CommitEntry, outcome: DocumentOutcome, at_hand: Rows) -> Sequence[FieldRow]:
         if not outcome.has_rows or outcome.content_sha256 is None:
             return ()
-        kept = answers.get(outcome.content_sha256)
-        if kept is None:
+        rows = at_hand.get(outcome.content_sha256)
+        if rows is None:
             kept = await self._state.read_answer(entry.settings.document_type, outcome.content_sha256)
-        verdict = classify_kept(kept) if kept is not None else None
-        if not isinstance(verdict, Extracted):
+            rows = read(kept).rows if kept is not None else ()
+        if not rows:
             raise ReconciliationError(
                 f"commit {entry.number} takes document {outcome.document.document_id} as {outcome.outcome}, but the "
                 "kept answer is missing or says otherwise: was something under the state prefix deleted?"
             )
-        return flatten(verdict.answer, min_confidence=entry.settings.min_confidence)
+        return rows
 
 
 async def finish_commits(state: StateStore, effects: Effects) -> int:
@@ -123,14 +122,12 @@ class Committer:
             async for entry in self._state.commits_after(self._head):
                 self._see(entry)
 
-    async def commit(
-        self, batch: PlanBatch, outcomes: Mapping[str, DocumentOutcome], answers: Mapping[str, KeptAnswer]
-    ) -> None:
+    async def commit(self, batch: PlanBatch, outcomes: Mapping[str, DocumentOutcome], rows: Rows) -> None:
         """Commit the batch, or adopt the entry by which another try committed it, and write the effects."""
         async with self._one_reader:
             entry = await self._commit(batch, outcomes)
         if entry is not None:
-            await self._effects.apply(entry, answers)
+            await self._effects.apply(entry, rows)
             log.info("Committed %s as commit %d", counted(len(entry.outcomes), "document"), entry.number)
             if entry.writer_id == self._writer_id:
                 self._metrics.committed(entry)

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 
 from airflow_provider_aigen.core.document import outcomes
 from airflow_provider_aigen.core.document.preflight import MAX_BYTES, Rejected, preflight
+from airflow_provider_aigen.core.document.reading import Reading, read
 from airflow_provider_aigen.core.errors import (
     AigenError,
     ObjectChanged,
@@ -44,10 +45,10 @@ __all__ = ["DocumentLine", "Elsewhere", "Ended", "Undecided"]
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The document's outcome, with the answer it rests on where there is one."""
+    """The document's outcome, with the reading of the answer it rests on where there is one."""
 
     outcome: DocumentOutcome
-    answer: KeptAnswer | None = None
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,8 @@ class DocumentLine:
             return None
         self.answers_reused += 1
         self._metrics.reused()
-        return Ended(outcomes.answered(document, kept, reused=True, version_id=version_id), kept)
+        reading = read(kept)
+        return Ended(outcomes.answered(document, reading, reused=True, version_id=version_id), reading)
 
     async def _claim(self, content_sha256: str) -> tuple[Claim, bool]:
         now = self._clock.now()
@@ -193,8 +195,11 @@ class DocumentLine:
         calls = 0
 
         async def keep(settled: Settled) -> Ended | Elsewhere:
-            kept = await self._state.keep_answer(kept_answer(settled, content_sha256, self._document_type))
-            return Ended(outcomes.answered(document, kept, reused=False, version_id=version_id), kept)
+            received = kept_answer(settled, content_sha256, self._document_type)
+            kept = await self._state.keep_answer(received)
+            # Where another process was first, its answer stands, and may say something else.
+            reading = read(kept, settled.verdict if kept == received else None)
+            return Ended(outcomes.answered(document, reading, reused=False, version_id=version_id), reading)
 
         async def overtaken() -> Ended | Elsewhere | None:
             nonlocal claim, calls

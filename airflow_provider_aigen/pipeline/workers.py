@@ -283,5 +283,5 @@ class Try:
 
     async def _commit(self) -> None:
         while (opened := await self._batches.complete.get()) is not None:
-            await self._committer.commit(opened.batch, opened.outcomes, opened.answers)
+            await self._committer.commit(opened.batch, opened.outcomes, opened.rows)
             self._batches.committed(opened)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_aigen.core.document.flatten import confidences, flatten
+from airflow_provider_aigen.core.document.flatten import confidences, flatten, needs_review
 from airflow_provider_aigen.core.models import ApiResponse, FieldRow
 from airflow_provider_aigen.core.service.classify import Extracted, Refused, ServiceFailed, Throttled, classify
 from airflow_provider_aigen.core.service.wire import parse_answer
@@ -26,7 +26,7 @@ def box(left: float, top: float, right: float, bottom: float):
 
 
 def row(page: int, name: str, value: str | None, confidence: float | None, pixels=None, norm=None) -> FieldRow:
-    return FieldRow(page, name, value, confidence, needs_review=False, bboxes=pixels, bboxes_norm=norm)
+    return FieldRow(page, name, value, confidence, bboxes=pixels, bboxes_norm=norm)
 
 
 def owner(page: int) -> FieldRow:
@@ -150,7 +150,7 @@ def test_an_answer_with_pages_is_extracted(name):
 def test_its_rows(name):
     verdict = classify(received(name))
     assert isinstance(verdict, Extracted)
-    assert flatten(verdict.answer, min_confidence=None) == ROWS[name]
+    assert flatten(verdict.answer) == ROWS[name]
 
 
 @pytest.mark.parametrize("name", NOT_EXTRACTED)
@@ -165,8 +165,8 @@ def test_503_with_retry_after_is_pace():
 def test_review_is_asked_for_what_is_under_the_limit_or_has_no_confidence():
     verdict = classify(received("200-success"))
     assert isinstance(verdict, Extracted)
-    rows = flatten(verdict.answer, min_confidence=0.98)
-    assert [row.field_name for row in rows if row.needs_review] == ["province", "ownership_adress", "color"]
+    rows = flatten(verdict.answer)
+    assert [row.field_name for row in rows if needs_review(row, 0.98)] == ["province", "ownership_adress", "color"]
 
 
 def test_confidences_of_a_document():
@@ -178,4 +178,4 @@ def test_confidences_of_a_document():
 @pytest.mark.parametrize("name", NOT_EXTRACTED)
 def test_empty_pages_give_no_rows(name):
     response = received(name)
-    assert flatten(parse_answer(response.status, response.body), min_confidence=0.5) == ()
+    assert flatten(parse_answer(response.status, response.body)) == ()

@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, COMMIT, PLAN
-from airflow_provider_aigen.core.document.flatten import flatten
+from airflow_provider_aigen.core.document.flatten import needs_review
+from airflow_provider_aigen.core.document.reading import read
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, KeptAnswer, Outcome, SourceObject
-from airflow_provider_aigen.core.service.classify import Extracted, classify_kept
 from airflow_provider_aigen.simulator.images import read_scan
 
 __all__ = ["Event", "Facts", "Found", "inspect"]
@@ -163,16 +163,17 @@ class _Inspection:
         return f"{self.facts.prefix}/{table}/{entry.settings.partition}/c{entry.number:08d}-{entry.batch:05d}.parquet"
 
     def _rows(self, entry: CommitEntry, outcome: DocumentOutcome) -> Iterable[tuple[Any, ...]]:
-        """The flattening of the kept answer."""
+        """What the kept answer says."""
         if not outcome.has_rows:
             return
         kept: KeptAnswer | None = self.answers.get(outcome.content_sha256 or "")
-        verdict = classify_kept(kept) if kept is not None else None
-        if kept is None or not isinstance(verdict, Extracted):
+        rows = read(kept).rows if kept is not None else ()
+        if kept is None or not rows:
             self.found.check(False, f"document {outcome.document.document_id} has rows without an answer")
             return
-        for row in flatten(verdict.answer, min_confidence=entry.settings.min_confidence):
-            yield (outcome.document.document_id, kept.received_at, entry.number, *_field_values(row))
+        for row in rows:
+            values = _field_values(row, entry.settings.min_confidence)
+            yield (outcome.document.document_id, kept.received_at, entry.number, *values)
 
     def _dead_letters(self) -> None:
         found = self.found
@@ -279,8 +280,9 @@ def _source(item: dict[str, Any], body: bytes) -> SourceObject:
     return SourceObject("scans", item["Key"], item["ETag"].strip('"'), len(body), item["LastModified"].astimezone(UTC))
 
 
-def _field_values(row: FieldRow) -> tuple[Any, ...]:
-    return (row.page_number, row.field_name, row.value, row.confidence, row.needs_review, row.bboxes, row.bboxes_norm)
+def _field_values(row: FieldRow, limit: float | None) -> tuple[Any, ...]:
+    review = needs_review(row, limit)
+    return (row.page_number, row.field_name, row.value, row.confidence, review, row.bboxes, row.bboxes_norm)
 
 
 def _field_row(row: dict[str, Any]) -> tuple[Any, ...]:

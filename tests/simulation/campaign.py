@@ -13,13 +13,8 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from airflow_provider_aigen.core.document import outcomes
-from airflow_provider_aigen.core.document.flatten import flatten
 from airflow_provider_aigen.core.models import RunIdentity, SourceObject
-from airflow_provider_aigen.core.service import classify
 from airflow_provider_aigen.core.uris import S3Prefix
-from airflow_provider_aigen.pipeline import commit
-from tests.simulation import invariants
 from tests.simulation.driver import simulate
 from tests.simulation.mutations import mutated
 from tests.simulation.scenario import draw
@@ -31,16 +26,11 @@ _REMEMBERED = 4096
 
 def remember() -> None:
     """Pure functions that many simulated processes call with equal arguments need not be worked out each time."""
-    if hasattr(classify.parse_answer, "cache_info"):
+    if hasattr(S3Prefix.parse, "cache_info"):
         return
     _remember_property(SourceObject, "document_id", attrgetter("bucket", "key", "etag", "version_id"))
     _remember_property(RunIdentity, "run_key", attrgetter("dag_id", "task_id", "run_id", "map_index"))
     S3Prefix.parse = staticmethod(lru_cache(_REMEMBERED)(S3Prefix.parse))  # type: ignore[method-assign,assignment]
-    # The same answer for equal bytes, so that what is made of it can be found by its identity.
-    classify.parse_answer = lru_cache(_REMEMBERED)(classify.parse_answer)
-    classify._of_content = _remembered(classify._of_content)
-    classify._of_refusal = _remembered(classify._of_refusal)
-    commit.flatten = outcomes.flatten = invariants.flatten = _remembered(flatten)  # type: ignore[attr-defined]
 
 
 def _remember_property(owner: type, name: str, key: Callable[[Any], Any]) -> None:
@@ -57,22 +47,6 @@ def _remember_property(owner: type, name: str, key: Callable[[Any], Any]) -> Non
             return known.setdefault(of, getter(self))
 
     setattr(owner, name, property(remembered))
-
-
-def _remembered(function: Callable[..., Any]) -> Callable[..., Any]:
-    known: dict[Any, tuple[Any, Any]] = {}
-
-    def remembered(answer: Any, **options: Any) -> Any:
-        of = id(answer), *options.values()
-        try:
-            return known[of][1]
-        except KeyError:
-            _make_room(known)
-            result = function(answer, **options)
-            known[of] = answer, result  # kept, so that no other gets its identity
-            return result
-
-    return remembered
 
 
 def _make_room(known: dict[Any, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from airflow_provider_aigen.adapters.tables.documents import document_facts
+from airflow_provider_aigen.core.document.flatten import needs_review
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow
 from airflow_provider_aigen.ports import Clock, ObjectStore
 
@@ -78,7 +79,11 @@ class JsonTables:
         self, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
     ) -> None:
         if any(fields for _, fields in rows):
-            part = [stored_row(outcome.document.document_id, one) for outcome, fields in rows for one in fields]
+            part = [
+                stored_row(outcome.document.document_id, one, entry.settings.min_confidence)
+                for outcome, fields in rows
+                for one in fields
+            ]
             await self._write("fields", entry, part)
 
     async def write_documents(
@@ -91,7 +96,7 @@ class JsonTables:
         await self._store.put(bucket, key, to_json(part))
 
 
-def stored_row(document_id: str, row: FieldRow) -> dict[str, Any]:
+def stored_row(document_id: str, row: FieldRow, min_confidence: float | None) -> dict[str, Any]:
     """What the simulation compares of a row of ``fields``."""
     return {
         "document_id": document_id,
@@ -99,7 +104,7 @@ def stored_row(document_id: str, row: FieldRow) -> dict[str, Any]:
         "field_name": row.field_name,
         "value": row.value,
         "confidence": row.confidence,
-        "needs_review": row.needs_review,
+        "needs_review": needs_review(row, min_confidence),
     }
 
 

@@ -9,9 +9,8 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, PLAN
-from airflow_provider_aigen.core.document.flatten import flatten
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, KeptAnswer, Outcome, Plan, RunIdentity
-from airflow_provider_aigen.core.service.classify import Extracted, classify_kept
+from airflow_provider_aigen.core.document.reading import Reading, read
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Outcome, Plan, RunIdentity
 from tests.simulation.endpoint import NO_CALL, PASSING, Call
 from tests.simulation.fakes import part_key, read_part, stored_row
 from tests.simulation.journal import Journal, check
@@ -43,14 +42,14 @@ class AtTheEnd:
         whats = [*fresh, *scenario.objects.values(), *(what for _, _, what in scenario.changes if what is not None)]
         self.documents = Counter(hashlib.sha256(content_of(what)).hexdigest() for what in whats)
         self.kinds = {hashlib.md5(content_of(what)).hexdigest(): what for what in whats}
-        self.answers: dict[str, KeptAnswer] = {}
+        self.readings: dict[str, Reading] = {}
 
     def check(self, empty: Plan) -> None:
         check(empty.documents == 0, f"{empty.documents} documents are left after the last run")
         bucket = self.world.bucket
         for key in bucket.under("lake/_aigen/answers/"):
             kept = ANSWER.from_gzip(bucket.objects[key].body)
-            self.answers[kept.content_sha256] = kept
+            self.readings[kept.content_sha256] = read(kept)
         self._nothing_beside_the_commits()
         self._each_document_once()
         self._plans_accounted_for()
@@ -123,7 +122,7 @@ class AtTheEnd:
             check(outcome.outcome is Outcome.PARTIAL, f"a {kind} becomes {outcome.outcome} {outcome.error_codes}")
         else:
             check(outcome.outcome is Outcome.DEAD_LETTER, f"a {kind} becomes {outcome.outcome}")
-            check(kind in NO_CALL or sha256 in self.answers, f"a {kind} is a dead letter without a kept answer")
+            check(kind in NO_CALL or sha256 in self.readings, f"a {kind} is a dead letter without a kept answer")
 
     def _service_failed(self, kind: str, sha256: str) -> None:
         """The service failed for it, answered another call that began after that, and then failed for it again."""
@@ -147,12 +146,10 @@ class AtTheEnd:
         rows = []
         for outcome in entry.outcomes:
             if outcome.has_rows:
-                verdict = classify_kept(self.answers[outcome.content_sha256 or ""])
-                check(isinstance(verdict, Extracted), "rows without an answer that has fields")
-                assert isinstance(verdict, Extracted)
-                found = flatten(verdict.answer, min_confidence=entry.settings.min_confidence)
+                found = self.readings[outcome.content_sha256 or ""].rows
                 check(len(found) == outcome.field_count > 0, "field_count is not the number of rows")
-                rows += [stored_row(outcome.document.document_id, row) for row in found]
+                limit = entry.settings.min_confidence
+                rows += [stored_row(outcome.document.document_id, row, limit) for row in found]
         part = objects.get(part_key(entry, "fields")[1])
         check(
             rows == (read_part(part.body) if part else []), f"the fields part of commit {entry.number} has other rows"
@@ -160,8 +157,8 @@ class AtTheEnd:
 
     def _answers_as_received(self) -> None:
         received = {(call.sha256, call.body) for call in self.world.endpoint.calls if call.body}
-        for sha256, kept in self.answers.items():
-            check((sha256, kept.body) in received, "a kept answer is not what was received for these bytes")
+        for sha256, reading in self.readings.items():
+            check((sha256, reading.kept.body) in received, "a kept answer is not what was received for these bytes")
 
     # --- what was paid ----------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from airflow_provider_aigen.adapters.tables.documents import document_facts
 from airflow_provider_aigen.adapters.tables.schemas import BOXES, DOCUMENTS_SCHEMA, FIELDS_SCHEMA
-from airflow_provider_aigen.core.document.flatten import confidences
+from airflow_provider_aigen.core.document.flatten import confidences, needs_review
 from airflow_provider_aigen.core.models import Box, CommitEntry, DocumentOutcome, FieldRow
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.ports import ObjectStore
@@ -76,7 +76,7 @@ def fields_part(entry: CommitEntry, rows: Rows) -> bytes:
         "field_name": [field.field_name for field in fields],
         "value": [field.value for field in fields],
         "confidence": [field.confidence for field in fields],
-        "needs_review": [field.needs_review for field in fields],
+        "needs_review": [needs_review(field, entry.settings.min_confidence) for field in fields],
         "bboxes": _boxes([field.bboxes for field in fields]),
         "bboxes_norm": _boxes([field.bboxes_norm for field in fields]),
         "document_type": [entry.settings.document_type] * len(fields),

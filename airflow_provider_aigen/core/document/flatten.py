@@ -16,22 +16,26 @@ from typing import Any
 
 from airflow_provider_aigen.core.models import Answer, Box, FieldRow, Point
 
-__all__ = ["confidences", "flatten"]
+__all__ = ["confidences", "flatten", "needs_review"]
 
 _FIELD_OBJECT_KEYS = frozenset({"value", "confidence", "bboxes", "bboxes_norm"})
 # Stricter than float(), which takes "nan", "1_0" and digits of other scripts.
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
-def flatten(answer: Answer, *, min_confidence: float | None) -> tuple[FieldRow, ...]:
-    """One row for each field on each page. A field is a FieldObject, a scalar or null, or an empty object or list.
-    With ``min_confidence`` a row needs review where its confidence is under it or null; without it none does."""
+def flatten(answer: Answer) -> tuple[FieldRow, ...]:
+    """One row for each field on each page. A field is a FieldObject, a scalar or null, or an empty object or list."""
     return tuple(
-        _row(number, name, field, min_confidence)
+        _row(number, name, field)
         for number, page in enumerate(answer.pages, start=1)
         for key, value in page.items()
         for name, field in _fields(key, value)
     )
+
+
+def needs_review(row: FieldRow, min_confidence: float | None) -> bool:
+    """Whether the row's confidence is null or under ``min_confidence``; without a limit no row needs review."""
+    return min_confidence is not None and (row.confidence is None or row.confidence < min_confidence)
 
 
 def confidences(rows: Sequence[FieldRow]) -> tuple[float, float] | None:
@@ -55,14 +59,12 @@ def _fields(name: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield name, {"value": value or None if isinstance(value, (Mapping, list)) else value}
 
 
-def _row(page_number: int, name: str, field: Mapping[str, Any], min_confidence: float | None) -> FieldRow:
-    confidence = _confidence(field.get("confidence"))
+def _row(page_number: int, name: str, field: Mapping[str, Any]) -> FieldRow:
     return FieldRow(
         page_number=page_number,
         field_name=name,
         value=_text(field.get("value")),
-        confidence=confidence,
-        needs_review=min_confidence is not None and (confidence is None or confidence < min_confidence),
+        confidence=_confidence(field.get("confidence")),
         bboxes=_boxes(field.get("bboxes")),
         bboxes_norm=_boxes(field.get("bboxes_norm")),
     )

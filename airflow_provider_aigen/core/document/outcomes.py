@@ -6,16 +6,15 @@ An outcome follows from the kept answer alone, so that a retry, a clear or anoth
 
 from __future__ import annotations
 
-from airflow_provider_aigen.core.document.flatten import flatten
+from airflow_provider_aigen.core.document.reading import Reading
 from airflow_provider_aigen.core.errors import ReconciliationError
-from airflow_provider_aigen.core.models import DocumentOutcome, ErrorOrigin, KeptAnswer, Outcome, SourceObject
+from airflow_provider_aigen.core.models import DocumentOutcome, ErrorOrigin, Outcome, SourceObject
 from airflow_provider_aigen.core.service.classify import (
     MALFORMED_RESPONSE,
     SERVICE_ERROR,
     Extracted,
     Malformed,
     Refused,
-    classify_kept,
 )
 
 __all__ = ["answered", "gone", "rejected", "service_failed"]
@@ -52,21 +51,19 @@ def service_failed(
 
 
 def answered(
-    document: SourceObject, kept: KeptAnswer, *, reused: bool, version_id: str | None = None
+    document: SourceObject, reading: Reading, *, reused: bool, version_id: str | None = None
 ) -> DocumentOutcome:
     """The outcome that a kept answer means. Raises ``ReconciliationError`` for one that should never have been kept."""
-    verdict = classify_kept(kept)
+    kept, verdict = reading.kept, reading.verdict
     error_codes: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
     pages: int | None = None
     failed_pages: tuple[int, ...] = ()
-    field_count = 0
     match verdict:
         case Extracted():
             outcome = Outcome.PARTIAL if verdict.failed_pages else Outcome.EXTRACTED
             error_codes, messages = verdict.error_codes, verdict.messages
             pages, failed_pages = len(verdict.answer.pages), verdict.failed_pages
-            field_count = len(flatten(verdict.answer, min_confidence=None))
         case Refused():
             outcome = Outcome.DEAD_LETTER
             error_codes, messages = verdict.error_codes, verdict.messages
@@ -86,7 +83,7 @@ def answered(
         http_status=kept.status,
         pages=pages,
         failed_pages=failed_pages,
-        field_count=field_count,
+        field_count=len(reading.rows),
         attempts=kept.attempts,
         latency_s=kept.latency_s,
         answer_reused=reused,

@@ -170,18 +170,25 @@ rows = st.builds(
     texts,
     st.none() | texts,
     st.none() | st.floats(0, 1),
-    st.booleans(),
     boxes,
     boxes,
 )
 
 
-@given(st.lists(st.lists(rows, max_size=4), max_size=4))
-def test_any_row_comes_back(documents):
+@given(st.lists(st.lists(rows, max_size=4), max_size=4), st.none() | st.floats(0, 1))
+def test_any_row_comes_back(documents, limit):
     outcomes = [samples.extracted(number) for number in range(len(documents))]
-    read = table(fields_part(samples.entry(*outcomes), list(zip(outcomes, documents, strict=True)))).to_pylist()
+    entry = samples.entry(*outcomes, min_confidence=limit)
+    read = table(fields_part(entry, list(zip(outcomes, documents, strict=True)))).to_pylist()
     expected = [
-        (outcome.document.document_id, row.page_number, row.field_name, row.value, row.confidence, row.needs_review)
+        (
+            outcome.document.document_id,
+            row.page_number,
+            row.field_name,
+            row.value,
+            row.confidence,
+            limit is not None and (row.confidence is None or row.confidence < limit),
+        )
         for outcome, document in zip(outcomes, documents, strict=True)
         for row in document
     ]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_aigen.core.document.flatten import confidences, flatten
+from airflow_provider_aigen.core.document.flatten import confidences, flatten, needs_review
 from airflow_provider_aigen.core.models import Answer, FieldRow
 from airflow_provider_aigen.core.service.wire import MAX_DEPTH, parse_answer
 
@@ -16,8 +16,8 @@ CORNERS = [[1, 2], [3, 2], [3, 4.5], [1, 4.5]]
 BOX = ((1.0, 2.0), (3.0, 2.0), (3.0, 4.5), (1.0, 4.5))
 
 
-def rows(*pages, min_confidence=None) -> tuple[FieldRow, ...]:
-    return flatten(Answer(200, pages), min_confidence=min_confidence)
+def rows(*pages) -> tuple[FieldRow, ...]:
+    return flatten(Answer(200, pages))
 
 
 def values(*pages) -> list[tuple[int, str, str | None]]:
@@ -26,7 +26,7 @@ def values(*pages) -> list[tuple[int, str, str | None]]:
 
 def test_a_field_object():
     field = {"value": "1กข 2345", "confidence": 0.25, "bboxes": [CORNERS], "bboxes_norm": [], "unknown": 7}
-    assert rows({"plate": field}) == (FieldRow(1, "plate", "1กข 2345", 0.25, False, (BOX,), ()),)
+    assert rows({"plate": field}) == (FieldRow(1, "plate", "1กข 2345", 0.25, (BOX,), ()),)
 
 
 def test_rows_come_in_the_order_of_the_wire_and_empty_pages_count():
@@ -154,8 +154,8 @@ def test_a_confidence_of_zero_has_one_sign(zero):
     ],
 )
 def test_review_is_needed_under_the_limit_or_without_a_confidence(confidence, limit, review):
-    (row,) = rows({"f": {"value": "v", "confidence": confidence}}, min_confidence=limit)
-    assert row.needs_review is review
+    (row,) = rows({"f": {"value": "v", "confidence": confidence}})
+    assert needs_review(row, limit) is review
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_boxes_of_another_shape_are_null(boxes, expected):
 def test_the_deepest_answer_that_is_read():
     levels = MAX_DEPTH - 2  # the object and the list of pages are two
     body = b'{"data":[' + b'{"a":' * levels + b"7" + b"}" * levels + b"]}"
-    (row,) = flatten(parse_answer(200, body), min_confidence=None)
+    (row,) = flatten(parse_answer(200, body))
     assert (row.field_name, row.value) == (".".join("a" * levels), "7")
 
 
@@ -223,7 +223,7 @@ PAGES = st.lists(st.dictionaries(NAMES, FIELD_OBJECTS | JSON, max_size=3), max_s
 
 @given(PAGES, st.none() | st.floats(0, 1))
 def test_any_pages_give_sound_rows(pages, limit):
-    found = rows(*pages, min_confidence=limit)
+    found = rows(*pages)
     numbers = [row.page_number for row in found]
     assert numbers == sorted(numbers)
     assert set(numbers) == {number for number, page in enumerate(pages, start=1) if page}
@@ -231,8 +231,8 @@ def test_any_pages_give_sound_rows(pages, limit):
         assert isinstance(row.field_name, str)
         assert row.value is None or isinstance(row.value, str)
         assert row.confidence is None or (0 <= row.confidence <= 1 and isinstance(row.confidence, float))
-        assert row.needs_review == (limit is not None and (row.confidence is None or row.confidence < limit))
-    assert found == rows(*pages, min_confidence=limit)
+        assert needs_review(row, limit) == (limit is not None and (row.confidence is None or row.confidence < limit))
+    assert found == rows(*pages)
     measured = confidences(found)
     if measured is not None:
         assert 0 <= measured[0] <= measured[1] + 1e-12

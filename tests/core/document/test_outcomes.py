@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_provider_aigen.core.document.outcomes import answered, gone, rejected, service_failed
+from airflow_provider_aigen.core.document.reading import Reading, read
 from airflow_provider_aigen.core.errors import ReconciliationError
 from airflow_provider_aigen.core.models import (
     DocumentOutcome,
@@ -24,9 +25,9 @@ DOCUMENT = SourceObject("scans", "in/a.png", "etag", 10, MOMENT)
 PAGE = {"plate": {"value": "1กก 1234", "confidence": 0.9}, "colour": {"value": "red", "confidence": 0.8}}
 
 
-def kept(status: int | None, body: object = None, failure: FailureKind | None = None) -> KeptAnswer:
+def kept(status: int | None, body: object = None, failure: FailureKind | None = None) -> Reading:
     data = b"" if body is None else json.dumps(body).encode()
-    return KeptAnswer("sha", "vehicle-registration-book/v2", status, data, MOMENT, 3, 1.25, failure)
+    return read(KeptAnswer("sha", "vehicle-registration-book/v2", status, data, MOMENT, 3, 1.25, failure))
 
 
 def outcome(kind: Outcome, **facts) -> DocumentOutcome:
@@ -107,7 +108,7 @@ def test_a_refusal_is_a_dead_letter():
 def test_an_answer_that_nobody_can_read_is_a_dead_letter(answer):
     assert answered(DOCUMENT, answer, reused=False) == outcome(
         Outcome.DEAD_LETTER,
-        http_status=answer.status,
+        http_status=answer.kept.status,
         error_codes=("malformed_response",),
         error_origin=ErrorOrigin.API,
     )
