@@ -7,7 +7,7 @@ Every port raises the exceptions of :mod:`~airflow_provider_aigen.core.errors` a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -40,6 +40,7 @@ __all__ = [
     "StateStore",
     "StoredObject",
     "Tables",
+    "Turn",
 ]
 
 
@@ -89,9 +90,30 @@ class ObjectStore(Protocol):
 class OcrClient(Protocol):
     """The endpoint of one document type."""
 
-    async def call(self, body: bytes) -> ApiResponse | CallFailure:
-        """Send one encoded request (``core.service.wire.encode_request``), once. Never raises for what the network or
-        the endpoint does: that is data for ``core.service.classify``."""
+    async def call(
+        self, body: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None
+    ) -> ApiResponse | CallFailure:
+        """Send one encoded request (``core.service.wire.encode_request``), once. ``before_send`` is awaited when the
+        next thing is the request's first byte on the wire. Never raises for what the network or the endpoint does:
+        that is data for ``core.service.classify``."""
+        ...
+
+
+class Turn(Protocol):
+    """One caller's turn: the right to start one call. It belongs to the task that acquired it."""
+
+    async def starting(self) -> None:
+        """To be awaited when the next thing is the first byte on the wire. It waits where others lost time on their
+        way there, or where a pause began meanwhile."""
+        ...
+
+    async def throttled(self, pause_s: float) -> None:
+        """The endpoint asked this call for patience: nobody who shares the limiter starts a call for ``pause_s``
+        seconds. The pace afterwards is lower and recovers."""
+        ...
+
+    async def succeeded(self) -> None:
+        """This call was answered: the pace may recover."""
         ...
 
 
@@ -100,20 +122,11 @@ class RateLimiter(Protocol):
 
     @property
     def rate(self) -> float:
-        """Calls a second that are let go at present: the limit, or less after the endpoint throttled."""
+        """How many calls per second may start at present: the limit, or less after the endpoint throttled."""
         ...
 
-    async def acquire(self) -> None:
-        """Wait for one's turn; the call starts right after. Turns are given in the order of asking."""
-        ...
-
-    async def throttled(self, pause_s: float) -> None:
-        """The endpoint asked for patience: nobody who shares this limiter starts a call for ``pause_s`` seconds, and
-        the pace afterwards is lower and recovers."""
-        ...
-
-    async def succeeded(self) -> None:
-        """A call was answered: the pace may recover."""
+    async def acquire(self) -> Turn:
+        """Wait for a turn; its call starts right after. Turns are given in the order of asking."""
         ...
 
 

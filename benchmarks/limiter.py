@@ -59,16 +59,15 @@ _LIMITERS: dict[str, Any] = {
 
 async def _measure(limiter: Any, rate: float, seconds: float, port: int) -> None:
     """Keep the limiter busy for so long."""
-    starting = getattr(limiter, "starting", None)
     callers = math.ceil(rate * _LATENCY_S[1] * 2) + 2
     connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(callers)]
     end_s = time.monotonic() + seconds
 
     async def caller(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while time.monotonic() < end_s:
-            await limiter.acquire()
-            if starting is not None:
-                await starting()
+            turn = await limiter.acquire()
+            if turn is not None:
+                await turn.starting()
             writer.write(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
             head = await reader.readuntil(b"\r\n\r\n")
             await reader.readexactly(int(head.rpartition(b":")[2]))

@@ -2,9 +2,9 @@
 """One of the processes that share a limit through Redis: ``python -m benchmarks.limiter_worker '{"port": …}'``; without
 a port it has the limit to itself.
 
-It keeps its limiter busy with more work than the limit lets go, and prints a line of JSON when it is ready and, after
-it has read a line and worked, ``{"starts": […], "pauses": […], "cpu_s": …}``: ``time.monotonic`` is the same clock in
-every process of a machine.
+It keeps its limiter busy with more work than the limit lets go. It prints a line of JSON when it is ready and, after
+it has read a line and worked, ``{"starts": […], "cpu_s": …}``. The times are ``time.monotonic``'s, which is the same
+clock in every process of a machine.
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from airflow_provider_aigen.adapters.clock import SystemClock
 from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
 from airflow_provider_aigen.adapters.limits.redis_client import RedisSettings, open_client
 from airflow_provider_aigen.adapters.limits.redis_limiter import RedisRateLimiter
 from airflow_provider_aigen.adapters.limits.redis_pace import TIMEOUT_S
+from airflow_provider_aigen.ports import RateLimiter
 
 
 @dataclass
 class Work:
-    """``latency_s`` of a call is at most so much; ``pause_at_s`` after its begin this worker is throttled for
-    ``pause_s``."""
+    """``latency_s`` is the longest that a call takes."""
 
     port: int | None
     rate: float
@@ -38,30 +37,20 @@ class Work:
     callers: int
     latency_s: float = 0.1
     shared_by: int = 1
-    pause_at_s: float | None = None
-    pause_s: float = 0.0
     starts: list[float] = field(default_factory=list)
-    pauses: list[float] = field(default_factory=list)
 
 
-async def _caller(limiter: LocalRateLimiter | RedisRateLimiter, work: Work, end_s: float) -> None:
+async def _caller(limiter: RateLimiter, work: Work, end_s: float) -> None:
     while time.monotonic() < end_s:
-        await limiter.acquire()
-        await limiter.starting()
+        turn = await limiter.acquire()
+        await turn.starting()
         work.starts.append(time.monotonic())
         await asyncio.sleep(random.uniform(0, work.latency_s))  # noqa: S311 - no secret
-        await limiter.succeeded()
-
-
-async def _pauser(limiter: LocalRateLimiter | RedisRateLimiter, work: Work) -> None:
-    if work.pause_at_s is not None:
-        await asyncio.sleep(work.pause_at_s)
-        work.pauses.append(time.monotonic())
-        await limiter.throttled(work.pause_s)
+        await turn.succeeded()
 
 
 @asynccontextmanager
-async def _limiter(work: Work) -> AsyncIterator[LocalRateLimiter | RedisRateLimiter]:
+async def _limiter(work: Work) -> AsyncIterator[RateLimiter]:
     if work.port is None:
         yield LocalRateLimiter(work.rate, SystemClock())
         return
@@ -77,14 +66,12 @@ async def _main(work: Work) -> None:
         begun_s, cpu_s = time.monotonic(), time.process_time()
         end_s = begun_s + work.seconds
         tasks = [asyncio.create_task(_caller(limiter, work, end_s)) for _ in range(work.callers)]
-        tasks.append(asyncio.create_task(_pauser(limiter, work)))
         await asyncio.wait(tasks, timeout=work.seconds)
         for task in tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        result: dict[str, Any] = {"starts": work.starts, "pauses": work.pauses}
-        print(json.dumps(result | {"cpu_s": time.process_time() - cpu_s}), flush=True)
+        print(json.dumps({"starts": work.starts, "cpu_s": time.process_time() - cpu_s}), flush=True)
 
 
 if __name__ == "__main__":

@@ -34,15 +34,15 @@ async def _simulate() -> tuple[list[float], list[tuple[float, float]]]:
 
     async def caller() -> None:
         while clock.monotonic() - begun_s < _END_S:
-            await limiter.acquire()
+            turn = await limiter.acquire()
             starts.append(clock.monotonic() - begun_s)
             await clock.sleep(0.2)
-            await limiter.succeeded()
+            await turn.succeeded()
 
     async def throttle(at_s: float, pause_s: float) -> None:
         await clock.sleep(at_s)
-        await limiter.acquire()
-        await limiter.throttled(pause_s)
+        turn = await limiter.acquire()
+        await turn.throttled(pause_s)
 
     async def watch() -> None:
         while (now := clock.monotonic() - begun_s) < _END_S:

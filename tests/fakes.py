@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from airflow_provider_aigen.core.errors import AlreadyExists, ObjectChanged, ObjectNotFound
 from airflow_provider_aigen.core.models import (
@@ -242,7 +242,9 @@ class ScriptedOcr:
     def times(self, image: bytes) -> int:
         return sum(call.image == image for call in self.calls)
 
-    async def call(self, body: bytes) -> Result:
+    async def call(self, body: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None) -> Result:
+        if before_send is not None:
+            await before_send()
         image = base64.b64decode(json.loads(body)["image"])
         script = self.answers.get(image)
         result = self.default(image) if script is None else script[min(self.times(image), len(script) - 1)]
@@ -259,7 +261,8 @@ class ScriptedOcr:
 
 
 class FakeLimiter:
-    """``ports.RateLimiter`` without a pace of its own: it only pauses when it is told to."""
+    """``ports.RateLimiter`` without a pace of its own: it only pauses when it is told to. It is the ``ports.Turn`` of
+    every call as well, and counts what it is told."""
 
     rate = math.inf
 
@@ -267,12 +270,17 @@ class FakeLimiter:
         self._clock = clock
         self._until_s = 0.0
         self.pauses: list[float] = []
+        self.started = 0
         self.successes = 0
         self.rate = float("inf")
 
-    async def acquire(self) -> None:
+    async def acquire(self) -> Self:
         while (wait_s := self._until_s - self._clock.monotonic()) > 0:
             await self._clock.sleep(wait_s)
+        return self
+
+    async def starting(self) -> None:
+        self.started += 1
 
     async def throttled(self, pause_s: float) -> None:
         self.pauses.append(pause_s)

@@ -32,11 +32,11 @@ from airflow_provider_aigen.core.errors import (
 
 if TYPE_CHECKING:
     from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
-    from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
     from airflow_provider_aigen.core.config import EndpointConfig
     from airflow_provider_aigen.core.models import Answer, ApiResponse, CallFailure
     from airflow_provider_aigen.core.spend import Price
     from airflow_provider_aigen.pipeline.calls import GaveUp, Settled
+    from airflow_provider_aigen.ports import RateLimiter
 
 __all__ = ["AigenHook"]
 
@@ -57,7 +57,7 @@ class AigenHook(BaseHook):
     def __init__(self, aigen_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.aigen_conn_id = aigen_conn_id
-        self._limiter: LocalRateLimiter | None = None
+        self._limiter: RateLimiter | None = None
         self._connection: Any = None
 
     @classmethod
@@ -168,7 +168,7 @@ class AigenHook(BaseHook):
         clock = SystemClock()
         limiter = self._limiter = self._limiter or LocalRateLimiter(self.requests_per_second, clock)
         endpoint = self.endpoint(document_type)
-        async with HttpOcrClient(endpoint, max_in_flight=1, before_send=limiter.starting) as client:
+        async with HttpOcrClient(endpoint, max_in_flight=1) as client:
             caller = Caller(
                 client,
                 limiter,

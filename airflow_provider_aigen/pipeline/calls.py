@@ -26,7 +26,7 @@ from airflow_provider_aigen.core.service.retry import Attempts, GiveUp, Retry, R
 from airflow_provider_aigen.core.service.retry import Stop as StopDecision
 from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.pipeline.stop import Stop
-from airflow_provider_aigen.ports import Clock, OcrClient, RateLimiter
+from airflow_provider_aigen.ports import Clock, OcrClient, RateLimiter, Turn
 
 __all__ = ["Caller", "GaveUp", "Settled", "Tried"]
 
@@ -136,7 +136,7 @@ class Caller:
         await self._not_before(tried.not_before)
         while True:
             async with self._slots:
-                await self._turn()
+                turn = await self._turn()
                 with self._in_flight():
                     if (instead := await overtaken()) is not None:
                         return instead
@@ -146,7 +146,7 @@ class Caller:
                     if repeats:
                         self._billed_again()
                         repeats = False
-                    result = await self._client.call(body)
+                    result = await self._client.call(body, before_send=turn.starting)
                     self._metrics.called(result)
                     verdict = classify(result)
                     self.paid_calls += is_paid(verdict)
@@ -154,7 +154,7 @@ class Caller:
                     decision = self._decide(verdict, attempts, first_call_at)
                     if isinstance(decision, Settle):
                         kept = await keep(Settled(result, verdict, attempts.calls, self._clock.now()))
-                        await self._limiter.succeeded()
+                        await turn.succeeded()
                         self._check_contract(verdict)
                         return kept
             if isinstance(decision, StopDecision):
@@ -169,7 +169,7 @@ class Caller:
                 self._billed_left -= 1
                 repeats = True
             attempts = attempts.after(decision)
-            await self._back_off(decision)
+            await self._back_off(decision, turn)
 
     def again(self, gave_up: GaveUp, *, suspect: bool) -> Tried | None:
         """What to call with, once more, for one that was given up; the run's budget pays if need be. None where no
@@ -193,13 +193,13 @@ class Caller:
         self.billed_retries += 1
         self._metrics.retried_billed()
 
-    async def _back_off(self, retry: Retry) -> None:
+    async def _back_off(self, retry: Retry, turn: Turn) -> None:
         if self._stop.is_set:
             raise asyncio.CancelledError
         if self.breaker.failed_probes >= _MAX_FAILED_PROBES:
             raise ServiceUnavailableError(_DOWN)
         if retry.pause_everyone:
-            await self._limiter.throttled(retry.delay_s)
+            await turn.throttled(retry.delay_s)
         await self._clock.sleep(retry.delay_s)
 
     def _decide(self, verdict: Verdict, attempts: Attempts, first_call_at: float) -> RetryDecision:
@@ -213,12 +213,12 @@ class Caller:
             config=self._config,
         )
 
-    async def _turn(self) -> None:
+    async def _turn(self) -> Turn:
         """Wait until limiter and breaker both let a call begin. The breaker is asked last: a limiter's turn may take
         longer than it takes a service to fail."""
         while True:
             asked_at = self._clock.monotonic()
-            await self._limiter.acquire()
+            turn = await self._limiter.acquire()
             self._metrics.waited(self._clock.monotonic() - asked_at)
             if self._stop.is_set:
                 # The supervisor cancels whoever waits; this one was on its way already.
@@ -227,7 +227,7 @@ class Caller:
             probing = self.breaker.state(now) is BreakerState.HALF_OPEN
             if self.breaker.may_call(now):
                 self._probe = asyncio.current_task() if probing else self._probe
-                return
+                return turn
             await self._clock.sleep(max(_PROBE_POLL_S, self.breaker.wait_s(now)))
 
     @contextmanager

@@ -14,12 +14,10 @@ from airflow_provider_aigen.core.config import EndpointConfig
 from airflow_provider_aigen.ports import Metrics, NoMetrics
 
 if TYPE_CHECKING:
-    from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
     from airflow_provider_aigen.adapters.limits.redis_client import RedisSettings
-    from airflow_provider_aigen.adapters.limits.redis_limiter import RedisRateLimiter
     from airflow_provider_aigen.core.spend import Price
     from airflow_provider_aigen.pipeline import Ports
-    from airflow_provider_aigen.ports import Clock, Ledger
+    from airflow_provider_aigen.ports import Clock, Ledger, RateLimiter
 
 __all__ = ["PortSettings", "open_limiter", "open_ports", "s3_client"]
 
@@ -71,7 +69,7 @@ def s3_client(aws_conn_id: str | None, max_in_flight: int) -> Any:
 
 
 @asynccontextmanager
-async def open_limiter(settings: PortSettings, clock: Clock) -> AsyncIterator[LocalRateLimiter | RedisRateLimiter]:
+async def open_limiter(settings: PortSettings, clock: Clock) -> AsyncIterator[RateLimiter]:
     """The limit's limiter (design §6). Raises ``ConfigurationError`` or ``TransientError`` where Redis can't serve."""
     if settings.redis is None:
         from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
@@ -120,9 +118,7 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
         stack.callback(store.close)
         clock = SystemClock()
         limiter = await stack.enter_async_context(open_limiter(settings, clock))
-        ocr = await stack.enter_async_context(
-            HttpOcrClient(settings.endpoint, max_in_flight=settings.max_in_flight, before_send=limiter.starting)
-        )
+        ocr = await stack.enter_async_context(HttpOcrClient(settings.endpoint, max_in_flight=settings.max_in_flight))
 
         def new_ledger() -> Ledger:
             return stack.enter_context(DiskLedger())

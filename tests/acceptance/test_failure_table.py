@@ -94,7 +94,7 @@ class Bench:
         config = PipelineConfig(max_in_flight=2, retry=RetryConfig(billed_ratio=1.0))
         with DiskLedger() as one, DiskLedger() as other:
             ledgers = [one, other]
-            async with HttpOcrClient(endpoint, max_in_flight=2, before_send=limiter.starting) as client:
+            async with HttpOcrClient(endpoint, max_in_flight=2) as client:
                 ports = Ports(
                     source=self.store,
                     ocr=client,

@@ -82,7 +82,7 @@ def test_a_settled_call_is_what_keep_made_of_it():
         assert settled.result is GOOD
         assert settled.attempts == 1
         assert settled.received_at == bench.clock.now()
-        assert bench.limiter.successes == 1
+        assert (bench.limiter.started, bench.limiter.successes) == (1, 1), "its turn heard of both"
 
     go(scenario())
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -170,7 +170,11 @@ class _Client:
         self._endpoint = endpoint
         self._process = process
 
-    async def call(self, body: bytes) -> ApiResponse | CallFailure:
+    async def call(
+        self, body: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None
+    ) -> ApiResponse | CallFailure:
+        if before_send is not None:
+            await before_send()
         endpoint, network = self._endpoint, self._endpoint.network
         sha256, kind = _read_request(body)
         call = Call(self._process, sha256, kind, network.loop.now, after_keep=sha256 in endpoint.kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 from pydantic_core import from_json, to_json
 
@@ -32,7 +32,7 @@ class SetLedger:
 
 
 class Limiter:
-    """Even pace, turns in the order of asking."""
+    """Even pace, turns in the order of asking. It is every call's turn as well."""
 
     def __init__(self, clock: Clock, per_second: float) -> None:
         self.rate = per_second
@@ -40,11 +40,15 @@ class Limiter:
         self._interval = 1 / per_second
         self._next = 0.0
 
-    async def acquire(self) -> None:
+    async def acquire(self) -> Self:
         now = self._clock.monotonic()
         turn = max(now, self._next)
         self._next = turn + self._interval
         await self._clock.sleep(turn - now)
+        return self
+
+    async def starting(self) -> None:
+        """The pace ends where the turn begins."""
 
     async def throttled(self, pause_s: float) -> None:
         self._next = max(self._next, self._clock.monotonic() + pause_s)

@@ -44,21 +44,13 @@ class HttpOcrClient:
 
     ``max_in_flight`` is how many connections are kept for the next call. More calls than that at once open more
     connections rather than wait, since a call that waits here would reach the wire long after the limiter let it go.
-    ``before_send`` is awaited when the connection stands and nothing of the request has left: for
-    :meth:`~airflow_provider_aigen.adapters.limits.local.LocalRateLimiter.starting`.
+    ``before_send`` is awaited when the connection stands and nothing of the request has left.
 
     Raises ``ConfigurationError`` where base URL, proxy or the file of authorities can't be used.
     """
 
-    def __init__(
-        self,
-        config: EndpointConfig,
-        *,
-        max_in_flight: int,
-        before_send: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
+    def __init__(self, config: EndpointConfig, *, max_in_flight: int) -> None:
         self._config = config
-        self._before_send = before_send
         self._max_idle = max_in_flight
         try:
             self._url = httpx.URL(config.url)
@@ -91,10 +83,12 @@ class HttpOcrClient:
         for transport in list(self._transports):
             await self._drop(transport)
 
-    async def call(self, body: bytes) -> ApiResponse | CallFailure:
+    async def call(
+        self, body: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None
+    ) -> ApiResponse | CallFailure:
         begun_s = time.monotonic()
         transport = self._idle.pop() if self._idle else self._open()
-        request = _Request(self._before_send)
+        request = _Request(before_send)
         healthy = False
         try:
             async with asyncio.timeout(self._config.timeout_s):

@@ -21,27 +21,41 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from contextvars import ContextVar
+from dataclasses import dataclass
 
 from airflow_provider_aigen.adapters.limits.pace import NETWORK_JITTER_S, USED_SHARE, Pace, window
 from airflow_provider_aigen.core.checks import check_positive
 from airflow_provider_aigen.ports import Clock
 
-__all__ = ["LocalRateLimiter"]
+__all__ = ["LocalRateLimiter", "LocalTurn"]
 
 _CATCH_UP_S = 0.250
 _BURST_S = 0.025
 
-# When the running task got its last turn. A task makes one call at a time, so this tells whether the call that was
-# throttled had started before the pace was lowered, without a token that every caller would have to carry around.
-_turn_at: ContextVar[float | None] = ContextVar("aigen_turn_at", default=None)
+
+@dataclass(frozen=True, slots=True)
+class LocalTurn:
+    """Fulfils :class:`~airflow_provider_aigen.ports.Turn`. When it was given tells whether its call had started before
+    the pace was lowered."""
+
+    limiter: LocalRateLimiter
+    given_at_s: float
+
+    async def starting(self) -> None:
+        await self.limiter.start()
+
+    async def throttled(self, pause_s: float) -> None:
+        self.limiter.pause(pause_s, self.given_at_s)
+
+    async def succeeded(self) -> None:
+        self.limiter.recover(self.given_at_s)
 
 
 class LocalRateLimiter:
     """Fulfils :class:`~airflow_provider_aigen.ports.RateLimiter` for the tasks of one event loop.
 
-    Turns are first come, first served. A waiter that is cancelled takes no turn and holds up nobody. ``throttled`` and
-    ``succeeded`` belong into the task that made the call. Raises ``ConfigurationError`` unless the limit is over 0.
+    Turns are first come, first served. A waiter that is cancelled takes no turn and holds up nobody. Raises
+    ``ConfigurationError`` unless the limit is over 0.
     """
 
     def __init__(self, requests_per_second: float, clock: Clock) -> None:
@@ -51,16 +65,15 @@ class LocalRateLimiter:
         self._turns = _Window(requests_per_second)
         self._starts = _Window(requests_per_second)
         self._next_s = self._soonest_s = -math.inf
-        self._paused_until_s = -math.inf
         self._waiting = 0
         self._head = asyncio.Lock()  # first come, first served; a cancelled waiter drops out of it
 
     @property
     def rate(self) -> float:
-        """Calls a second that are let go at present: the limit, or less after the endpoint throttled."""
+        """How many calls per second may start at present: the limit, or less after the endpoint throttled."""
         return self._pace.rate
 
-    async def acquire(self) -> None:
+    async def acquire(self) -> LocalTurn:
         if not self._waiting:
             # The turns that nobody took are gone.
             self._next_s = max(self._next_s, self._clock.monotonic())
@@ -75,31 +88,27 @@ class LocalRateLimiter:
                 apart_s = 1 / (USED_SHARE * self._pace.rate)
                 self._next_s = max(self._next_s, now - _CATCH_UP_S) + apart_s
                 self._soonest_s = max(self._soonest_s, now - _BURST_S) + apart_s / 2
-                _turn_at.set(now)
+                return LocalTurn(self, now)
         finally:
             self._waiting -= 1
 
-    async def starting(self) -> None:
-        """To be awaited by whoever got a turn when the next thing is the first byte on the wire: waits the little that
-        others lost on their way (``HttpOcrClient(before_send=…)``)."""
+    async def start(self) -> None:
+        """Start the call of a turn. Waits the little time that others lost on their way to the wire."""
         now = self._clock.monotonic()
         while (due_s := self._starts.due_s) > now:
             await self._clock.sleep(due_s - now)
             now = self._clock.monotonic()
         self._starts.add(now)
 
-    async def throttled(self, pause_s: float) -> None:
+    def pause(self, pause_s: float, given_at_s: float) -> None:
+        """The call whose turn was given then was throttled."""
         now = self._clock.monotonic()
-        started_at = _turn_at.get()
-        if started_at is None:  # some other task tells it: within a pause it can only be about a call from before
-            started_at = now if now >= self._paused_until_s else -math.inf
-        self._paused_until_s = max(self._paused_until_s, now + pause_s)
-        self._next_s = max(self._next_s, self._paused_until_s)
-        self._pace.slow_down(now, started_at)
+        self._next_s = max(self._next_s, now + pause_s)
+        self._pace.slow_down(now, given_at_s)
 
-    async def succeeded(self) -> None:
-        started_at = _turn_at.get()
-        self._pace.speed_up(self._clock.monotonic() if started_at is None else started_at)
+    def recover(self, given_at_s: float) -> None:
+        """The call whose turn was given then was answered."""
+        self._pace.speed_up(given_at_s)
 
 
 class _Window:

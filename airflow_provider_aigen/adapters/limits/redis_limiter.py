@@ -24,19 +24,18 @@ import math
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
 
 from redis.exceptions import RedisError
 
-from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
+from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter, LocalTurn
 from airflow_provider_aigen.adapters.limits.redis_client import first_words
 from airflow_provider_aigen.adapters.limits.redis_pace import NEWS_S, PROBE_S, RedisClient, RedisPace, Slot
 from airflow_provider_aigen.core.checks import check_positive
 from airflow_provider_aigen.ports import Clock
 
-__all__ = ["RedisRateLimiter"]
+__all__ = ["RedisRateLimiter", "RedisTurn"]
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +45,30 @@ _LATE_S = 0.003
 # For a late start to be known before a slot is given, or confirmed, that depends on it.
 _TELL_S = 0.5
 
-# The slot of the running task's call; None where it was not Redis that gave it.
-_slot: ContextVar[Slot | None] = ContextVar("aigen_redis_slot", default=None)
+
+class RedisTurn:
+    """Fulfils :class:`~airflow_provider_aigen.ports.Turn`. Its right to start is a slot, or a turn of the local
+    limiter where it was given while Redis was lost. A right that became void is replaced by another one."""
+
+    __slots__ = ("_limiter", "_right")
+
+    def __init__(self, limiter: RedisRateLimiter, right: Slot | LocalTurn) -> None:
+        self._limiter = limiter
+        self._right = right
+
+    @property
+    def slot(self) -> Slot | None:
+        """None where the turn was given while Redis was lost."""
+        return self._right if isinstance(self._right, Slot) else None
+
+    async def starting(self) -> None:
+        self._right = await self._limiter.start(self._right)
+
+    async def throttled(self, pause_s: float) -> None:
+        await self._limiter.pause(pause_s, self._right)
+
+    async def succeeded(self) -> None:
+        self._limiter.recover(self._right)
 
 
 class RedisRateLimiter:
@@ -80,7 +101,7 @@ class RedisRateLimiter:
 
     @property
     def rate(self) -> float:
-        """Calls a second that all tasks together are let go at present; this one's share while Redis is lost."""
+        """How many calls per second all tasks together may start at present; this one's share while Redis is lost."""
         return self._limit * self._pace.share if self._local is None else self._local.rate
 
     async def __aenter__(self) -> Self:
@@ -99,56 +120,62 @@ class RedisRateLimiter:
             with suppress(RedisError, OSError):
                 await self._pace.leave()
 
-    async def acquire(self) -> None:
+    async def acquire(self) -> RedisTurn:
         self._waiting += 1
         try:
             async with self._head:
-                while not await self._take():
+                while (right := await self._take()) is None:
                     pass
+                return RedisTurn(self, right)
         finally:
             self._waiting -= 1
 
-    async def starting(self) -> None:
-        """As :meth:`LocalRateLimiter.starting`: to be awaited when the next thing is the first byte on the wire. A call
-        that met a pause on its way, or was too long on it, waits for another slot here."""
+    async def start(self, right: Slot | LocalTurn) -> Slot | LocalTurn:
+        """Start the call of a turn, by this right or another one, which is returned. A call that met a pause on its way
+        to the wire, or was on it for too long, waits for another slot here."""
         begun_s = self._clock.monotonic()
         while True:
-            slot = _slot.get()
             if self._local is not None:
-                if slot is None:
-                    return await self._local.starting()
-                await self._take_local()
-            elif slot is not None and self._is_valid(slot) and self._pace.asked_at_s < begun_s - NEWS_S:
+                if isinstance(right, LocalTurn) and right.limiter is self._local:
+                    await right.starting()
+                    return right
+                right = await self._take_local() or right
+            elif isinstance(right, LocalTurn):
+                right = await self._take_own() or right
+            elif self._is_valid(right) and self._pace.asked_at_s < begun_s - NEWS_S:
                 await self._ask(0)
-            elif slot is not None and self._start(slot):
-                return None
+            elif self._start(right):
+                return right
             else:
-                await self._take_own()
+                right = await self._take_own() or right
 
-    async def throttled(self, pause_s: float) -> None:
-        if self._local is None and await self._heard(self._pace.converse(pause_s=pause_s, throttled=_slot.get())):
+    async def pause(self, pause_s: float, right: Slot | LocalTurn) -> None:
+        """The call that had this right was throttled."""
+        slot = right if isinstance(right, Slot) else None
+        if self._local is None and await self._heard(self._pace.converse(pause_s=pause_s, throttled=slot)):
             return
         if self._local is not None:
-            await self._local.throttled(pause_s)
+            self._local.pause(pause_s, _given_at_s(right))
 
-    async def succeeded(self) -> None:
+    def recover(self, right: Slot | LocalTurn) -> None:
+        """The call that had this right was answered."""
         if self._local is None:
-            self._pace.note_success(_slot.get())
+            self._pace.note_success(right if isinstance(right, Slot) else None)
         else:
-            await self._local.succeeded()
+            self._local.recover(_given_at_s(right))
 
-    async def _take(self) -> bool:
-        """Give the running task its turn; False where one has to look again."""
+    async def _take(self) -> Slot | LocalTurn | None:
+        """The next right to start; None where one has to look again."""
         if self._local is not None:
             return await self._take_local()
         if not self._slots:
             await self._ask(self._waiting)
-            return False
+            return None
         return await self._wait_for(self._slots.popleft())
 
-    async def _wait_for(self, slot: Slot) -> bool:
+    async def _wait_for(self, slot: Slot) -> Slot | None:
         if not self._is_valid(slot):
-            return False
+            return None
         if self._waiting > 1 and not self._slots and self._pace.due_s(slot) - self._clock.monotonic() < _BATCH_S:
             self._asking = self._asking or self._spawn(self._reserve(self._waiting - 1))
         await self._sleep_until(slot, ahead_s=_LEAD_S)
@@ -158,10 +185,7 @@ class RedisRateLimiter:
                 await self._sleep_until(slot, ahead_s=_LEAD_S)
         if self._is_valid(slot):
             await self._sleep_until(slot)
-        if not self._start(slot):
-            return False
-        _slot.set(slot)
-        return True
+        return slot if self._start(slot) else None
 
     def _is_valid(self, slot: Slot, late_s: float | None = None) -> bool:
         """Whether it is still a right to start: no pause began since, Redis is there, and it is not too late for those
@@ -179,26 +203,22 @@ class RedisRateLimiter:
             self._slots = deque([*held, *given.values()])
         return slot
 
-    async def _take_own(self) -> None:
+    async def _take_own(self) -> Slot | None:
         """A slot for this call alone, beside those who wait for their first."""
         given: list[Slot] = []
 
         async def reserve() -> None:
             given.extend(await self._pace.converse(1))
 
-        if await self._heard(reserve()):
-            await self._wait_for(given[0])
+        return await self._wait_for(given[0]) if await self._heard(reserve()) else None
 
-    async def _take_local(self) -> bool:
-        """The same without Redis; False where it is back."""
+    async def _take_local(self) -> LocalTurn | None:
+        """The same without Redis; None where it is back."""
         await self._sleep(self._local_from_s)
         if (local := self._local) is None:
-            return False
-        await local.acquire()
-        if self._local is not local:
-            return False
-        _slot.set(None)
-        return True
+            return None
+        turn = await local.acquire()
+        return turn if self._local is local else None
 
     def _start(self, slot: Slot) -> bool:
         """Start its call now, unless it is no right any more: one look at the clock says both, since the process may be
@@ -298,3 +318,8 @@ class RedisRateLimiter:
     async def _sleep(self, until_s: float) -> None:
         while (wait_s := until_s - self._clock.monotonic()) > 0:
             await self._clock.sleep(wait_s)
+
+
+def _given_at_s(right: Slot | LocalTurn) -> float:
+    """On the local clock, never after its call started."""
+    return right.given_at_s if isinstance(right, LocalTurn) else right.asked_at_s

@@ -34,9 +34,9 @@ def call(server, *, calls=1, body=BODY, url=None, before_send=None, **changes):
     async def scenario():
         async with (
             server,
-            HttpOcrClient(config(url or server.url, **changes), max_in_flight=2, before_send=before_send) as client,
+            HttpOcrClient(config(url or server.url, **changes), max_in_flight=2) as client,
         ):
-            return [await client.call(body) for _ in range(calls)]
+            return [await client.call(body, before_send=before_send) for _ in range(calls)]
 
     return asyncio.run(scenario())
 

@@ -103,15 +103,13 @@ def test_what_comes_before_sending_is_awaited_with_the_connection_open_and_nothi
             ready.set()
             await go.wait()
 
-        async with HostileServer() as server:
-            client = HttpOcrClient(config(server.url), max_in_flight=1, before_send=before_send)
-            async with client:
-                pending = asyncio.create_task(client.call(BODY))
-                await ready.wait()
-                await server.connected.wait()
-                before = (server.connections, len(server.requests))
-                go.set()
-                return before, await pending
+        async with HostileServer() as server, HttpOcrClient(config(server.url), max_in_flight=1) as client:
+            pending = asyncio.create_task(client.call(BODY, before_send=before_send))
+            await ready.wait()
+            await server.connected.wait()
+            before = (server.connections, len(server.requests))
+            go.set()
+            return before, await pending
 
     before, result = asyncio.run(scenario())
     assert before == (1, 0)

@@ -22,7 +22,6 @@ import sys
 from typing import Any
 
 from airflow_provider_aigen.adapters.clock import SystemClock
-from airflow_provider_aigen.adapters.limits import redis_limiter
 from airflow_provider_aigen.adapters.limits.redis_client import RedisSettings, open_client
 from airflow_provider_aigen.adapters.limits.redis_limiter import RedisRateLimiter
 from airflow_provider_aigen.adapters.limits.redis_pace import TIMEOUT_S
@@ -51,11 +50,11 @@ def say(**event: Any) -> None:
 
 async def caller(limiter: RedisRateLimiter, clock: WatchedClock) -> None:
     while True:
-        await limiter.acquire()
+        turn = await limiter.acquire()
         looked_s = clock.monotonic()
-        await limiter.starting()
+        await turn.starting()
         start_s = clock.last_s  # nothing has run since
-        slot = redis_limiter._slot.get()
+        slot = turn.slot
         say(
             slot=slot and slot.number,
             due_us=slot and slot.due_us,
@@ -63,13 +62,14 @@ async def caller(limiter: RedisRateLimiter, clock: WatchedClock) -> None:
             looked_s=looked_s,
             start_s=start_s,
         )
-        await limiter.succeeded()
+        await turn.succeeded()
 
 
 async def obey(limiter: RedisRateLimiter, clock: WatchedClock) -> None:
     while line := await asyncio.to_thread(sys.stdin.readline):
+        turn = await limiter.acquire()
         before_s = clock.monotonic()
-        await limiter.throttled(json.loads(line)["pause_s"])
+        await turn.throttled(json.loads(line)["pause_s"])
         say(throttled=[before_s, clock.monotonic()])
 
 

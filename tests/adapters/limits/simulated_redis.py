@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import redis
 
-from airflow_provider_aigen.adapters.limits.redis_limiter import RedisRateLimiter
+from airflow_provider_aigen.adapters.limits.redis_limiter import RedisRateLimiter, RedisTurn
 from tests.fakes import FakeClock
 
 _EPOCH_S = 1_800_000_000
@@ -104,24 +104,25 @@ class Tasks:
         for limiter in self.limiters:
             await limiter.__aexit__(None, None, None)
 
-    async def call(self, task: int) -> None:
-        await self.limiters[task].acquire()
+    async def call(self, task: int) -> RedisTurn:
+        turn = await self.limiters[task].acquire()
         if self._connect_s:
             await self.clock.sleep(self._rng.uniform(0, self._connect_s))
-        await self.limiters[task].starting()
+        await turn.starting()
         self.starts[task].append(self.clock.monotonic())
         await self.clock.sleep(self._rng.uniform(0, 2 * self._latency_s))
+        return turn
 
     async def work(self, task: int, until_s: float, throttle_share: float = 0.0) -> None:
         """Call until then, as many at once as the limit could need."""
 
         async def caller() -> None:
             while self.clock.monotonic() < until_s:
-                await self.call(task)
+                turn = await self.call(task)
                 if self._rng.random() < throttle_share:
-                    await self.limiters[task].throttled(self._rng.choice([0.0, 0.5, 1.0, 30.0]))
+                    await turn.throttled(self._rng.choice([0.0, 0.5, 1.0, 30.0]))
                 else:
-                    await self.limiters[task].succeeded()
+                    await turn.succeeded()
 
         await asyncio.gather(*(caller() for _ in range(self.callers)))
 

@@ -26,25 +26,28 @@ class Endpoint:
         self.clock = LateClock(rng, oversleep_s)
         self.limiter = LocalRateLimiter(rate, self.clock)
         self.starts: list[float] = []
+        self.looks = True  # each turn, before the wire
         self._rng = rng
         self._connect_s, self._network_s, self._latency_s = connect_s, network_s, latency_s
 
     async def call(self):
-        await self.limiter.acquire()
+        turn = await self.limiter.acquire()
         if self._connect_s:
             await self.clock.sleep(self._rng.uniform(0, self._connect_s))
-            await self.limiter.starting()
+            if self.looks:
+                await turn.starting()
         self.starts.append(self.clock.monotonic() + self._rng.uniform(0, self._network_s))
         await self.clock.sleep(self._rng.uniform(0, 2 * self._latency_s))
+        return turn
 
     async def serve(self, calls, *, throttle_share=0.0):
         async def caller():
             while len(self.starts) < calls:
-                await self.call()
+                turn = await self.call()
                 if self._rng.random() < throttle_share:
-                    await self.limiter.throttled(self._rng.choice([0.0, 0.5, 1.0, 30.0]))
+                    await turn.throttled(self._rng.choice([0.0, 0.5, 1.0, 30.0]))
                 else:
-                    await self.limiter.succeeded()
+                    await turn.succeeded()
 
         # Enough callers to use the limit whatever the latency (Little's law), and somebody always waiting.
         callers = math.ceil(self.limiter.rate * (self._latency_s + self._connect_s) * 3) + 2
@@ -82,7 +85,7 @@ def test_no_window_is_over_the_limit_whatever_the_jitter_and_the_pauses(
 
 def test_connecting_would_break_the_bound_without_the_look_before_the_wire():
     endpoint = Endpoint(5, random.Random(3), connect_s=0.15)
-    endpoint.limiter.starting = lambda: asyncio.sleep(0)
+    endpoint.looks = False
     asyncio.run(endpoint.serve(200))
     with pytest.raises(AssertionError):
         assert_within(5, endpoint.starts)
@@ -187,11 +190,11 @@ def test_a_pause_holds_everybody_and_the_pace_is_halved_once_for_all_calls_from_
         turns, rates = [], []
 
         async def call(fate):
-            await limiter.acquire()
+            turn = await limiter.acquire()
             turns.append(clock.monotonic() - 1000)
             await clock.sleep(1.0)
             if fate:
-                await limiter.throttled(fate)
+                await turn.throttled(fate)
                 rates.append(limiter.rate)
 
         tasks = [asyncio.create_task(call(fate)) for fate in [0.2, 5, 1] + [None] * 20]
@@ -214,9 +217,9 @@ def test_a_call_that_began_after_the_pause_and_is_throttled_halves_again():
         rates = []
 
         async def call():
-            await limiter.acquire()
+            turn = await limiter.acquire()
             await clock.sleep(0.01)
-            await limiter.throttled(1)
+            await turn.throttled(1)
             rates.append(limiter.rate)
 
         for _ in range(6):
@@ -232,19 +235,19 @@ def test_a_late_answer_to_a_call_from_before_the_pause_pauses_but_neither_halves
         limiter = LocalRateLimiter(8, clock)
         rates = []
 
-        async def call(latency_s, tell, *args):
-            await limiter.acquire()
+        async def call(latency_s, pause_s):
+            turn = await limiter.acquire()
             begun = clock.monotonic()
             await clock.sleep(latency_s)
-            await tell(*args)
+            await (turn.succeeded() if pause_s is None else turn.throttled(pause_s))
             rates.append(limiter.rate)
             return begun
 
-        late = asyncio.create_task(call(10, limiter.throttled, 5))
-        later = asyncio.create_task(call(12, limiter.succeeded))
-        await clock.run(call(1, limiter.throttled, 1))
+        late = asyncio.create_task(call(10, 5))
+        later = asyncio.create_task(call(12, None))
+        await clock.run(call(1, 1))
         await clock.run(late)
-        last = asyncio.create_task(call(0, limiter.throttled, 1))
+        last = asyncio.create_task(call(0, 1))
         await clock.run(later)
         begun = await clock.run(last)
         return rates, begun - 1000
@@ -254,16 +257,18 @@ def test_a_late_answer_to_a_call_from_before_the_pause_pauses_but_neither_halves
     assert begun == pytest.approx(15)
 
 
-def test_another_task_may_tell_of_a_throttled_call():
+def test_a_turn_knows_its_call_whichever_task_tells_what_became_of_it():
     async def scenario():
         clock = FakeClock()
         limiter = LocalRateLimiter(8, clock)
-        rates = []
-        for pause_s in (1, 1):
-            await limiter.throttled(pause_s)
-            rates.append(limiter.rate)
-        await clock.advance(2)
-        await limiter.throttled(1)
+        first, second = [await clock.run(limiter.acquire()) for _ in range(2)]
+        await first.throttled(1)
+        rates = [limiter.rate]
+        third = await clock.run(limiter.acquire())
+        await second.throttled(1)
+        await first.succeeded()
+        rates.append(limiter.rate)
+        await third.throttled(1)
         return [*rates, limiter.rate]
 
     assert asyncio.run(scenario()) == [4, 4, 2]

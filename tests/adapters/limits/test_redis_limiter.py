@@ -112,8 +112,9 @@ def test_a_pause_that_one_learns_of_holds_for_all_within_100_ms_and_then_all_go_
         until_s = tasks.clock.monotonic() + 8
         working = asyncio.gather(*(tasks.work(task, until_s) for task in range(4)))
         await tasks.clock.sleep(2)
+        turn = await tasks.limiters[2].acquire()
         paused_at_s = tasks.clock.monotonic()
-        await tasks.limiters[2].throttled(3)
+        await turn.throttled(3)
         await working
         return paused_at_s
 
@@ -135,7 +136,8 @@ def test_slots_from_before_a_pause_are_void_however_short_it_is(shared, rate):
         until_s = tasks.clock.monotonic() + 40 / rate
         working = asyncio.gather(*(tasks.work(task, until_s) for task in range(6)))
         await tasks.clock.sleep(10.3 / rate)
-        await tasks.limiters[0].throttled(0)
+        turn = await tasks.limiters[0].acquire()
+        await turn.throttled(0)
         paused_at_s = tasks.clock.monotonic()
         await working
         return paused_at_s
@@ -151,11 +153,11 @@ def test_a_pause_holds_for_those_who_are_on_their_way_to_the_wire(shared):
 
     async def scenario():
         await tasks.enter()
-        await tasks.limiters[0].acquire()
+        turn, other = [await limiter.acquire() for limiter in tasks.limiters]
         await tasks.clock.sleep(0.1)  # connecting
-        await tasks.limiters[1].throttled(10)
+        await other.throttled(10)
         paused_at_s = tasks.clock.monotonic()
-        await tasks.limiters[0].starting()
+        await turn.starting()
         return tasks.clock.monotonic() - paused_at_s
 
     assert run(tasks, scenario) == pytest.approx(10, abs=0.1)
@@ -168,9 +170,9 @@ def test_many_that_were_let_go_before_the_pause_halve_the_pace_once(shared):
         await tasks.enter()
 
         async def call(task):
-            await tasks.limiters[task].acquire()
+            turn = await tasks.limiters[task].acquire()
             await tasks.clock.sleep(2)
-            await tasks.limiters[task].throttled(1)
+            await turn.throttled(1)
 
         await asyncio.gather(*(call(task) for task in (0, 1, 0, 1, 0, 1)))
         rates = [tasks.limiters[0].rate]
@@ -186,7 +188,8 @@ def test_the_shared_pace_recovers_as_that_of_one_task(shared):
 
     async def scenario():
         await tasks.enter()
-        await tasks.limiters[3].throttled(0)
+        turn = await tasks.limiters[3].acquire()
+        await turn.throttled(0)
         begun_s = tasks.clock.monotonic()
         working = asyncio.gather(*(tasks.work(task, begun_s + 40) for task in range(4)))
         rates = []
@@ -206,15 +209,16 @@ def test_successes_from_before_a_second_pause_do_not_raise_the_pace(shared):
 
     async def scenario():
         await tasks.enter()
-        await one.throttled(0)
-        await other.acquire()
+        turn = await one.acquire()
+        await turn.throttled(0)
+        turn = await other.acquire()
         for _ in range(5):
-            await other.succeeded()  # told with its next words
-        await one.acquire()
-        await one.throttled(0)
-        await other.acquire()
+            await turn.succeeded()  # told with its next words
+        turn = await one.acquire()
+        await turn.throttled(0)
+        turn = await other.acquire()
         rates = [one.rate, other.rate]
-        await other.succeeded()
+        await turn.succeeded()
         await other.acquire()
         return [*rates, other.rate]
 
@@ -276,8 +280,8 @@ def test_one_who_is_cancelled_while_redis_is_asked_goes_no_further(shared):
         limiter = tasks.limiters[0]
 
         async def call():
-            await limiter.acquire()
-            await limiter.starting()
+            turn = await limiter.acquire()
+            await turn.starting()
 
         ended = []
         for thousandth in range(150):
@@ -363,13 +367,76 @@ def test_a_pause_is_kept_while_redis_is_lost(shared):
 
     async def scenario():
         await tasks.enter()
-        await tasks.limiters[0].throttled(10)
+        turn = await tasks.limiters[0].acquire()
+        await turn.throttled(10)
         paused_at_s = tasks.clock.monotonic()
         server.is_up = False
         await tasks.limiters[0].acquire()
         return tasks.clock.monotonic() - paused_at_s
 
     assert run(tasks, scenario) == pytest.approx(10, abs=0.1)
+
+
+def test_a_turn_from_a_time_without_redis_halves_the_shared_pace_once(shared):
+    tasks, server = shared(10, 1)
+    limiter = tasks.limiters[0]
+
+    async def scenario():
+        await tasks.enter()
+        server.is_up = False
+        turns = [await limiter.acquire() for _ in range(2)]
+        server.is_up = True
+        await tasks.clock.sleep(1)
+        rates = []
+        for turn in turns:
+            await turn.throttled(5)
+            rates.append(limiter.rate)
+        return [turn.slot for turn in turns], rates
+
+    assert run(tasks, scenario) == ([None, None], [5, 5])
+
+
+def test_a_turn_of_redis_halves_the_own_pace_once_while_redis_is_lost(shared):
+    tasks, server = shared(10, 1)
+    limiter = tasks.limiters[0]
+
+    async def scenario():
+        await tasks.enter()
+        turns = [await limiter.acquire() for _ in range(2)]
+        server.is_up = False
+        rates = []
+        for turn in turns:
+            await turn.throttled(1)
+            rates.append(limiter.rate)
+            await tasks.clock.sleep(2)
+        await turns[0].succeeded()
+        return all(turn.slot for turn in turns), [*rates, limiter.rate]
+
+    assert run(tasks, scenario) == (True, [5, 5, 5])
+
+
+def test_a_turn_from_a_time_without_redis_is_void_in_the_next_such_time(shared):
+    """Shared slots were used in between: a window after them has to pass."""
+    tasks, server = shared(5, 1)
+    limiter = tasks.limiters[0]
+
+    async def lose():
+        turn = await limiter.acquire()
+        server.is_up = False
+        await turn.throttled(0)  # so it notices
+
+    async def scenario():
+        await tasks.enter()
+        await lose()
+        turn = await limiter.acquire()
+        server.is_up = True
+        await tasks.clock.sleep(1)
+        await lose()
+        lost_at_s = tasks.clock.monotonic()
+        await turn.starting()
+        return tasks.clock.monotonic() - lost_at_s
+
+    assert run(tasks, scenario) == pytest.approx(1, abs=0.05)
 
 
 def test_a_clock_that_is_set_back_stops_nobody(shared):
