@@ -32,9 +32,6 @@ __all__ = ["Caller", "GaveUp", "Settled", "Tried"]
 
 T = TypeVar("T")
 
-# While another document probes a half-open breaker there is no time to wait for, only its result.
-_PROBE_POLL_S = 0.25
-
 # After so many the outage is one to wait out between two tries of the task: some three and a half minutes.
 _MAX_FAILED_PROBES = 3
 
@@ -228,7 +225,7 @@ class Caller:
             if self.breaker.may_call(now):
                 self._probe = asyncio.current_task() if probing else self._probe
                 return turn
-            await self._clock.sleep(max(_PROBE_POLL_S, self.breaker.wait_s(now)))
+            await self._clock.sleep(self.breaker.wait_s(now))
 
     @contextmanager
     def _in_flight(self) -> Iterator[None]:

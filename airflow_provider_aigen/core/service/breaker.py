@@ -25,6 +25,7 @@ from airflow_provider_aigen.core.service.classify import (
 __all__ = ["Breaker", "BreakerState", "is_systemic"]
 
 _MAX_COOLDOWN_S = 300.0
+# While another call probes there is no time to wait for, only its result.
 _PROBE_POLL_S = 1.0
 
 
@@ -68,11 +69,6 @@ class Breaker:
         self._probing = False
         self.failed_probes = 0
 
-    @property
-    def recent_success(self) -> bool:
-        """Whether one of the last ``window`` results was a success."""
-        return any(self._results)
-
     def state(self, now: float) -> BreakerState:
         if self._opened_at is None:
             return BreakerState.CLOSED
@@ -88,7 +84,7 @@ class Breaker:
         return state is BreakerState.CLOSED
 
     def wait_s(self, now: float) -> float:
-        """Seconds after which to ask ``may_call`` again; 0 where it would say True now."""
+        """Seconds after which to ask ``may_call`` again; 0 where, and only where, it would say True now."""
         if self._opened_at is None:
             return 0.0
         cooling_s = self._opened_at + self._cooldown_s - now

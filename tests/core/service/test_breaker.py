@@ -72,7 +72,6 @@ def test_half_of_the_last_50_opens_it_when_there_are_50():
         (breaker.record_success if number % 2 else breaker.record_failure)(0)
     breaker.record_failure(0)
     assert breaker.state(0) is BreakerState.OPEN
-    assert breaker.recent_success
 
 
 def test_a_ratio_counts_only_the_last_50():
@@ -101,7 +100,6 @@ def test_a_probe_that_succeeds_closes_it_for_good():
     assert breaker.may_call(30)
     breaker.record_success(31)
     assert breaker.state(31) is BreakerState.CLOSED
-    assert breaker.recent_success
     breaker.record_failure(32)  # the failures before it are forgotten
     assert breaker.may_call(32)
 
@@ -138,17 +136,6 @@ def test_late_results_of_earlier_calls_neither_close_nor_prolong_it():
     assert breaker.wait_s(6) == 24
     breaker.record_failure(31)  # half-open, nobody probes
     assert breaker.may_call(31)
-
-
-def test_recent_success_is_among_the_last_50():
-    breaker = Breaker(threshold=1000, ratio=2.0)
-    assert not breaker.recent_success
-    breaker.record_success(0)
-    for _ in range(49):
-        breaker.record_failure(0)
-    assert breaker.recent_success
-    breaker.record_failure(0)
-    assert not breaker.recent_success
 
 
 class BreakerMachine(RuleBasedStateMachine):
@@ -215,7 +202,6 @@ class BreakerMachine(RuleBasedStateMachine):
     def state_is_the_models(self):
         assert self.breaker.state(self.now) is self.expected()
         assert self.probes <= 1
-        assert self.breaker.recent_success == any(self.since_closed[-6:])
 
     @invariant()
     def waiting_is_never_over_while_nobody_may_call(self):
