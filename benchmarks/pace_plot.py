@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
-from tests.fakes import FakeClock
+from tests.kit.clock import FakeClock
 
 SVG = Path(__file__).resolve().parent.parent / "docs" / "pace.svg"
 _LIMIT = 10.0

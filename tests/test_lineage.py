@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_aigen.lineage import Written, source_folder
-from tests.fakes import RecordedMetrics
+from tests.kit.metrics import RecordedMetrics
 
 
 @pytest.mark.parametrize(

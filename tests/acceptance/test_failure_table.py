@@ -21,8 +21,6 @@ from airflow_provider_aigen.adapters.clock import SystemClock
 from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
 from airflow_provider_aigen.adapters.ledger import DiskLedger
 from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
-from airflow_provider_aigen.adapters.state.store import S3StateStore
-from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
 from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
 from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig, RetryConfig
 from airflow_provider_aigen.core.errors import (
@@ -36,10 +34,10 @@ from airflow_provider_aigen.core.errors import (
 )
 from airflow_provider_aigen.core.models import OutputSettings, RunIdentity, RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
-from airflow_provider_aigen.core.uris import S3Prefix
-from airflow_provider_aigen.pipeline import Ports, Stop, run
+from airflow_provider_aigen.pipeline import Stop, run
 from airflow_provider_aigen.simulator import DEFAULT_KEY, RunningSimulator
-from tests.fakes import MemoryStore
+from tests.kit.store import MemoryStore
+from tests.kit.world import ports_over
 from tests.scans import scan
 from tests.waiting import until
 
@@ -95,17 +93,15 @@ class Bench:
         with DiskLedger() as one, DiskLedger() as other:
             ledgers = [one, other]
             async with HttpOcrClient(endpoint, max_in_flight=2) as client:
-                ports = Ports(
-                    source=self.store,
+                ports = ports_over(
+                    self.store,
+                    SETTINGS,
                     ocr=client,
                     limiter=limiter,
                     clock=clock,
-                    state=S3StateStore(self.store, S3Prefix.parse("state", "s3://lake/books/_aigen/")),
                     tables=ParquetTables(self.store),
-                    dead_letters=S3DeadLetters(self.store, S3Prefix.parse("dead_letter", SETTINGS.dead_letter)),
                     new_ledger=ledgers.pop,
                     writer_id="writer",
-                    jitter=lambda: 0.5,
                 )
                 request = PlanRequest(
                     run=RunIdentity("books", "ocr", "one"),
@@ -130,9 +126,7 @@ class Bench:
         keys = self.store.keys("s3://lake/dead/error_code=")
         records = [key for key in keys if key.endswith(".json")]
         assert sorted(key.removesuffix(".json") + ".jpg" for key in records) == [k for k in keys if k not in records]
-        return {
-            key.split("/")[4]: json.loads(self.store.objects["lake", key.removeprefix("s3://lake/")]) for key in records
-        }
+        return {key.split("/")[4]: json.loads(self.store.read(key)) for key in records}
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from tests.adapters.endpoint.hostile import HostileServer, answer, drip, endless, gzip_bomb, raw, reset_now
 from tests.adapters.endpoint.ocr_calls import trusted_authority
-from tests.fakes import png
+from tests.kit.ocr import png
 
 KEY = "key-that-nobody-may-see"
 FOREIGN = "foreign text ชื่อ"

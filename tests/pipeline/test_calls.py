@@ -23,7 +23,9 @@ from airflow_provider_aigen.core.service.breaker import BreakerState
 from airflow_provider_aigen.core.service.wire import encode_request
 from airflow_provider_aigen.pipeline import Stop
 from airflow_provider_aigen.pipeline.calls import Caller, GaveUp, Settled, Tried
-from tests.fakes import FakeClock, FakeLimiter, ScriptedOcr, answer, png, refusal
+from tests.kit.clock import FakeClock
+from tests.kit.limiter import EvenLimiter
+from tests.kit.ocr import ScriptedOcr, answer, png, refusal
 
 BROKEN = ApiResponse(500, b"", 0.5)
 DOWN = ApiResponse(503, b"", 0.5)
@@ -37,7 +39,7 @@ class Bench:
     def __init__(self, *, max_in_flight: int = 4, billed_budget: int = 10, **retry: Any) -> None:
         self.clock = FakeClock()
         self.ocr = ScriptedOcr(self.clock)
-        self.limiter = FakeLimiter(self.clock)
+        self.limiter = EvenLimiter(self.clock)
         self.stop = Stop()
         self.kept: list[Settled] = []
         self.keep_s = 0.0

@@ -10,8 +10,9 @@ import pytest
 
 from airflow_provider_aigen.core.errors import ReconciliationError, StorageUnavailableError
 from airflow_provider_aigen.core.models import ApiResponse
-from tests.fakes import MemoryTables, refusal
-from tests.pipeline.world import World
+from tests.kit.ocr import refusal
+from tests.kit.tables import JsonTables
+from tests.kit.world import World
 
 COMMITS = "s3://lake/books/_aigen/commits/"
 
@@ -35,7 +36,7 @@ def _run(world: World, run_id: str = "one", **changes: Any) -> Any:
 
 def _without_reports(world: World) -> dict[tuple[str, str], bytes]:
     """Everything that is stored but the reports: they tell what a try cost."""
-    return {at: body for at, body in world.store.objects.items() if "/reports/" not in at[1]}
+    return {uri: body for uri, body in world.store.contents().items() if "/reports/" not in uri}
 
 
 def _entries(world: World) -> list[Any]:
@@ -52,29 +53,16 @@ def test_effects_follow_the_commit_in_order():
     seen: list[str] = []
 
     async def note(operation: str, key: str) -> None:
-        name = key.rsplit("/", maxsplit=1)[-1]
+        folder, _, name = key.removeprefix("books/").partition("/")
         if operation in ("put", "copy") and key.startswith(("books/_aigen/commits/", "dead/error_code")):
-            seen.append(name.rpartition(".")[2] if key.startswith("dead/") else name)
+            seen.append(name.rpartition("/" if folder == "_aigen" else ".")[2])
+        elif folder in ("fields", "documents"):
+            seen.append(folder)
 
     world.store.before = note
-    world.tables = _NotingTables(seen)
     world.go(world.run())
     after = seen[seen.index("00000001.json.gz") :]
-    assert after[:6] == ["00000001.json.gz", "png", "json", "fields 1", "documents 1", "00000001.applied"]
-
-
-class _NotingTables(MemoryTables):
-    def __init__(self, seen: list[str]) -> None:
-        super().__init__()
-        self._seen = seen
-
-    async def write_fields(self, entry: Any, rows: Any) -> None:
-        self._seen.append(f"fields {entry.number}")
-        await super().write_fields(entry, rows)
-
-    async def write_documents(self, entry: Any, rows: Any) -> None:
-        self._seen.append(f"documents {entry.number}")
-        await super().write_documents(entry, rows)
+    assert after[:6] == ["00000001.json.gz", "png", "json", "fields", "documents", "00000001.applied"]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +94,7 @@ def test_what_a_dead_process_left_is_finished_by_another_run_too():
     _die_at(world, "put", "00000001.applied")
     with pytest.raises(_Killed):
         world.go(world.run("one"))
-    world.tables = MemoryTables()
+    world.tables = JsonTables(world.store)
     report = _run(world, "two")
     assert report.documents == 0
     assert len(world.tables.documents[1]) == 4, "written again, and marked"
@@ -120,7 +108,7 @@ def test_effects_are_the_same_whoever_writes_them():
     world.go(world.run())
     before = (dict(world.tables.fields), dict(world.tables.documents), _without_reports(world))
     world.store.remove(f"{COMMITS}00000001.applied")
-    world.tables = MemoryTables()
+    world.tables = JsonTables(world.store)
     _run(world)
     assert (world.tables.fields, world.tables.documents) == before[:2]
     assert _without_reports(world) == before[2]

@@ -9,8 +9,8 @@ import pytest
 
 from airflow_provider_aigen.core.errors import ObjectUnreadable, ServiceUnavailableError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, ErrorOrigin, FailureKind, Outcome
-from tests.fakes import answer, png
-from tests.pipeline.world import World
+from tests.kit.ocr import answer, png
+from tests.kit.world import World
 
 BROKEN = ApiResponse(500, b"", 0.5)
 
@@ -41,7 +41,7 @@ def test_the_same_bytes_as_another_document_type_are_another_answer():
     world.go(world.run("one"))
     from dataclasses import replace
 
-    from tests.pipeline.world import SETTINGS
+    from tests.kit.world import SETTINGS
 
     world.store.write("s3://scans/in/b.png", png("same"))
     report = world.go(world.run("two", settings=replace(SETTINGS, document_type="idcard/v2")))
@@ -129,7 +129,7 @@ def test_deleted_before_it_was_read_is_gone():
 
     async def delete(operation: str, key: str) -> None:
         if (operation, key) == ("get", "in/a.png"):
-            world.store.objects.pop(("scans", "in/a.png"), None)
+            world.store.remove("s3://scans/in/a.png")
 
     world.store.before = delete
     report = world.go(world.run())
@@ -160,7 +160,7 @@ def test_put_back_after_it_was_gone_has_an_outcome_again():
 
     async def delete(operation: str, key: str) -> None:
         if (operation, key) == ("get", "in/a.png"):
-            world.store.objects.pop(("scans", "in/a.png"), None)
+            world.store.remove("s3://scans/in/a.png")
 
     world.store.before = delete
     assert world.go(world.run("one")).gone == 1

@@ -12,8 +12,8 @@ import pytest
 from airflow_provider_aigen.core.errors import StorageUnavailableError
 from airflow_provider_aigen.core.models import Plan
 from airflow_provider_aigen.pipeline.plan import make_plan
-from tests.fakes import SetLedger
-from tests.pipeline.world import World
+from tests.kit.ledger import SetLedger
+from tests.kit.world import World
 
 
 def plan(world: World, run_id: str = "one", **changes: Any) -> Plan:
@@ -103,7 +103,7 @@ def test_the_same_listing_gives_the_same_bytes():
         world = World()
         world.scans(9)
         plan(world)
-        return {at: body for at, body in world.store.objects.items() if at[0] == "lake"}
+        return world.store.contents("s3://lake/")
 
     assert stored() == stored()
 

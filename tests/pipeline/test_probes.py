@@ -13,7 +13,7 @@ from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.pipeline import Ports, run
-from tests.pipeline.world import SETTINGS, World
+from tests.kit.world import SETTINGS, World
 
 DESTINATION = S3Prefix.parse("destination", SETTINGS.destination)
 

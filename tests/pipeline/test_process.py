@@ -13,8 +13,8 @@ from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.errors import AuthenticationError, ServiceUnavailableError, StoppedError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
 from airflow_provider_aigen.pipeline.process import billed_budget
-from tests.fakes import png, refusal
-from tests.pipeline.world import World
+from tests.kit.ocr import png, refusal
+from tests.kit.world import World
 
 DOWN = ApiResponse(503, b"", 0.5)
 BROKEN = ApiResponse(500, b"", 0.5)
@@ -255,7 +255,7 @@ def test_the_budget_for_calls_that_may_be_billed_is_that_of_the_run():
 @pytest.mark.parametrize(("documents", "budget"), [(0, 0), (1, 1), (50, 1), (51, 2), (1000, 20)])
 def test_billed_budget(documents, budget):
     from airflow_provider_aigen.core.models import Plan, RunIdentity
-    from tests.pipeline.world import SETTINGS
+    from tests.kit.world import SETTINGS
 
     plan = Plan(RunIdentity("d", "t", "r"), 1, documents, 0, 0, 0, SETTINGS)
     assert billed_budget(plan, PipelineConfig()) == budget

@@ -18,8 +18,11 @@ from airflow_provider_aigen.pipeline import plan_stage, run
 from airflow_provider_aigen.pipeline.commit import Committer, Effects
 from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.pipeline.progress import duration
-from tests.fakes import FakeLimiter, RecordedMetrics, SetLedger, answer, refusal
-from tests.pipeline.world import World
+from tests.kit.ledger import SetLedger
+from tests.kit.limiter import EvenLimiter
+from tests.kit.metrics import RecordedMetrics
+from tests.kit.ocr import answer, refusal
+from tests.kit.world import World
 
 BROKEN = ApiResponse(500, b"", 0.5)
 VEHICLE = "document_type=vehicle-registration-book/v2"
@@ -151,7 +154,7 @@ def test_what_interrupts_the_telling_stops_the_run():
     world = Watched()
     world.scans(100)
 
-    class Limiter(FakeLimiter):
+    class Limiter(EvenLimiter):
         interrupted = False
 
         @property
@@ -276,7 +279,7 @@ def test_the_report_speaks_in_money():
         )
     )
     assert report.cost == Cost("THB", 1.5, paid=13.5, saved=1.5, paid_twice_at_most=1.5)
-    assert b'"paid": 13.5' in world.store.objects["lake", uri.removeprefix("s3://lake/")]
+    assert b'"paid": 13.5' in world.store.read(uri)
 
 
 def test_without_a_price_there_is_no_cost():

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_aigen.core.document import reading
 from airflow_provider_aigen.core.errors import StorageUnavailableError
 from airflow_provider_aigen.core.service import classify
-from tests.pipeline.world import World
+from tests.kit.world import World
 
 
 @pytest.fixture

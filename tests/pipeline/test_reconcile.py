@@ -13,8 +13,8 @@ from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Out
 from airflow_provider_aigen.pipeline.plan import make_plan
 from airflow_provider_aigen.pipeline.process import Processed
 from airflow_provider_aigen.pipeline.reconcile import reconcile
-from tests.fakes import SetLedger
-from tests.pipeline.world import SETTINGS, World
+from tests.kit.ledger import SetLedger
+from tests.kit.world import SETTINGS, World
 
 COST = Processed(api_calls=3, answers_reused=2, billed_retries=1)
 

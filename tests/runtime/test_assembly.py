@@ -16,7 +16,7 @@ from airflow_provider_aigen.adapters.limits.redis_client import RedisSettings
 from airflow_provider_aigen.core.config import EndpointConfig
 from airflow_provider_aigen.core.errors import ConfigurationError, TransientError
 from airflow_provider_aigen.runtime.assembly import PortSettings, open_limiter, open_ports, s3_client
-from tests.fakes import FakeClock
+from tests.kit.clock import FakeClock
 
 # --- the S3 client ------------------------------------------------------------------------------------------------
 

@@ -194,9 +194,9 @@ class _Client:
         if endpoint.outage() == "connect" or network.hit(network.faults.call_connect):
             call.in_outage = endpoint.outage() is not None
             what += " (no connection)"
-            return await network.request(self._process, "CALL", what, lambda: _REFUSED, 0.0, 0.1)
+            return await network.request(self._process, "call", what, lambda: _REFUSED, 0.0, 0.1)
         took = network.latency(network.faults.call_slow, 30.0) + network.rng.random()
-        return await network.request(self._process, "CALL", what, lambda: endpoint.serve(call), 0.02, took)
+        return await network.request(self._process, "call", what, lambda: endpoint.serve(call), 0.02, took)
 
 
 def _plain(status: int, retry_after: str | None = None) -> ApiResponse:

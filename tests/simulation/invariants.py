@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, PLAN
 from airflow_provider_aigen.core.document.reading import Reading, read
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Outcome, Plan, RunIdentity
+from tests.kit.tables import part_key, read_part, stored_row
 from tests.simulation.endpoint import NO_CALL, PASSING, Call
-from tests.simulation.fakes import part_key, read_part, stored_row
 from tests.simulation.journal import Journal, check
 from tests.simulation.loop import Process
 from tests.simulation.scenario import content_of

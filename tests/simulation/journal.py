@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from airflow_provider_aigen.adapters.state.codec import CLAIM, COMMIT
 from airflow_provider_aigen.adapters.tables.documents import dead_letter_uri
 from airflow_provider_aigen.core.models import CommitEntry
+from tests.kit.tables import part_key
 from tests.simulation.endpoint import Call
-from tests.simulation.fakes import part_key
 from tests.simulation.loop import Process
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 
 from tests.simulation.loop import Loop, Process
 
-__all__ = ["AFTER", "BEFORE", "Faults", "Network"]
+__all__ = ["AFTER", "BEFORE", "READS", "Faults", "Network"]
 
 T = TypeVar("T")
 
 BEFORE = "before"
 AFTER = "applied, not acknowledged"
-_READS = ("GET", "LIST")
+READS = ("get", "list")
 
 # Sender, the request's number, verb and object, what it does, how long the reply takes, whether the sender dies of it.
 _Request = tuple[Process, tuple[int, str, str], Callable[[], Any], float, bool, "asyncio.Future[Any]"]
@@ -75,7 +75,7 @@ class Network:
     ) -> Awaitable[T]:
         """What ``apply`` returns or raises at the service, ``there`` seconds after it left; 0 ``back`` is at once."""
         self.points = point = self.points + 1
-        if verb not in _READS:
+        if verb not in READS:
             self.changing.append(point)
         crash = self.faults.crash_at.get(point) if self.faults.crash_at else None
         reply = self.loop.create_future()

@@ -13,21 +13,20 @@ from typing import Any
 
 from airflow_provider_aigen import pipeline
 from airflow_provider_aigen.adapters.ledger import DiskLedger
-from airflow_provider_aigen.adapters.state.store import S3StateStore
-from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
 from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.models import OutputSettings, RunIdentity
 from airflow_provider_aigen.core.planning import PlanRequest
-from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.pipeline import Ports, Stop
+from tests.kit.limiter import EvenLimiter
+from tests.kit.store import Buckets
+from tests.kit.world import ports_over
 from tests.simulation import encodings
 from tests.simulation.endpoint import Endpoint
-from tests.simulation.fakes import JsonTables, Limiter, SetLedger
 from tests.simulation.loop import Clock, Loop, Process
 from tests.simulation.network import Network
 from tests.simulation.scenario import Run, Scenario, content_of
-from tests.simulation.store import Bucket, ProcessStore
+from tests.simulation.store import ProcessStore
 
 __all__ = ["BUCKET", "DEAD_LETTERS", "DESTINATION", "SOURCE", "STATE", "World"]
 
@@ -48,7 +47,8 @@ class World:
         self.loop = Loop(self.rng, shuffle=scenario.shuffle)
         self.clock = Clock(self.loop)
         self.network = Network(self.loop, self.rng, scenario.faults, trace)
-        self.bucket = Bucket(BUCKET, self.clock)
+        self.buckets = Buckets(self.clock.now)
+        self.bucket = self.buckets[BUCKET]
         self.endpoint = Endpoint(self.network, scenario.outages)
         self.points_of_runs = 0
         self.processes: list[Process] = []
@@ -99,20 +99,19 @@ class World:
         )
 
     def _ports(self, process: Process, run: Run) -> Ports:
-        store = ProcessStore(self.bucket, self.network, process)
-        real = self.scenario.real_adapters
-        tables: Any = ParquetTables(store) if real else JsonTables(store)
-        return Ports(
-            source=store,
+        store = ProcessStore(self.buckets, self.network, process)
+        real: dict[str, Any] = {}
+        if self.scenario.real_adapters:
+            real = {"tables": ParquetTables(store), "new_ledger": DiskLedger}
+        return ports_over(
+            store,
+            settings(run.dag, run.run_id),
             ocr=self.endpoint.client(process),
-            limiter=Limiter(self.clock, run.per_second),
+            limiter=EvenLimiter(self.clock, run.per_second),
             clock=self.clock,
-            state=S3StateStore(store, S3Prefix.parse("state", f"s3://{BUCKET}/{STATE}")),
-            tables=tables,
-            dead_letters=S3DeadLetters(store, S3Prefix.parse("dead_letter", settings(run.dag, run.run_id).dead_letter)),
-            new_ledger=DiskLedger if real else SetLedger,
             writer_id=process.name,
             jitter=self.rng.random,
+            **real,
         )
 
 

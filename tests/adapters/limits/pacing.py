@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from tests.fakes import FakeClock
+from tests.kit.clock import FakeClock
 
 
 class LateClock(FakeClock):

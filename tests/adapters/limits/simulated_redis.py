@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import redis
 
 from airflow_provider_aigen.adapters.limits.redis_limiter import RedisRateLimiter, RedisTurn
-from tests.fakes import FakeClock
+from tests.kit.clock import FakeClock
 
 _EPOCH_S = 1_800_000_000
 

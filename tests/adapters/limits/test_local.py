@@ -14,7 +14,7 @@ from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
 from airflow_provider_aigen.adapters.limits.pace import Pace
 from airflow_provider_aigen.core.errors import ConfigurationError
 from tests.adapters.limits.pacing import LateClock, assert_within
-from tests.fakes import FakeClock
+from tests.kit.clock import FakeClock
 
 RATES = (0.1, 0.25, 1 / 3, 0.9, 1, 1.5, 2.5, 5, 7.3, 16, 50, 100, 333, 500)
 

@@ -19,9 +19,15 @@ from airflow_provider_aigen.core.models import DocumentOutcome, OutputSettings, 
 from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.pipeline import Ports, Stop, run
-from tests.fakes import FakeClock, FakeLimiter, MemoryStore, MemoryTables, ScriptedOcr, SetLedger, WrongClock, png
+from airflow_provider_aigen.ports import ObjectStore
+from tests.kit.clock import FakeClock, WrongClock
+from tests.kit.ledger import SetLedger
+from tests.kit.limiter import EvenLimiter
+from tests.kit.ocr import ScriptedOcr, png
+from tests.kit.store import Buckets, MemoryStore
+from tests.kit.tables import JsonTables
 
-__all__ = ["SETTINGS", "World"]
+__all__ = ["SETTINGS", "World", "ports_over", "state_over"]
 
 T = TypeVar("T")
 
@@ -33,16 +39,31 @@ SETTINGS = OutputSettings(
 )
 
 
+def state_over(store: ObjectStore, settings: OutputSettings) -> S3StateStore:
+    """The state inside the destination."""
+    return S3StateStore(store, S3Prefix.parse("state", f"{settings.destination}_aigen/"))
+
+
+def ports_over(store: ObjectStore, settings: OutputSettings, **others: Any) -> Ports:
+    """The real state and dead letters on this store, and quick tables and ledgers unless ``others`` has its own."""
+    return Ports(
+        source=store,
+        state=state_over(store, settings),
+        dead_letters=S3DeadLetters(store, S3Prefix.parse("dead_letter", settings.dead_letter)),
+        **{"tables": JsonTables(store), "new_ledger": SetLedger, "jitter": lambda: 0.5, **others},
+    )
+
+
 class World:
     """``scans`` and ``lake`` are the buckets. Every process that ``ports`` makes has a writer id of its own."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.store = MemoryStore()
+        self.store = MemoryStore(Buckets(self.clock.now))
         self.ocr = ScriptedOcr(self.clock)
-        self.limiter = FakeLimiter(self.clock)
-        self.tables = MemoryTables()
-        self.state = S3StateStore(self.store, S3Prefix.parse("state", "s3://lake/books/_aigen/"))
+        self.limiter = EvenLimiter(self.clock)
+        self.tables = JsonTables(self.store)
+        self.state = state_over(self.store, SETTINGS)
         self.ledgers: list[SetLedger] = []
         self.stop = Stop()
         self.jitter = 0.5
@@ -63,14 +84,13 @@ class World:
             self.ledgers.append(SetLedger())
             return self.ledgers[-1]
 
-        return Ports(
-            source=self.store,
+        return ports_over(
+            self.store,
+            SETTINGS,
             ocr=self.ocr,
             limiter=self.limiter,
             clock=self.clock,
-            state=self.state,
             tables=self.tables,
-            dead_letters=S3DeadLetters(self.store, S3Prefix.parse("dead_letter", SETTINGS.dead_letter)),
             new_ledger=new_ledger,
             writer_id=f"writer-{next(self._writers)}",
             jitter=lambda: self.jitter,

@@ -1,60 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cheap stand-ins for what the protocol does not rest on: limiter, ledger, tables."""
+"""The tables as JSON, which is quicker than Parquet and lies in the same places."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from airflow_provider_aigen.adapters.tables.documents import document_facts
 from airflow_provider_aigen.core.document.flatten import needs_review
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow
-from airflow_provider_aigen.ports import Clock, ObjectStore
+from airflow_provider_aigen.ports import ObjectStore
 
-__all__ = ["JsonTables", "Limiter", "SetLedger", "part_key", "read_part", "stored_row"]
+__all__ = ["JsonTables", "part_key", "read_part", "stored_row"]
 
+Rows = Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
 
 _COMPARED = ["document_id", "page_number", "field_name", "value", "confidence", "needs_review"]
-
-
-class SetLedger:
-    def __init__(self) -> None:
-        self._ids: set[str] = set()
-
-    def add(self, document_ids: Sequence[str]) -> None:
-        self._ids.update(document_ids)
-
-    def __contains__(self, document_id: str) -> bool:
-        return document_id in self._ids
-
-
-class Limiter:
-    """Even pace, turns in the order of asking. It is every call's turn as well."""
-
-    def __init__(self, clock: Clock, per_second: float) -> None:
-        self.rate = per_second
-        self._clock = clock
-        self._interval = 1 / per_second
-        self._next = 0.0
-
-    async def acquire(self) -> Self:
-        now = self._clock.monotonic()
-        turn = max(now, self._next)
-        self._next = turn + self._interval
-        await self._clock.sleep(turn - now)
-        return self
-
-    async def starting(self) -> None:
-        """The pace ends where the turn begins."""
-
-    async def throttled(self, pause_s: float) -> None:
-        self._next = max(self._next, self._clock.monotonic() + pause_s)
-
-    async def succeeded(self) -> None:
-        """The pace is constant."""
 
 
 def part_key(entry: CommitEntry, table: str) -> tuple[str, str]:
@@ -71,17 +35,18 @@ def _part_key(destination: str, partition: str, table: str, number: int, batch: 
 
 
 class JsonTables:
-    """The same parts in the same places, as JSON."""
+    """``ports.Tables``. ``fields`` and ``documents`` have what each commit's part was made of."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self.fields: dict[int, Rows] = {}
+        self.documents: dict[int, Rows] = {}
 
     async def probe(self) -> None:
         """The state lies inside the destination, and is probed."""
 
-    async def write_fields(
-        self, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
-    ) -> None:
+    async def write_fields(self, entry: CommitEntry, rows: Rows) -> None:
+        self.fields[entry.number] = rows
         if any(fields for _, fields in rows):
             part = [
                 stored_row(outcome.document.document_id, one, entry.settings.min_confidence)
@@ -90,9 +55,8 @@ class JsonTables:
             ]
             await self._write("fields", entry, part)
 
-    async def write_documents(
-        self, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
-    ) -> None:
+    async def write_documents(self, entry: CommitEntry, rows: Rows) -> None:
+        self.documents[entry.number] = rows
         await self._write("documents", entry, [document_facts(entry, outcome) for outcome, _ in rows])
 
     async def _write(self, table: str, entry: CommitEntry, part: list[Any]) -> None:
@@ -101,7 +65,7 @@ class JsonTables:
 
 
 def stored_row(document_id: str, row: FieldRow, min_confidence: float | None) -> dict[str, Any]:
-    """What the simulation compares of a row of ``fields``."""
+    """What a part has of a row of ``fields``."""
     return {
         "document_id": document_id,
         "page_number": row.page_number,
