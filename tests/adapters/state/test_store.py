@@ -275,6 +275,23 @@ def test_a_claim_that_is_released_need_not_be_waited_for(state):
     asyncio.run(scenario())
 
 
+def test_a_claim_that_is_taken_over_while_it_is_released_stays_the_others(state, store, monkeypatch):
+    put = store.put
+
+    async def put_after_the_other(*args: Any, **options: Any) -> None:
+        monkeypatch.setattr(store, "put", put)
+        await state.claim(claim("two", 100))
+        await put(*args, **options)
+
+    async def scenario():
+        await state.claim(claim("one"))
+        monkeypatch.setattr(store, "put", put_after_the_other)
+        await state.release(claim("one"))
+        assert await state.claim(claim("three", 101)) == (claim("two", 100), False)
+
+    asyncio.run(scenario())
+
+
 def test_what_is_suspect_stays_so(state):
     async def scenario():
         await state.claim(claim("one"))
