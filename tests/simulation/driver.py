@@ -22,12 +22,16 @@ from tests.simulation.loop import Process
 from tests.simulation.scenario import Blow, Run, Scenario
 from tests.simulation.world import DESTINATION, World
 
-__all__ = ["Result", "simulate"]
+__all__ = ["Crashed", "Result", "simulate"]
 
 _MOST_TRIES = 30
 _LAST_FAULT = 5  # a store that fails all the time lets nobody finish
 _HEARTBEAT_S = 5.0  # after which a silent process counts as lost, though it may only sleep
 _GRACE_S = 5.0  # between SIGTERM and SIGKILL
+
+
+class Crashed(Exception):
+    """A process ended with an error that is none of the project's: a bug, though no law speaks of it."""
 
 
 class Result:
@@ -47,13 +51,14 @@ class Result:
 
 
 def simulate(scenario: Scenario, trace: Callable[[str], None] | None = None) -> Result:
-    """Run one schedule to its end. Raises ``Violation``, or ``Stuck`` where it has no end."""
+    """Run one schedule to its end. Raises ``Violation``, ``Stuck`` where it has no end, or ``Crashed``."""
     world = World(scenario, trace)
     journal = Journal(world)
     end = AtTheEnd(world, journal)
-    world.bucket.watch = journal.written
-    world.endpoint.watch = journal.called
+    journal.watch()
     world.loop.run(_Driver(world, end).main())
+    if journal.broken is not None:
+        raise journal.broken
     return Result(world, journal, end)
 
 
@@ -136,8 +141,7 @@ class _Driver:
             result, _ = result  # the report and where it lies
         if self.world.network.trace is not None:
             self.world.network.say(process, f"ended: {result!r}")
-        if not (result is None or isinstance(result, (AigenError, RunReport))):
-            raise Violation(f"{process.name} ended with {result!r}") from _cause(result)
+        _check_end(process, result)
         if isinstance(result, (PermanentError, ReconciliationError)) and not self.world.scenario.outages:
             raise Violation(f"{process.name} ended with {result!r}, which no try can mend") from _cause(result)
         return result
@@ -219,6 +223,7 @@ class _Driver:
     async def _finish(self, run: Run) -> Any:
         process = self.world.start(run, plan_only=True)
         result = await process.ended
+        _check_end(process, result)
         if isinstance(result, BaseException):
             raise Violation(f"{process.name} fails without a fault: {result!r}") from _cause(result)
         return result
@@ -228,6 +233,14 @@ class _Driver:
         was written may be copied later, if the source came back."""
         objects = self.world.bucket.objects
         return {key: objects[key].body for key in self.world.visible()}
+
+
+def _check_end(process: Process, result: Any) -> None:
+    """A law that a write or a call of the process broke; and every error of a process is one of the project's."""
+    if isinstance(result, Violation):
+        raise Violation(f"{process.name}: {result}") from result
+    if isinstance(result, BaseException) and not isinstance(result, AigenError):
+        raise Crashed(f"{process.name} ended with {result!r}") from result
 
 
 def _cause(result: Any) -> BaseException | None:

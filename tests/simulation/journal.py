@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aigen.adapters.state.codec import CLAIM, COMMIT
 from airflow_provider_aigen.adapters.tables.documents import dead_letter_uri
@@ -52,6 +53,23 @@ class Journal:
         self.keepers: dict[str, Process] = {}
         self.claims: dict[tuple[Process, str], float] = {}  # process and SHA-256 → when its claim expires
         self.late = 0
+        self.broken: Violation | None = None
+
+    def watch(self) -> None:
+        """See all writes and calls from now on. ``broken`` is the first law that one of them broke: a process that has
+        ended its work may lose what is raised at its last writes."""
+        self.world.bucket.watch = self._noted(self.written)
+        self.world.endpoint.watch = self._noted(self.called)
+
+    def _noted(self, look: Callable[..., None]) -> Callable[..., None]:
+        def noted(*seen: Any) -> None:
+            try:
+                look(*seen)
+            except Violation as broken:
+                self.broken = self.broken or broken
+                raise
+
+        return noted
 
     def written(self, process: Process | None, key: str, body: bytes | None, before: bytes | None) -> None:
         """Called at every write, before it is applied."""
@@ -66,6 +84,10 @@ class Journal:
             check(key.startswith("lake/_aigen/") or key.endswith("_aigen_probe"), f"{key} is no place to write")
 
     def _claim(self, process: Process, sha256: str, body: bytes, before: bytes | None) -> None:
+        if before is not None:
+            standing = CLAIM.from_gzip(before)
+            free = standing.writer_id == process.name or standing.expires_at <= self.world.clock.now()
+            check(free, f"{process.name} overwrites the claim of {standing.writer_id}")
         self.claims[process, sha256] = self.world.clock.seconds(CLAIM.from_gzip(body).expires_at)
 
     def _answer(self, process: Process, sha256: str, body: bytes, before: bytes | None) -> None:

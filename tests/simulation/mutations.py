@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Deliberate bugs, each the kind that somebody could really write; the simulation has to catch every one of them.
 
-A mutation replaces a piece of a function's source, or the whole of it, in memory and for a while.
+A mutation replaces a piece of a function's source, or the whole of it, in memory and for a while. Its ``law`` is what
+the bug breaks: a pattern in the message of the ``Violation``. A bug that only ends a process with an error is not
+caught: then the mutation does not fit the code any more, and shows nothing.
 """
 
 from __future__ import annotations
@@ -23,14 +25,16 @@ from airflow_provider_aigen.pipeline import calls, commit, documents, undecided,
 from airflow_provider_aigen.pipeline import plan as planning
 from tests.simulation import world
 
-__all__ = ["MUTATIONS", "PROFILES", "mutated"]
+__all__ = ["LAWS", "MUTATIONS", "PROFILES", "mutated"]
 
 Patch = tuple[Any, str, Any]
 MUTATIONS: dict[str, Callable[[], list[Patch]]] = {}
+LAWS: dict[str, str] = {}
 # Which kind of schedules shows it, where most do not.
 PROFILES = {
     "a failure of the service is the document's": "outage",
     "one failure of the service is enough where others are answered": "outage",
+    "a claim is released whoever holds it by now": "mixed",
 }
 
 
@@ -48,9 +52,10 @@ def mutated(name: str) -> Iterator[None]:
             setattr(owner, attribute, value)
 
 
-def mutation(name: str) -> Callable[[Callable[[], list[Patch]]], None]:
+def mutation(name: str, *, law: str) -> Callable[[Callable[[], list[Patch]]], None]:
     def register(make: Callable[[], list[Patch]]) -> None:
         MUTATIONS[name] = make
+        LAWS[name] = law
 
     return register
 
@@ -67,29 +72,29 @@ def edit(owner: Any, attribute: str, *changes: tuple[str, str]) -> Patch:
     return owner, attribute, namespace[attribute]
 
 
-@mutation("effects before the commit")
+@mutation("effects before the commit", law="is written before")
 def _() -> list[Patch]:
     old = "if not await self._state.create_commit(entry):"
     return [edit(commit.Committer, "_commit", (old, f"await self._effects.apply(entry, {{}})\n        {old}"))]
 
 
-@mutation("412 on a commit taken for success")
+@mutation("412 on a commit taken for success", law="is not where commit .* belongs")
 def _() -> list[Patch]:
     return [edit(commit.Committer, "_commit", ("entry = await self._read_taken(entry.number)", "pass"))]
 
 
-@mutation("412 on a commit: next number, without reading the entry")
+@mutation("412 on a commit: next number, without reading the entry", law="have two outcomes")
 def _() -> list[Patch]:
     taken = "entry = await self._read_taken(entry.number)"
     return [edit(commit.Committer, "_commit", (taken, "self._head = entry.number; continue"))]
 
 
-@mutation("commit numbers with a gap")
+@mutation("commit numbers with a gap", law="follows commit")
 def _() -> list[Patch]:
     return [edit(commit.Committer, "_commit", ("self._head + 1", "self._head + 1 + len(self.done)"))]
 
 
-@mutation("the writer's own answer instead of the kept one")
+@mutation("the writer's own answer instead of the kept one", law="the fields part of commit .* has other rows")
 def _() -> list[Patch]:
     async def keep_answer(self: Any, answer: Any) -> Any:
         await original(self, answer)
@@ -99,7 +104,7 @@ def _() -> list[Patch]:
     return [(S3StateStore, "keep_answer", keep_answer)]
 
 
-@mutation("kept answers are not looked for")
+@mutation("kept answers are not looked for", law="whose answer .* kept before")
 def _() -> list[Patch]:
     async def nothing(*_: Any) -> None:
         return None
@@ -107,32 +112,32 @@ def _() -> list[Patch]:
     return [(documents.DocumentLine, "_reuse", nothing)]
 
 
-@mutation("a kept answer is overwritten")
+@mutation("a kept answer is overwritten", law="a kept answer is overwritten")
 def _() -> list[Patch]:
     create = ("create_only=True", "create_only='/answers/' not in key")
     return [edit(S3StateStore, "_create", create)]
 
 
-@mutation("the slot is given free before the answer is kept")
+@mutation("the slot is given free before the answer is kept", law="are in flight or not kept")
 def _() -> list[Patch]:
     original = calls.Caller.call
 
-    async def call(self: Any, body: bytes, keep: Any, overtaken: Any) -> Any:
+    async def call(self: Any, body: bytes, keep: Any, *rest: Any) -> Any:
         async def later(settled: Any) -> Any:
             return settled
 
-        result = await original(self, body, later, overtaken)
+        result = await original(self, body, later, *rest)
         return await keep(result) if isinstance(result, calls.Settled) else result
 
     return [(calls.Caller, "call", call)]
 
 
-@mutation("documents that newer commits took are not left out")
+@mutation("documents that newer commits took are not left out", law="have two outcomes")
 def _() -> list[Patch]:
     return [edit(commit.Committer, "_see", ("self.foreign.add(taken_ids(entry))", "pass"))]
 
 
-@mutation("parts written with the finisher's settings, not the plan's")
+@mutation("parts written with the finisher's settings, not the plan's", law="changes when it is written again")
 def _() -> list[Patch]:
     original = commit.Effects.apply
 
@@ -144,7 +149,7 @@ def _() -> list[Patch]:
     return [(commit.Effects, "apply", apply)]
 
 
-@mutation("the plan is made anew at each try")
+@mutation("the plan is made anew at each try", law="plan .* is overwritten")
 def _() -> list[Patch]:
     async def nothing(*_: Any) -> None:
         return None
@@ -157,20 +162,20 @@ def _() -> list[Patch]:
     return [(S3StateStore, "read_plan", nothing), (S3StateStore, "create_plan", create_plan)]
 
 
-@mutation("the try number is part of the run's identity")
+@mutation("the try number is part of the run's identity", law="of a cleared run was")
 def _() -> list[Patch]:
     tries = count()
     return [(world, "identity", lambda run: RunIdentity(run.dag, "ocr", f"{run.run_id}, try {next(tries)}"))]
 
 
-@mutation("marked as applied before the parts are written")
+@mutation("marked as applied before the parts are written", law="is marked as applied without")
 def _() -> list[Patch]:
     mark = "await self._state.mark_applied(entry.number)"
     rows = "rows = [(outcome"
     return [edit(commit.Effects, "apply", (mark, "pass"), (rows, f"{mark}\n    {rows}"))]
 
 
-@mutation("never marked as applied by whoever finishes a commit")
+@mutation("commits without their applied mark are never finished", law="visible but not committed")
 def _() -> list[Patch]:
     async def nothing(*_: Any) -> int:
         return 0
@@ -180,13 +185,13 @@ def _() -> list[Patch]:
     return [(pipeline, "finish_commits", nothing)]
 
 
-@mutation("gone counts as taken")
+@mutation("gone counts as taken", law="have no outcome")
 def _() -> list[Patch]:
     changed = edit(commits, "taken_ids", (" if outcome.outcome is not Outcome.GONE", ""))
     return [(module, "taken_ids", changed[2]) for module in (commits, commit, planning)]
 
 
-@mutation("dead letters before the commit")
+@mutation("dead letters before the commit", law="the dead letter of .* is written before a commit")
 def _() -> list[Patch]:
     original = commit.Committer.commit
 
@@ -200,7 +205,7 @@ def _() -> list[Patch]:
     return [(commit.Committer, "commit", early)]
 
 
-@mutation("claims are ignored")
+@mutation("claims are ignored", law="without a claim")
 def _() -> list[Patch]:
     async def claim(self: Any, wanted: Any) -> Any:
         await original(self, wanted)
@@ -213,33 +218,38 @@ def _() -> list[Patch]:
 _RENEWAL = "while self._clock.now() >= claim.renew_at:"
 
 
-@mutation("a claim that ran out before the call is not renewed")
+@mutation("a claim that ran out before the call is not renewed", law=r"calls with -[\d.]+ of")
 def _() -> list[Patch]:
     return [edit(documents.DocumentLine, "_call", (_RENEWAL, "while False:"))]
 
 
-@mutation("a claim is renewed only when it has run out")
+@mutation("a claim is renewed only when it has run out", law=r"calls with [\d.]+ of")
 def _() -> list[Patch]:
     return [edit(documents.DocumentLine, "_call", (_RENEWAL, "while self._clock.now() >= claim.expires_at:"))]
 
 
-@mutation("a stop cancels the calls in flight")
+@mutation("a claim is released whoever holds it by now", law="overwrites the claim of")
+def _() -> list[Patch]:
+    return [edit(S3StateStore, "release", ("if_match=stored.etag", "if_match=None"))]
+
+
+@mutation("a stop cancels the calls in flight", law="pays again")
 def _() -> list[Patch]:
     in_flight = "[task for task in tasks if task in self._caller.in_flight]"
     return [edit(workers.Try, "_drain", (in_flight, "[]"))]
 
 
-@mutation("equal bytes under two keys are called at once")
+@mutation("equal bytes under two keys are called at once", law="calls twice at once")
 def _() -> list[Patch]:
     return [(documents.DocumentLine, "_only_one", lambda *_: documents.asyncio.Lock())]
 
 
-@mutation("the source is read whatever it is by now")
+@mutation("the source is read whatever it is by now", law="is taken for another")
 def _() -> list[Patch]:
     return [edit(documents.DocumentLine, "_fetch", (", if_match=document.etag", ""))]
 
 
-@mutation("a failure of the service is the document's")
+@mutation("a failure of the service is the document's", law="an outage makes a .* a dead letter")
 def _() -> list[Patch]:
     def at_once(self: Any) -> None:
         for opened, one in self._held:
@@ -249,6 +259,9 @@ def _() -> list[Patch]:
     return [(undecided.UndecidedDocuments, "decide", at_once)]
 
 
-@mutation("one failure of the service is enough where others are answered")
+@mutation(
+    "one failure of the service is enough where others are answered",
+    law="did not fail for it again when it was well",
+)
 def _() -> list[Patch]:
     return [edit(undecided.UndecidedDocuments, "decide", ("elif undecided.suspect:", "elif undecided:"))]
