@@ -6,48 +6,36 @@ OpenLineage's provider is optional and only imported when it asks; Airflow's own
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aigen.assets import documents_uri, fields_uri
 from airflow_provider_aigen.core.uris import S3Prefix, Source
+from airflow_provider_aigen.ports import NoObserver
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_aigen.ports import Metrics
+    from airflow_provider_aigen.core.models import CommitEntry
 
 __all__ = ["Written", "collect_hook_lineage", "operator_lineage", "source_folder"]
 
 
-class Written:
-    """What this try's commits have written so far, for the statistics of the outputs: ``documents`` and ``rows`` are
-    rows of the two tables, ``…_parts`` Parquet files.
+class Written(NoObserver):
+    """An observer that counts what this try's commits have written so far, for the statistics of the outputs.
 
-    Fulfils ``ports.Metrics`` and hands everything on, because that is where a commit is told of once all of it is
-    there. A cleared run writes nothing: its counts are 0, whatever its report says."""
+    ``documents`` and ``rows`` are rows of the two tables, ``documents_parts`` and ``fields_parts`` their Parquet files.
+    A cleared run writes nothing: its counts are 0, whatever its report says."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self) -> None:
         self.documents = self.documents_parts = 0
         self.rows = self.fields_parts = 0
 
-    def incr(self, name: str, count: int = 1, *, tags: Mapping[str, str] | None = None) -> None:
-        match name:
-            case "aigen.commits":
-                self.documents_parts += count
-            case "aigen.documents":
-                self.documents += count
-            case "aigen.rows":
-                self.rows += count
-                self.fields_parts += count > 0
-        self._metrics.incr(name, count, tags=tags)
-
-    def timing(self, name: str, seconds: float, *, tags: Mapping[str, str] | None = None) -> None:
-        self._metrics.timing(name, seconds, tags=tags)
-
-    def gauge(self, name: str, value: float, *, tags: Mapping[str, str] | None = None) -> None:
-        self._metrics.gauge(name, value, tags=tags)
+    def committed(self, entry: CommitEntry) -> None:
+        rows = sum(outcome.field_count for outcome in entry.outcomes)
+        self.documents += len(entry.outcomes)
+        self.documents_parts += 1
+        self.rows += rows
+        self.fields_parts += rows > 0  # a commit without rows has no fields part
 
 
 def operator_lineage(source: str, destination: str, written: Written | None = None) -> OperatorLineage[Any, Any]:

@@ -7,7 +7,7 @@ Every port raises the exceptions of :mod:`~airflow_provider_aigen.core.errors` a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -31,9 +31,9 @@ __all__ = [
     "Clock",
     "DeadLetters",
     "Ledger",
-    "Metrics",
-    "NoMetrics",
+    "NoObserver",
     "ObjectStore",
+    "Observer",
     "OcrClient",
     "Ports",
     "RateLimiter",
@@ -245,31 +245,56 @@ class DeadLetters(Protocol):
         ...
 
 
-class Metrics(Protocol):
-    """Numbers for whoever watches many runs (docs/metrics.md). Nothing personal is in a name or a tag, and no tag has
-    more than a few dozen values. No method waits or raises: a run does not depend on being watched."""
+class Observer(Protocol):
+    """What is told how a run goes on, for metrics and lineage. No method waits or raises, because a run does not depend
+    on being watched."""
 
-    def incr(self, name: str, count: int = 1, *, tags: Mapping[str, str] | None = None) -> None:
-        """Count ``count`` more."""
+    def called(self, result: ApiResponse | CallFailure) -> None:
+        """A call was answered, or failed."""
         ...
 
-    def timing(self, name: str, seconds: float, *, tags: Mapping[str, str] | None = None) -> None:
-        """One more duration."""
+    def waited(self, seconds: float) -> None:
+        """A call waited so long for its turn."""
         ...
 
-    def gauge(self, name: str, value: float, *, tags: Mapping[str, str] | None = None) -> None:
-        """The value as it is now."""
+    def repeated(self) -> None:
+        """A call that may have been billed is made again."""
+        ...
+
+    def reused(self) -> None:
+        """A document was answered before, so no call is made for it."""
+        ...
+
+    def breaker_opened(self) -> None:
+        """The service fails for everybody: no call begins for a while."""
+        ...
+
+    def committed(self, entry: CommitEntry) -> None:
+        """This process wrote the commit, effects and all."""
+        ...
+
+    def progress(self, *, waiting: int, rate: float, allowed: float) -> None:
+        """Where the run stands: planned documents without an outcome, calls per second, and how many the limiter allows
+        at present (infinite where it does not know)."""
         ...
 
 
-class NoMetrics:
-    """Fulfils ``Metrics`` where nobody watches."""
+class NoObserver:
+    """An observer that ignores everything, for runs that nobody watches, and a base for one that watches little."""
 
-    def incr(self, name: str, count: int = 1, *, tags: Mapping[str, str] | None = None) -> None: ...
+    def called(self, result: ApiResponse | CallFailure) -> None: ...
 
-    def timing(self, name: str, seconds: float, *, tags: Mapping[str, str] | None = None) -> None: ...
+    def waited(self, seconds: float) -> None: ...
 
-    def gauge(self, name: str, value: float, *, tags: Mapping[str, str] | None = None) -> None: ...
+    def repeated(self) -> None: ...
+
+    def reused(self) -> None: ...
+
+    def breaker_opened(self) -> None: ...
+
+    def committed(self, entry: CommitEntry) -> None: ...
+
+    def progress(self, *, waiting: int, rate: float, allowed: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,4 +312,4 @@ class Ports:
     new_ledger: Callable[[], Ledger]
     writer_id: str
     jitter: Callable[[], float]
-    metrics: Metrics = field(default_factory=NoMetrics)
+    observer: Observer = field(default_factory=NoObserver)

@@ -161,6 +161,7 @@ class AigenHook(BaseHook):
         from airflow_provider_aigen.core.service.wire import encode_request
         from airflow_provider_aigen.pipeline import Stop
         from airflow_provider_aigen.pipeline.calls import Caller, GaveUp
+        from airflow_provider_aigen.ports import NoObserver
 
         async def keep(settled: Settled) -> Settled:
             return settled
@@ -177,6 +178,7 @@ class AigenHook(BaseHook):
                 config=PipelineConfig(max_in_flight=1),
                 billed_budget=1,
                 jitter=random.random,
+                observer=NoObserver(),
             )
             body = encode_request(image)
             said = await caller.call(body, keep)

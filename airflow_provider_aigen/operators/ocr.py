@@ -246,9 +246,11 @@ class AigenOcrOperator(BaseOperator):
         from airflow_provider_aigen.lineage import Written
         from airflow_provider_aigen.runtime.assembly import PortSettings, s3_client
         from airflow_provider_aigen.runtime.metrics import AirflowMetrics
+        from airflow_provider_aigen.runtime.observers import Observers
 
         hook = AigenHook(self.aigen_conn_id)
-        self._written = Written(AirflowMetrics(dag_id=self.dag_id, task_id=self.task_id))
+        metrics = AirflowMetrics(dag_id=self.dag_id, task_id=self.task_id, document_type=self.document_type)
+        self._written = Written()
         requests_per_second = to_number("requests_per_second", self.requests_per_second)
         return PortSettings(
             client=s3_client(self.aws_conn_id, self.max_in_flight),
@@ -258,7 +260,7 @@ class AigenOcrOperator(BaseOperator):
             limit_shared_by=to_number("limit_shared_by", self.limit_shared_by, integer=True),
             redis=redis_settings(self.redis_conn_id) if self.redis_conn_id else None,
             price=hook.price,
-            metrics=self._written,
+            observer=Observers(metrics, self._written),
             max_in_flight=self.max_in_flight,
             destination=self.destination,
             state=self.state or f"{S3Prefix.parse('destination', self.destination).uri}_aigen/",

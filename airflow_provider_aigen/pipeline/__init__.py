@@ -14,7 +14,7 @@
 :mod:`.undecided`         the document's fault or the service's?
 :mod:`.commit`            number and create the commit, then its effects; finish what others left
 :mod:`.reconcile`         every planned document accounted for
-:mod:`.progress`          a line every few seconds; :mod:`.metrics`: the same for machines
+:mod:`.progress`          a line in the log every few seconds, and the same for the observer
 ========================  =============================================================================
 
 :func:`run` goes through all of it; an operator may call the three stages one by one. Nothing here imports an adapter
@@ -28,7 +28,6 @@ from airflow_provider_aigen.core.models import Plan, RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.core.spend import Price
 from airflow_provider_aigen.pipeline.commit import Committer, Effects, finish_commits
-from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.pipeline.plan import make_plan
 from airflow_provider_aigen.pipeline.process import Processed, process
 from airflow_provider_aigen.pipeline.reconcile import reconcile
@@ -61,9 +60,8 @@ async def plan_stage(request: PlanRequest, ports: Ports) -> Plan:
 
 async def process_stage(plan: Plan, ports: Ports, *, config: PipelineConfig, stop: Stop) -> Processed:
     """Take the plan's documents to their commits."""
-    metrics = RunMetrics(ports.metrics, plan.settings.document_type)
-    committer = Committer(plan, ports.state, _effects(ports), ports.new_ledger(), ports.writer_id, metrics)
-    return await process(plan, ports, committer, config=config, stop=stop, metrics=metrics)
+    committer = Committer(plan, ports.state, _effects(ports), ports.new_ledger(), ports.writer_id, ports.observer)
+    return await process(plan, ports, committer, config=config, stop=stop)
 
 
 async def report_stage(

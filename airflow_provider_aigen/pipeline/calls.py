@@ -24,9 +24,8 @@ from airflow_provider_aigen.core.service.breaker import Breaker, BreakerState, i
 from airflow_provider_aigen.core.service.classify import Extracted, Refused, ServiceFailed, Verdict, classify, is_paid
 from airflow_provider_aigen.core.service.retry import Attempts, GiveUp, Retry, RetryDecision, Settle, decide
 from airflow_provider_aigen.core.service.retry import Stop as StopDecision
-from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.pipeline.stop import Stop
-from airflow_provider_aigen.ports import Clock, OcrClient, RateLimiter, Turn
+from airflow_provider_aigen.ports import Clock, Observer, OcrClient, RateLimiter, Turn
 
 __all__ = ["Caller", "GaveUp", "Settled", "Tried"]
 
@@ -95,7 +94,7 @@ class Caller:
         config: PipelineConfig,
         billed_budget: int,
         jitter: Callable[[], float],
-        metrics: RunMetrics | None = None,
+        observer: Observer,
     ) -> None:
         self._client = client
         self._limiter = limiter
@@ -104,7 +103,7 @@ class Caller:
         self._config = config.retry
         self._billed_left = billed_budget
         self._jitter = jitter
-        self._metrics = metrics or RunMetrics()
+        self._observer = observer
         self._slots = asyncio.Semaphore(config.max_in_flight)
         self._unknown_codes = 0
         self._probe: asyncio.Task[object] | None = None
@@ -144,7 +143,7 @@ class Caller:
                         self._billed_again()
                         repeats = False
                     result = await self._client.call(body, before_send=turn.starting)
-                    self._metrics.called(result)
+                    self._observer.called(result)
                     verdict = classify(result)
                     self.paid_calls += is_paid(verdict)
                     self._record(verdict, called_at, suspect=tried.suspect)
@@ -188,7 +187,7 @@ class Caller:
 
     def _billed_again(self) -> None:
         self.billed_retries += 1
-        self._metrics.retried_billed()
+        self._observer.repeated()
 
     async def _back_off(self, retry: Retry, turn: Turn) -> None:
         if self._stop.is_set:
@@ -216,7 +215,7 @@ class Caller:
         while True:
             asked_at = self._clock.monotonic()
             turn = await self._limiter.acquire()
-            self._metrics.waited(self._clock.monotonic() - asked_at)
+            self._observer.waited(self._clock.monotonic() - asked_at)
             if self._stop.is_set:
                 # The supervisor cancels whoever waits; this one was on its way already.
                 raise asyncio.CancelledError
@@ -253,7 +252,7 @@ class Caller:
                 if self.breaker.state(now) is BreakerState.OPEN:
                     self.down_at = now
                 if before is not BreakerState.OPEN and self.breaker.state(now) is BreakerState.OPEN:
-                    self._metrics.breaker_opened()
+                    self._observer.breaker_opened()
             case False:
                 self.breaker.record_success(now)
                 self.last_success_at = max(called_at, self.last_success_at or called_at)

@@ -21,8 +21,7 @@ from airflow_provider_aigen.core.models import (
     PlanBatch,
 )
 from airflow_provider_aigen.core.report import counted
-from airflow_provider_aigen.pipeline.metrics import RunMetrics
-from airflow_provider_aigen.ports import DeadLetters, Ledger, StateStore, Tables
+from airflow_provider_aigen.ports import DeadLetters, Ledger, Observer, StateStore, Tables
 
 __all__ = ["Committer", "Effects", "finish_commits"]
 
@@ -103,13 +102,13 @@ class Committer:
         effects: Effects,
         foreign: Ledger,
         writer_id: str,
-        metrics: RunMetrics | None = None,
+        observer: Observer,
     ) -> None:
         self._plan = plan
         self._state = state
         self._effects = effects
         self._writer_id = writer_id
-        self._metrics = metrics or RunMetrics()
+        self._observer = observer
         self._head = plan.as_of
         self._one_reader = asyncio.Lock()
         self.foreign = foreign
@@ -130,7 +129,7 @@ class Committer:
             await self._effects.apply(entry, rows)
             log.info("Committed %s as commit %d", counted(len(entry.outcomes), "document"), entry.number)
             if entry.writer_id == self._writer_id:
-                self._metrics.committed(entry)
+                self._observer.committed(entry)
 
     async def _commit(self, batch: PlanBatch, outcomes: Mapping[str, DocumentOutcome]) -> CommitEntry | None:
         while batch.number not in self.done:

@@ -37,8 +37,7 @@ from airflow_provider_aigen.core.models import (
 from airflow_provider_aigen.core.service.classify import EMPTY_OBJECT, TOO_LARGE
 from airflow_provider_aigen.core.service.wire import encode_request
 from airflow_provider_aigen.pipeline.calls import Caller, GaveUp, Settled, Tried
-from airflow_provider_aigen.pipeline.metrics import RunMetrics
-from airflow_provider_aigen.ports import Clock, ObjectStore, StateStore, StoredObject
+from airflow_provider_aigen.ports import Clock, ObjectStore, Observer, StateStore, StoredObject
 
 __all__ = ["DocumentLine", "Elsewhere", "Ended", "Undecided"]
 
@@ -93,7 +92,7 @@ class DocumentLine:
         document_type: str,
         writer_id: str,
         claim_s: float,
-        metrics: RunMetrics | None = None,
+        observer: Observer,
     ) -> None:
         self._source = source
         self._state = state
@@ -102,7 +101,7 @@ class DocumentLine:
         self._document_type = document_type
         self._writer_id = writer_id
         self._claim_for = timedelta(seconds=claim_s)
-        self._metrics = metrics or RunMetrics()
+        self._observer = observer
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._users: defaultdict[str, int] = defaultdict(int)
         self._claims: dict[str, Claim] = {}
@@ -168,7 +167,7 @@ class DocumentLine:
         if kept is None:
             return None
         self.answers_reused += 1
-        self._metrics.reused()
+        self._observer.reused()
         reading = read(kept)
         return Ended(outcomes.answered(document, reading, reused=True, version_id=version_id), reading)
 

@@ -14,7 +14,6 @@ from airflow_provider_aigen.core.models import Plan
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.commit import Committer
 from airflow_provider_aigen.pipeline.documents import DocumentLine
-from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.pipeline.progress import Progress
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.pipeline.workers import Try
@@ -38,20 +37,11 @@ def billed_budget(plan: Plan, config: PipelineConfig) -> int:
     return math.ceil(plan.documents * config.retry.billed_ratio)
 
 
-async def process(
-    plan: Plan,
-    ports: Ports,
-    committer: Committer,
-    *,
-    config: PipelineConfig,
-    stop: Stop,
-    metrics: RunMetrics | None = None,
-) -> Processed:
-    """Process and commit what the plan has and no commit took; tell of it in the log and in ``metrics``.
+async def process(plan: Plan, ports: Ports, committer: Committer, *, config: PipelineConfig, stop: Stop) -> Processed:
+    """Process and commit what the plan has and no commit took; tell the log and ``ports.observer`` how it goes on.
 
     Raises what stopped the run, after the calls in flight had ``config.grace_s`` seconds to finish and every complete
     batch is committed."""
-    metrics = metrics or RunMetrics()
     caller = Caller(
         ports.ocr,
         ports.limiter,
@@ -60,7 +50,7 @@ async def process(
         config=config,
         billed_budget=billed_budget(plan, config),
         jitter=ports.jitter,
-        metrics=metrics,
+        observer=ports.observer,
     )
     line = DocumentLine(
         ports.source,
@@ -70,9 +60,11 @@ async def process(
         document_type=plan.settings.document_type,
         writer_id=ports.writer_id,
         claim_s=config.claim_s,
-        metrics=metrics,
+        observer=ports.observer,
     )
     await committer.catch_up()
-    progress = Progress(plan.documents, caller, line, ports.limiter, ports.clock, metrics, interval_s=config.progress_s)
+    progress = Progress(
+        plan.documents, caller, line, ports.limiter, ports.clock, ports.observer, interval_s=config.progress_s
+    )
     await Try(plan, ports, caller, line, committer, progress, stop, config).run()
     return Processed(caller.calls, line.answers_reused, caller.billed_retries, caller.paid_calls)

@@ -16,8 +16,7 @@ from airflow_provider_aigen.core.path_segments import path_segment
 from airflow_provider_aigen.core.report import OTHER, codes_text, counted
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.documents import DocumentLine
-from airflow_provider_aigen.pipeline.metrics import RunMetrics
-from airflow_provider_aigen.ports import Clock, RateLimiter
+from airflow_provider_aigen.ports import Clock, Observer, RateLimiter
 
 __all__ = ["Progress"]
 
@@ -45,7 +44,7 @@ class Progress:
         line: DocumentLine,
         limiter: RateLimiter,
         clock: Clock,
-        metrics: RunMetrics,
+        observer: Observer,
         *,
         interval_s: float,
     ) -> None:
@@ -54,7 +53,7 @@ class Progress:
         self._line = line
         self._limiter = limiter
         self._clock = clock
-        self._metrics = metrics
+        self._observer = observer
         self._interval_s = interval_s
         self._elsewhere = 0
         self._ended = 0
@@ -87,7 +86,7 @@ class Progress:
         waiting = max(0, self._planned - self._done)
         left = f"{duration(waiting / ending)} left" if ending else "time left unknown"
         log.info("Progress: %s, %s, %s, %s", self._documents(self._done), self._pace(rate), left, self._rest())
-        self._metrics.progress(waiting=waiting, rate=rate, allowed=self._limiter.rate)
+        self._observer.progress(waiting=waiting, rate=rate, allowed=self._limiter.rate)
 
     def finish(self, *, complete: bool) -> None:
         """The last line. ``complete``: every planned document has its outcome."""
@@ -103,7 +102,7 @@ class Progress:
             self._rest(),
         )
         waiting = 0 if complete else max(0, self._planned - self._done)
-        self._metrics.progress(waiting=waiting, rate=0.0, allowed=self._limiter.rate)
+        self._observer.progress(waiting=waiting, rate=0.0, allowed=self._limiter.rate)
 
     @property
     def _done(self) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aigen.core.config import EndpointConfig
-from airflow_provider_aigen.ports import Metrics, NoMetrics
+from airflow_provider_aigen.ports import NoObserver, Observer
 
 if TYPE_CHECKING:
     from airflow_provider_aigen.adapters.limits.redis_client import RedisSettings
@@ -41,7 +41,7 @@ class PortSettings:
     expected_bucket_owner: str | None
     sse_kms_key_id: str | None
     price: Price | None = None
-    metrics: Metrics = field(default_factory=NoMetrics)
+    observer: Observer = field(default_factory=NoObserver)
     aigen_conn_id: str = "aigen_default"
     limit_shared_by: int = 1
     redis: RedisSettings | None = None
@@ -134,5 +134,5 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
             new_ledger=new_ledger,
             writer_id=uuid.uuid4().hex,
             jitter=random.random,
-            metrics=settings.metrics,
+            observer=settings.observer,
         )

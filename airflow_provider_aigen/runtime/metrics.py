@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pipeline's metrics → Airflow's own, wherever those go: StatsD, Datadog or OpenTelemetry (docs/metrics.md)."""
+"""What is observed of a run → Airflow's own metrics, to StatsD, Datadog or OpenTelemetry. docs/metrics.md lists them.
+
+No name and no tag is taken from a document or from an answer's body: a status is a number of HTTP or a failure's kind.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+
+from airflow_provider_aigen.core.models import ApiResponse, CallFailure, CommitEntry
 
 __all__ = ["AirflowMetrics"]
 
@@ -20,32 +27,65 @@ _LONGEST_TAG = 60
 
 
 class AirflowMetrics:
-    """Fulfils ``ports.Metrics`` over Airflow's ``Stats``; ``tags`` are on every one, ``dag_id`` and ``task_id`` mostly.
+    """An observer that sends metrics through Airflow's ``Stats``, with DAG, task and document type as tags.
 
-    A backend that raises is told of once and then left alone: a run does not depend on being watched."""
+    When a backend raises, one warning is logged and nothing more is sent: a run does not depend on being watched."""
 
-    def __init__(self, **tags: str) -> None:
+    def __init__(self, *, dag_id: str, task_id: str, document_type: str) -> None:
         from airflow.providers.common.compat.sdk import Stats
 
         self._stats: Any = Stats
-        self._tags = {tag: _UNFIT.sub("_", value)[:_LONGEST_TAG] for tag, value in tags.items()}
+        self._tags = {"dag_id": _fit(dag_id), "task_id": _fit(task_id), "document_type": document_type}
         self._broken = False
 
-    def incr(self, name: str, count: int = 1, *, tags: Mapping[str, str] | None = None) -> None:
+    def called(self, result: ApiResponse | CallFailure) -> None:
+        status = str(result.status) if isinstance(result, ApiResponse) else result.kind.value
+        self._count("aigen.calls", status=status)
+        self._time("aigen.call_seconds", result.latency_s, status=status)
+
+    def waited(self, seconds: float) -> None:
+        self._time("aigen.limiter_wait_seconds", seconds)
+
+    def repeated(self) -> None:
+        self._count("aigen.billed_retries")
+
+    def reused(self) -> None:
+        self._count("aigen.answers_reused")
+
+    def breaker_opened(self) -> None:
+        self._count("aigen.breaker_opened")
+
+    def committed(self, entry: CommitEntry) -> None:
+        self._count("aigen.commits")
+        self._count("aigen.rows", sum(outcome.field_count for outcome in entry.outcomes))
+        for outcome, count in Counter(each.outcome.value for each in entry.outcomes).items():
+            self._count("aigen.documents", count, outcome=outcome)
+
+    def progress(self, *, waiting: int, rate: float, allowed: float) -> None:
+        self._gauge("aigen.documents_waiting", waiting)
+        self._gauge("aigen.requests_per_second", rate)
+        if math.isfinite(allowed):
+            self._gauge("aigen.requests_per_second_allowed", allowed)
+
+    def _count(self, name: str, count: int = 1, **tags: str) -> None:
         self._send(self._stats.incr, name, count, tags)
 
-    def timing(self, name: str, seconds: float, *, tags: Mapping[str, str] | None = None) -> None:
-        # Of a number each backend thinks its own; a timedelta they all understand.
+    def _time(self, name: str, seconds: float, **tags: str) -> None:
+        # Backends read a plain number in different units; a timedelta means the same to all of them.
         self._send(self._stats.timing, name, timedelta(seconds=seconds), tags)
 
-    def gauge(self, name: str, value: float, *, tags: Mapping[str, str] | None = None) -> None:
-        self._send(self._stats.gauge, name, value, tags)
+    def _gauge(self, name: str, value: float) -> None:
+        self._send(self._stats.gauge, name, value, {})
 
-    def _send(self, how: Callable[..., None], name: str, value: Any, tags: Mapping[str, str] | None) -> None:
+    def _send(self, how: Callable[..., None], name: str, value: Any, tags: dict[str, str]) -> None:
         if self._broken:
             return
         try:
-            how(name, value, tags={**self._tags, **(tags or {})})
+            how(name, value, tags=self._tags | tags)
         except Exception as error:  # noqa: BLE001 - whatever a backend of somebody else raises
             self._broken = True
             log.warning("Airflow's metrics fail (%s): this task sends no more of them", type(error).__name__)
+
+
+def _fit(tag: str) -> str:
+    return _UNFIT.sub("_", tag)[:_LONGEST_TAG]

@@ -23,6 +23,7 @@ from airflow_provider_aigen.core.service.breaker import BreakerState
 from airflow_provider_aigen.core.service.wire import encode_request
 from airflow_provider_aigen.pipeline import Stop
 from airflow_provider_aigen.pipeline.calls import Caller, GaveUp, Settled, Tried
+from airflow_provider_aigen.ports import NoObserver
 from tests.kit.clock import FakeClock
 from tests.kit.limiter import EvenLimiter
 from tests.kit.ocr import ScriptedOcr, answer, png, refusal
@@ -52,6 +53,7 @@ class Bench:
             config=PipelineConfig(max_in_flight=max_in_flight, retry=RetryConfig(**retry)),
             billed_budget=billed_budget,
             jitter=lambda: 0.5,
+            observer=NoObserver(),
         )
 
     async def keep(self, settled: Settled) -> Settled:

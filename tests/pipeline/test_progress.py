@@ -16,25 +16,23 @@ from airflow_provider_aigen.core.errors import ServiceUnavailableError, StoppedE
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
 from airflow_provider_aigen.pipeline import plan_stage, run
 from airflow_provider_aigen.pipeline.commit import Committer, Effects
-from airflow_provider_aigen.pipeline.metrics import RunMetrics
 from airflow_provider_aigen.pipeline.progress import duration
 from tests.kit.ledger import SetLedger
 from tests.kit.limiter import EvenLimiter
-from tests.kit.metrics import RecordedMetrics
+from tests.kit.observer import RecordingObserver
 from tests.kit.ocr import answer, refusal
 from tests.kit.world import World
 
 BROKEN = ApiResponse(500, b"", 0.5)
-VEHICLE = "document_type=vehicle-registration-book/v2"
 
 
 class Watched(World):
     def __init__(self) -> None:
         super().__init__()
-        self.metrics = RecordedMetrics()
+        self.observer = RecordingObserver()
 
     def ports(self):
-        return replace(super().ports(), metrics=self.metrics)
+        return replace(super().ports(), observer=self.observer)
 
 
 @pytest.fixture
@@ -174,39 +172,28 @@ def test_what_interrupts_the_telling_stops_the_run():
     assert len(world.ocr.calls) <= 64
 
 
-# --- metrics ------------------------------------------------------------------------------------------------------
+# --- the observer -------------------------------------------------------------------------------------------------
 
 
-def test_the_metrics_of_a_run():
+def test_what_an_observer_is_told_of_a_run():
     world = Watched()
     images = world.scans(8)
+    unreachable = CallFailure(FailureKind.CONNECT, sent=False, latency_s=0.25)
     world.ocr.answers[images[0]] = [refusal(400, "1001", "bad_request")]
     world.ocr.answers[images[1]] = [BROKEN, world.ocr.default(images[1])]
-    world.ocr.answers[images[2]] = [CallFailure(FailureKind.CONNECT, sent=False, latency_s=0.25), answer({"a": "b"})]
+    world.ocr.answers[images[2]] = [unreachable, answer({"a": "b"})]
     world.store.write("s3://scans/in/again.png", images[3])
     world.store.write("s3://scans/in/text.txt", b"text")
     world.limiter.rate = 5.0
     report = world.go(world.run())
-    assert world.metrics.counters == {
-        f"aigen.calls[{VEHICLE},status=200]": 7,
-        f"aigen.calls[{VEHICLE},status=400]": 1,
-        f"aigen.calls[{VEHICLE},status=500]": 1,
-        f"aigen.calls[{VEHICLE},status=connect]": 1,
-        f"aigen.billed_retries[{VEHICLE}]": 1,
-        f"aigen.answers_reused[{VEHICLE}]": 1,
-        f"aigen.commits[{VEHICLE}]": report.commits,
-        f"aigen.rows[{VEHICLE}]": report.rows,
-        f"aigen.documents[{VEHICLE},outcome=extracted]": 8,
-        f"aigen.documents[{VEHICLE},outcome=dead_letter]": 2,
-    }
-    assert world.metrics.timings[f"aigen.call_seconds[{VEHICLE},status=connect]"] == [0.25]
-    assert len(world.metrics.timings[f"aigen.limiter_wait_seconds[{VEHICLE}]"]) == report.api_calls == 10
+    told = world.observer
+    assert [entry.number for entry in told.entries] == list(range(1, report.commits + 1))
+    assert sum(len(entry.outcomes) for entry in told.entries) == report.documents == 10
+    assert told.times == {"repeated": 1, "reused": 1}
+    assert (told.results.count(BROKEN), told.results.count(unreachable)) == (1, 1)
+    assert len(told.results) == len(told.waits) == report.api_calls == 10
     assert report.paid_calls == 9
-    assert world.metrics.gauges == {
-        f"aigen.documents_waiting[{VEHICLE}]": 0,
-        f"aigen.requests_per_second[{VEHICLE}]": 0.0,
-        f"aigen.requests_per_second_allowed[{VEHICLE}]": 5.0,
-    }
+    assert told.last == {"waiting": 0, "rate": 0.0, "allowed": 5.0}
 
 
 def test_the_wait_for_the_limiter_is_measured():
@@ -214,8 +201,7 @@ def test_the_wait_for_the_limiter_is_measured():
     images = world.scans(4)
     world.ocr.answers[images[0]] = [ApiResponse(429, b"", 0.5, retry_after="7"), world.ocr.default(images[0])]
     world.go(world.run(config={"max_in_flight": 1}))
-    waits = world.metrics.timings[f"aigen.limiter_wait_seconds[{VEHICLE}]"]
-    assert [round(wait) for wait in sorted(waits)][-1] == 7
+    assert round(max(world.observer.waits)) == 7
 
 
 def test_an_outage_opens_the_breaker_once():
@@ -224,8 +210,8 @@ def test_an_outage_opens_the_breaker_once():
     world.ocr.default = lambda image: BROKEN
     with pytest.raises(ServiceUnavailableError):
         world.go(world.run())
-    assert world.metrics.counters[f"aigen.breaker_opened[{VEHICLE}]"] == 1
-    assert not [name for name in world.metrics.counters if name.startswith("aigen.documents")]
+    assert world.observer.times["breaker_opened"] == 1
+    assert world.observer.entries == []
 
 
 def test_a_commit_that_two_processes_come_to_is_counted_once():
@@ -240,23 +226,11 @@ def test_a_commit_that_two_processes_come_to_is_counted_once():
         ended = {document.document_id: gone(document) for document in batch.documents}
         for writer in ("zombie", "successor"):
             effects = Effects(ports.state, ports.tables, ports.dead_letters)
-            metrics = RunMetrics(ports.metrics)
-            await Committer(plan, ports.state, effects, SetLedger(), writer, metrics).commit(batch, ended, {})
+            committer = Committer(plan, ports.state, effects, SetLedger(), writer, ports.observer)
+            await committer.commit(batch, ended, {})
 
     world.go(both())
-    assert world.metrics.counters["aigen.documents[document_type=,outcome=gone]"] == 4
-    assert world.metrics.counters["aigen.commits[document_type=]"] == 1
-
-
-def test_no_tag_and_no_name_is_of_a_document():
-    world = Watched()
-    images = world.scans(3)
-    world.ocr.answers[images[0]] = [refusal(400, "สมชาย")]
-    world.go(world.run())
-    names = [*world.metrics.counters, *world.metrics.timings, *world.metrics.gauges]
-    assert all(
-        re.fullmatch(r"aigen\.[a-z_]+\[document_type=vehicle-registration-book/v2[a-z0-9=,_]*\]", n) for n in names
-    )
+    assert [len(entry.outcomes) for entry in world.observer.entries] == [4]
 
 
 # --- money --------------------------------------------------------------------------------------------------------

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from airflow_provider_aigen.core.models import ApiResponse
-from airflow_provider_aigen.pipeline.metrics import RunMetrics
+from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
 from airflow_provider_aigen.runtime.metrics import AirflowMetrics
+from tests.adapters import samples
 from tests.statsd import statsd_lines
 
 
@@ -22,34 +23,65 @@ def statsd() -> Iterator[Callable[[], list[str]]]:
         yield lines
 
 
+def metrics(dag_id: str = "books", task_id: str = "ocr") -> AirflowMetrics:
+    return AirflowMetrics(dag_id=dag_id, task_id=task_id, document_type="vehicle-registration-book/v2")
+
+
+TAGS = "dag_id=books,task_id=ocr,document_type=vehicle-registration-book/v2"
+
+
 def test_the_lines_that_statsd_gets(statsd):
-    metrics = RunMetrics(AirflowMetrics(dag_id="books", task_id="ocr"), "idcard/v2")
-    metrics.waited(0.25)
-    metrics.reused()
-    metrics.progress(waiting=7, rate=4.5, allowed=5.0)
-    tags = "dag_id=books,task_id=ocr,document_type=idcard/v2"
+    sent = metrics()
+    sent.called(ApiResponse(200, b"", 0.5))
+    sent.called(CallFailure(FailureKind.CONNECT, sent=False, latency_s=0.25))
+    sent.waited(0.25)
+    sent.repeated()
+    sent.reused()
+    sent.breaker_opened()
+    sent.progress(waiting=7, rate=4.5, allowed=5.0)
     assert statsd() == [
-        f"aigen.limiter_wait_seconds,{tags}:250.000000|ms",
-        f"aigen.answers_reused,{tags}:1|c",
-        f"aigen.documents_waiting,{tags}:7|g",
-        f"aigen.requests_per_second,{tags}:4.5|g",
-        f"aigen.requests_per_second_allowed,{tags}:5.0|g",
+        f"aigen.calls,{TAGS},status=200:1|c",
+        f"aigen.call_seconds,{TAGS},status=200:500.000000|ms",
+        f"aigen.calls,{TAGS},status=connect:1|c",
+        f"aigen.call_seconds,{TAGS},status=connect:250.000000|ms",
+        f"aigen.limiter_wait_seconds,{TAGS}:250.000000|ms",
+        f"aigen.billed_retries,{TAGS}:1|c",
+        f"aigen.answers_reused,{TAGS}:1|c",
+        f"aigen.breaker_opened,{TAGS}:1|c",
+        f"aigen.documents_waiting,{TAGS}:7|g",
+        f"aigen.requests_per_second,{TAGS}:4.5|g",
+        f"aigen.requests_per_second_allowed,{TAGS}:5.0|g",
+    ]
+
+
+def test_a_limit_that_is_unknown_has_no_gauge(statsd):
+    metrics().progress(waiting=0, rate=0.0, allowed=math.inf)
+    assert [line.split(",")[0] for line in statsd()] == ["aigen.documents_waiting", "aigen.requests_per_second"]
+
+
+def test_a_commit_is_counted_by_outcome_and_no_tag_is_of_a_document(statsd):
+    foreign = samples.refused(2, "สมชาย")
+    metrics().committed(samples.entry(samples.extracted(1, rows=3), foreign, samples.extracted(3, rows=4)))
+    assert statsd() == [
+        f"aigen.commits,{TAGS}:1|c",
+        f"aigen.rows,{TAGS}:7|c",
+        f"aigen.documents,{TAGS},outcome=extracted:2|c",
+        f"aigen.documents,{TAGS},outcome=dead_letter:1|c",
     ]
 
 
 def test_a_dag_of_any_name_has_its_metrics(statsd):
-    metrics = AirflowMetrics(dag_id="ทะเบียนรถ", task_id="group." + "x" * 240)
-    RunMetrics(metrics, "vehicle-registration-book/v2").called(ApiResponse(200, b"", 0.5))
+    metrics(dag_id="ทะเบียนรถ", task_id="group." + "x" * 240).called(ApiResponse(200, b"", 0.5))
     assert len(statsd()) == 2
 
 
 def test_a_count_of_none_is_a_count(statsd):
-    AirflowMetrics().incr("aigen.rows", 0)
-    assert statsd() == ["aigen.rows:0|c"]
+    metrics().committed(samples.entry())
+    assert statsd() == [f"aigen.commits,{TAGS}:1|c", f"aigen.rows,{TAGS}:0|c"]
 
 
 def test_without_a_backend_nothing_happens():
-    AirflowMetrics(dag_id="books").incr("aigen.commits")
+    metrics().reused()
 
 
 def test_a_backend_that_raises_breaks_nothing_and_is_told_of_once(caplog: pytest.LogCaptureFixture):
@@ -60,11 +92,11 @@ def test_a_backend_that_raises_breaks_nothing_and_is_told_of_once(caplog: pytest
             self.calls += 1
             raise ValueError("the host of the metrics, and its password")
 
-    metrics = AirflowMetrics()
-    backend = metrics._stats = Backend()
+    sent = metrics()
+    backend = sent._stats = Backend()
     with caplog.at_level(logging.WARNING):
-        metrics.incr("aigen.commits")
-        metrics.incr("aigen.commits")
+        sent.reused()
+        sent.reused()
     assert backend.calls == 1
     (record,) = caplog.records
     assert "ValueError" in record.getMessage()
