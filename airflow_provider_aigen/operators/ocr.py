@@ -242,9 +242,10 @@ class AigenOcrOperator(BaseOperator):
     def _port_settings(self) -> PortSettings:
         """Resolve the connections, synchronously (design §7)."""
         from airflow_provider_aigen.connections.redis import redis_settings
+        from airflow_provider_aigen.connections.s3 import s3_client
         from airflow_provider_aigen.hooks.aigen import AigenHook
         from airflow_provider_aigen.lineage import Written
-        from airflow_provider_aigen.runtime.assembly import PortSettings, s3_client
+        from airflow_provider_aigen.runtime.assembly import PortSettings
         from airflow_provider_aigen.runtime.metrics import AirflowMetrics
         from airflow_provider_aigen.runtime.observers import Observers
 

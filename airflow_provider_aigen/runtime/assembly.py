@@ -8,28 +8,33 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow_provider_aigen.adapters.clock import SystemClock
+from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
+from airflow_provider_aigen.adapters.ledger import DiskLedger
+from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
+from airflow_provider_aigen.adapters.limits.redis_client import RedisSettings, open_client
+from airflow_provider_aigen.adapters.limits.redis_pace import TIMEOUT_S
+from airflow_provider_aigen.adapters.s3.store import S3ObjectStore
+from airflow_provider_aigen.adapters.state.store import S3StateStore
+from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
+from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
 from airflow_provider_aigen.core.config import EndpointConfig
-from airflow_provider_aigen.ports import NoObserver, Observer
+from airflow_provider_aigen.core.spend import Price
+from airflow_provider_aigen.core.uris import S3Prefix
+from airflow_provider_aigen.ports import Clock, Ledger, NoObserver, Observer, Ports, RateLimiter
 
-if TYPE_CHECKING:
-    from airflow_provider_aigen.adapters.limits.redis_client import RedisSettings
-    from airflow_provider_aigen.core.spend import Price
-    from airflow_provider_aigen.pipeline import Ports
-    from airflow_provider_aigen.ports import Clock, Ledger, RateLimiter
-
-__all__ = ["PortSettings", "open_limiter", "open_ports", "s3_client"]
-
-# S3 calls beside those that the documents in flight make: listing, state, effects.
-_S3_CALLS_BESIDE = 8
+__all__ = ["PortSettings", "open_limiter", "open_ports"]
 
 
 @dataclass(frozen=True, slots=True)
 class PortSettings:
-    """What the adapters need, resolved before the loop runs. ``client`` is a boto3 S3 client. ``requests_per_second``
-    is the whole limit, which all that name ``aigen_conn_id`` share through ``redis``, or ``limit_shared_by`` tasks
-    without it."""
+    """What the adapters need, resolved before the loop runs.
+
+    ``client`` is a boto3 S3 client; as many S3 calls are made at once as it has connections. ``requests_per_second`` is
+    the whole limit, which all that name ``aigen_conn_id`` share through ``redis``, or ``limit_shared_by`` tasks without
+    it."""
 
     client: Any
     endpoint: EndpointConfig
@@ -46,43 +51,16 @@ class PortSettings:
     limit_shared_by: int = 1
     redis: RedisSettings | None = None
 
-    @property
-    def s3_concurrency(self) -> int:
-        return s3_concurrency(self.max_in_flight)
-
-
-def s3_concurrency(max_in_flight: int) -> int:
-    """S3 calls at once, and connections of the client."""
-    return max_in_flight + _S3_CALLS_BESIDE
-
-
-def s3_client(aws_conn_id: str | None, max_in_flight: int) -> Any:
-    """A boto3 client from the AWS connection, with a connection for each thread; the connection's own config stands
-    over our defaults."""
-    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-    from botocore.config import Config
-
-    hook = S3Hook(aws_conn_id=aws_conn_id)
-    ours = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=10, read_timeout=60)
-    pool = Config(max_pool_connections=s3_concurrency(max_in_flight))
-    return hook.get_client_type(config=ours.merge(hook.config).merge(pool))
-
 
 @asynccontextmanager
 async def open_limiter(settings: PortSettings, clock: Clock) -> AsyncIterator[RateLimiter]:
     """The limit's limiter (design §6). Raises ``ConfigurationError`` or ``TransientError`` where Redis can't serve."""
     if settings.redis is None:
-        from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
-
         yield LocalRateLimiter(settings.requests_per_second / settings.limit_shared_by, clock)
         return
-    from airflow_provider_aigen.adapters.limits.redis_client import open_client
-    from airflow_provider_aigen.adapters.limits.redis_pace import TIMEOUT_S
-
     client = open_client(settings.redis, timeout_s=TIMEOUT_S)
-    from airflow_provider_aigen.adapters.limits.redis_limiter import (
-        RedisRateLimiter,  # not before it is known that it can
-    )
+    # The extra redis is optional: this import would fail before `open_client` can say what to install.
+    from airflow_provider_aigen.adapters.limits.redis_limiter import RedisRateLimiter
 
     async with (
         aclosing(client),
@@ -96,22 +74,12 @@ async def open_limiter(settings: PortSettings, clock: Clock) -> AsyncIterator[Ra
 @asynccontextmanager
 async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
     """The pipeline's ports over the real adapters; closes client, threads and ledgers at the end."""
-    from airflow_provider_aigen.adapters.clock import SystemClock
-    from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
-    from airflow_provider_aigen.adapters.ledger import DiskLedger
-    from airflow_provider_aigen.adapters.s3.store import S3ObjectStore
-    from airflow_provider_aigen.adapters.state.store import S3StateStore
-    from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
-    from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
-    from airflow_provider_aigen.core.uris import S3Prefix
-    from airflow_provider_aigen.pipeline import Ports
-
     state = S3Prefix.parse("state", settings.state)
     destination = S3Prefix.parse("destination", settings.destination)
     async with AsyncExitStack() as stack:
         store = S3ObjectStore(
             settings.client,
-            concurrency=settings.s3_concurrency,
+            concurrency=settings.client.meta.config.max_pool_connections,
             expected_bucket_owner=settings.expected_bucket_owner,
             sse_kms_key_id=settings.sse_kms_key_id,
         )

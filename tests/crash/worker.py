@@ -110,7 +110,7 @@ def _port_settings(task: Try) -> PortSettings:
         config=Config(
             s3={"addressing_style": "path"},
             signature_version="s3v4",
-            retries={"mode": "standard", "max_attempts": 6},  # as operators.assembly.s3_client
+            retries={"mode": "standard", "max_attempts": 6},  # as connections.s3.s3_client
             connect_timeout=task.s3_timeout_s,
             read_timeout=task.s3_timeout_s,
             max_pool_connections=task.max_in_flight + 8,

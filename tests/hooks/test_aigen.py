@@ -105,7 +105,7 @@ def test_a_connection_of_parts(hook, parts, base_url):
 
 def test_the_endpoint_is_that_of_the_document_type(hook):
     made = hook(host="https://ocr.example.org/")
-    assert made.get_conn().url == "https://ocr.example.org/aiscript/vehicle-registration-book/v2"
+    assert made.endpoint().url == "https://ocr.example.org/aiscript/vehicle-registration-book/v2"
     assert made.endpoint("idcard/v2").url == "https://ocr.example.org/aiscript/idcard/v2"
     with pytest.raises(ConfigurationError, match="document_type"):
         made.endpoint("idcard")

@@ -57,10 +57,13 @@ FOR_PARSING = {
     *FOR_A_DAG_FILE,
 }
 
-# What only a running task imports, and the simulator.
+# What is imported once a task runs or a connection is used, and the simulator.
 AT_RUN_TIME = (
     "airflow_provider_aigen.adapters",
     "airflow_provider_aigen.connections.redis",
+    "airflow_provider_aigen.connections.s3",
+    "airflow_provider_aigen.hooks.extractor",
+    "airflow_provider_aigen.runtime.assembly",
     "airflow_provider_aigen.simulator",
 )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the connections and parameters of a task become: S3 client, limiter, ports."""
+"""What the settings of a task become: limiter and ports."""
 
 from __future__ import annotations
 
@@ -15,25 +15,8 @@ from hypothesis import strategies as st
 from airflow_provider_aigen.adapters.limits.redis_client import RedisSettings
 from airflow_provider_aigen.core.config import EndpointConfig
 from airflow_provider_aigen.core.errors import ConfigurationError, TransientError
-from airflow_provider_aigen.runtime.assembly import PortSettings, open_limiter, open_ports, s3_client
+from airflow_provider_aigen.runtime.assembly import PortSettings, open_limiter, open_ports
 from tests.kit.clock import FakeClock
-
-# --- the S3 client ------------------------------------------------------------------------------------------------
-
-
-def test_the_s3_client_takes_the_connections_settings_over_its_own(monkeypatch):
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_AWS_DEFAULT",
-        '{"conn_type": "aws", "login": "key", "password": "secret", "extra": {"endpoint_url": "http://127.0.0.1:1", '
-        '"region_name": "eu-west-1", "config_kwargs": {"read_timeout": 7, "max_pool_connections": 1}}}',
-    )
-    client = s3_client("aws_default", 40)
-    config = client.meta.config
-    assert client.meta.endpoint_url == "http://127.0.0.1:1"
-    assert client.meta.region_name == "eu-west-1"
-    assert (config.read_timeout, config.connect_timeout) == (7, 10)
-    assert config.max_pool_connections == 48, "as many as threads call at once"
-    assert config.retries["mode"] == "standard"
 
 
 def _settings(**changes: Any) -> PortSettings:
