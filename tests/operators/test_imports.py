@@ -57,9 +57,10 @@ FOR_PARSING = {
     *FOR_A_DAG_FILE,
 }
 
-# What is imported once a task runs or a connection is used, and the simulator.
+# What is imported once a task runs or a connection is used, and programs of their own.
 AT_RUN_TIME = (
     "airflow_provider_aigen.adapters",
+    "airflow_provider_aigen.cli",
     "airflow_provider_aigen.connections.redis",
     "airflow_provider_aigen.connections.s3",
     "airflow_provider_aigen.hooks.extractor",
