@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading an answer's body without trusting it: never more than a given number of bytes, as received and as decoded.
+"""Reads an answer's body without trusting it: never more than a given number of bytes, received or decoded.
 
-The request asks for ``identity``. An answer that comes compressed nevertheless may be paid already, so gzip and deflate
-(zlib) are decoded, a bounded piece at a time: httpx's own decoders expand whatever they are given, a thousandfold.
+The request asks for ``identity``. An answer that comes compressed nevertheless may be paid for already, so gzip and
+deflate (zlib) are decoded, one bounded piece at a time. httpx's own decoders have no bound, and a small compressed body
+may expand a thousandfold.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class BodyTooLarge(Exception):
 
 
 class BodyUnreadable(Exception):
-    """The body is not what its headers say: an encoding that is not known, or broken."""
+    """The body is not what its headers say: its encoding is unknown or broken."""
 
 
 async def read_body(response: httpx.Response, max_bytes: int) -> bytes:
@@ -50,13 +51,14 @@ def _declared_length(response: httpx.Response) -> int:
 
 
 class _Inflate:
-    """Decodes gzip, also of several members, and zlib."""
+    """A decoder of zlib and of gzip, which may have several members."""
 
     def __init__(self) -> None:
         self._inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
 
     @property
     def whole(self) -> bool:
+        """Whether the data ended where its format says."""
         return self._inflater.eof
 
     def decode(self, chunk: bytes, limit: int) -> bytes:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One POST to the AIGEN endpoint over httpx, sent at most once, and whatever happens to it as data.
+"""One POST to the AIGEN endpoint over httpx, sent at most once. Whatever happens to it is returned as data.
 
-httpx's transports are called directly, without an ``httpx.AsyncClient`` around them. So there is nothing here that
-could follow a redirect, keep a cookie, read a netrc file, log a URL or decode an answer of unknown size. Each
-connection has a transport of its own: one pool for all of them looks at every connection for every request, 12 ms of
-CPU at 64 in flight. (httpcore still logs events at level DEBUG, an answer's headers among them, never a request's.)
+httpx's transports are called directly, without an ``httpx.AsyncClient`` around them. So nothing here can follow a
+redirect, keep a cookie, read a netrc file, log a URL or decode an answer of unknown size. Each connection has its own
+transport, since a pool that all connections share looks at every one of them for every request: 12 ms of CPU at 64 in
+flight. (httpcore still logs events at level DEBUG, an answer's headers among them, never a request's.)
 
-What a call may cost in memory and time is bounded by :class:`~airflow_provider_aigen.core.config.EndpointConfig`.
-Standard environment variables count as they do for httpx: ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` in place of certifi's
+The memory and the time of a call are bounded by :class:`~airflow_provider_aigen.core.config.EndpointConfig`. Standard
+environment variables mean what they mean for httpx: ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` in place of certifi's
 authorities; ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``.
 """
 
@@ -31,19 +31,19 @@ from airflow_provider_aigen.core.models import ApiResponse, CallFailure, Failure
 
 __all__ = ["HttpOcrClient"]
 
-# Shorter than the keep-alive of common servers (5 s in Node and uvicorn, 60 s and more in gateways): a connection that
-# the server closes just as a request is written costs a retry of a call that may have been billed.
+# Shorter than the keep-alive of common servers (5 s in Node and uvicorn, 60 s and more in gateways). If the server
+# closes a connection just as a request is written, a call that may have been billed has to be retried.
 _KEEP_ALIVE_S = 4.0
 
-# How httpx says that the connection ended too early, in an error class that it also uses for what is not HTTP.
+# How httpx says that the connection ended too early. It uses the same error class for an answer that is not HTTP.
 _BROKE_OFF = ("Server disconnected", "peer closed connection")
 
 
 class HttpOcrClient:
     """Fulfils :class:`~airflow_provider_aigen.ports.OcrClient`. An async context manager; ``call`` only inside it.
 
-    ``max_in_flight`` is how many connections are kept for the next call. More calls than that at once open more
-    connections rather than wait, since a call that waits here would reach the wire long after the limiter let it go.
+    ``max_in_flight`` is how many connections are kept for later calls. More calls at once than that open more
+    connections rather than wait, since a call that waited here would reach the wire long after its turn.
     ``before_send`` is awaited when the connection stands and nothing of the request has left.
 
     Raises ``ConfigurationError`` where base URL, proxy or the file of authorities can't be used.
@@ -68,9 +68,9 @@ class HttpOcrClient:
         self._transports: set[httpx.AsyncHTTPTransport] = set()
         try:
             first = self._open()
-        except (ValueError, ImportError):  # a scheme that isn't known, or SOCKS without the library for it
+        except (ValueError, ImportError):  # an unknown scheme, or SOCKS without the library for it
             raise _bad_proxy(self._url) from None
-        # The one used last is used next, so that a slow pace keeps one connection warm.
+        # The connection that was used last is used next, so that a slow pace keeps one connection open.
         self._idle = [first]
 
     async def __aenter__(self) -> Self:
@@ -113,7 +113,7 @@ class HttpOcrClient:
                 self._url,
                 headers=self._headers,
                 content=body,
-                # Only connecting has a limit of its own; the deadline around the whole call bounds everything else.
+                # Only connecting has its own time limit; the deadline of the whole call bounds everything else.
                 extensions={"timeout": {"connect": self._config.connect_timeout_s}, "trace": request.trace},
             )
         )
@@ -130,7 +130,7 @@ class HttpOcrClient:
             verify=self._ssl_context,
             proxy=self._proxy,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE_S),
-            trust_env=False,  # what the environment says has been read already, once
+            trust_env=False,  # the environment has been read already, once
         )
         self._transports.add(transport)
         return transport
@@ -141,8 +141,8 @@ class HttpOcrClient:
 
 
 class _Request:
-    """What httpcore's trace tells of one request: whether its first byte may have left, and whether its "answer" was
-    there before it: sent unasked behind the answer before, so another document's, or nobody's."""
+    """One request as httpcore's trace shows it. ``sent``: its first byte may have left. ``answered_before``: its
+    "answer" was there before the request, sent unasked behind the previous one, so it is not this document's."""
 
     def __init__(self, before_send: Callable[[], Awaitable[None]] | None) -> None:
         self._before_send = before_send
@@ -152,12 +152,12 @@ class _Request:
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         if event == "http11.send_request_headers.started":
             if info["request"].method != b"POST":
-                return  # a proxy's CONNECT: a request as well, but without key and image
+                return  # a proxy's CONNECT is a request as well, but without key and image
             if self._before_send is not None:
                 await self._before_send()
             self.sent = True
         elif event == "http11.receive_response_headers.started":
-            # Nothing has been read since the request was written, and reading lets the loop turn.
+            # An answer to this request has yet to be read from the network, which lets the loop turn.
             self.answered_before = True
             asyncio.get_running_loop().call_soon(self._loop_turned)
 
@@ -166,14 +166,14 @@ class _Request:
 
 
 def _since(begun_s: float) -> float:
-    """In milliseconds: it is stored and shown, and no clock of a network is better."""
+    """Seconds, rounded to milliseconds: it is stored and shown, and a network is no more exact than that."""
     return round(time.monotonic() - begun_s, 3)
 
 
 def _failure_kind(error: Exception, *, sent: bool) -> FailureKind:
     """Which kind of failure an exception of httpx or of the deadline is (design §5)."""
     if not sent:
-        # The deadline, too: nothing but connecting comes before the request.
+        # This includes the deadline: only connecting comes before the request.
         return FailureKind.TLS if _is_tls_failure(error) else FailureKind.CONNECT
     match error:
         case BodyTooLarge():
@@ -189,8 +189,8 @@ def _failure_kind(error: Exception, *, sent: bool) -> FailureKind:
 
 
 def _is_tls_failure(error: BaseException | None) -> bool:
-    """Whether something was wrong with what was said in the handshake. ssl has subclasses of its own for a handshake
-    that broke off or was still waiting for bytes; those say nothing about a certificate."""
+    """Whether the TLS handshake itself failed, over a certificate for example. A handshake that broke off or was still
+    waiting for bytes has its own subclass of ``ssl.SSLError``, and says nothing about a certificate."""
     while error is not None:
         if type(error) in (ssl.SSLError, ssl.SSLCertVerificationError):
             return True
@@ -218,7 +218,7 @@ def _environment_proxy(url: httpx.URL) -> httpx.Proxy | None:
 
 
 def _bad_proxy(url: httpx.URL) -> ConfigurationError:
-    # Without the address: it may hold a password.
+    # The address is left out, since it may hold a password.
     return ConfigurationError(
         f"{url.scheme.upper()}_PROXY",
         "the proxy that this or ALL_PROXY names cannot be used: not a URL, or a scheme that needs httpx's extra socks",

@@ -40,12 +40,12 @@ __all__ = ["S3Call", "WriteConflict", "translate"]
 
 
 class WriteConflict(Exception):
-    """409: another conditional write of the same key is under way. Try again; botocore does not."""
+    """409: another conditional write of the same key is under way. The caller tries again, since botocore does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class S3Call:
-    """Which call failed. ``operation`` is the API's name for it, ``source_bucket`` that of a copy's source."""
+    """The call that failed. ``operation`` is its name in S3's API, ``source_bucket`` the bucket of a copy's source."""
 
     operation: str
     bucket: str
@@ -64,7 +64,7 @@ class S3Call:
 
 _PERMISSIONS = {
     "ListObjectsV2": "s3:ListBucket on the bucket",
-    # Without ListBucket, S3 denies an object that is not there instead of saying so.
+    # Without ListBucket, S3 says of an object that does not exist that access is denied.
     "GetObject": "s3:GetObject on its objects and s3:ListBucket on the bucket",
     "PutObject": "s3:PutObject on its objects",
     "CopyObject": "s3:GetObject on the source's objects and s3:PutObject on the destination's",
@@ -109,11 +109,11 @@ _PASSING = {
     "TooManyRequests",
 }
 _CONFLICT = {"ConditionalRequestConflict", "OperationAborted"}
-# What a GET or a copy says of one object and not of the bucket, the caller or the service. The values are the error
-# codes of the dead letter (design §5, origin ``source``).
+# Errors of a GET or a copy that are about one object and not about the bucket, the caller or the service. The values
+# are the error codes of the dead letter (design §5, origin ``source``).
 _UNREADABLE = {
-    "InvalidObjectState": "archived_object",  # GLACIER and the like: readable only after a restore
-    "ObjectNotInActiveTierError": "archived_object",  # the same, of a copy
+    "InvalidObjectState": "archived_object",  # a storage class such as GLACIER: readable only after a restore
+    "ObjectNotInActiveTierError": "archived_object",  # the same for a copy
     "InvalidURI": "unreadable_object",
     "KeyTooLongError": "unreadable_object",
     "MethodNotAllowed": "unreadable_object",
@@ -123,12 +123,12 @@ _UNREADABLE = {
 
 def translate(error: Exception, call: S3Call) -> Exception:
     """The exception to raise instead of ``error``. Raise it outside the ``except`` clause: a chained traceback would
-    show the client's own words, with the key in them."""
+    show the client's own message, which holds the key."""
     if isinstance(error, ClientError):
         return _client_error(error, call)
     name = type(error).__name__
     if isinstance(error, NoCredentialsError | PartialCredentialsError | NoAuthTokenError | SSOError):
-        return ConfigurationError("aws_conn_id", f"the AWS connection gives no credentials ({name})")
+        return ConfigurationError("aws_conn_id", f"the AWS connection has no usable credentials ({name})")
     if isinstance(error, ParamValidationError):
         return _not_sent(error, call)
     passing = (
@@ -160,7 +160,7 @@ def _client_error(error: ClientError, call: S3Call) -> Exception:
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     shown = code if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", code) else f"HTTP {status}"
-    if error.operation_name != call.operation:  # the credentials' own refresh, by a role for example
+    if error.operation_name != call.operation:  # a refresh of the credentials, for a role for example
         if _passes(code, status):
             return StorageUnavailableError(f"{error.operation_name} for the AWS credentials failed: {shown}")
         return ConfigurationError(
@@ -175,7 +175,7 @@ def _client_error(error: ClientError, call: S3Call) -> Exception:
 
 
 def _condition(error: ClientError, code: str, status: int, call: S3Call) -> Exception | None:
-    """The answers that the protocol waits for."""
+    """The exception for an answer that the protocol expects; None for any other answer."""
     if status == 412 or code == "PreconditionFailed":
         return AlreadyExists("the key is taken") if call.create_only else ObjectChanged("the object is another one")
     if code in _CONFLICT:
@@ -183,7 +183,7 @@ def _condition(error: ClientError, code: str, status: int, call: S3Call) -> Exce
     reads = call.operation in ("GetObject", "CopyObject")
     if reads and code in _UNREADABLE:
         return ObjectUnreadable(_UNREADABLE[code])
-    if reads and code == "InvalidRequest":  # SSE-C: only S3's sentence tells it from other odd objects
+    if reads and code == "InvalidRequest":  # perhaps SSE-C, which only S3's sentence shows
         return ObjectUnreadable("encrypted_object" if "ncrypt" in _sentence(error) else "unreadable_object")
     if status == 404 and code != "NoSuchBucket" and (reads or call.if_match):
         return ObjectNotFound("the object is not there")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The object store over a boto3 S3 client, whose blocking calls run in threads of their own.
+"""The object store over a boto3 S3 client, whose blocking calls run in their own threads.
 
-Two rules hold here. Every condition is part of the one request that it guards (``If-None-Match``, ``If-Match``, never
-look and then write). And no failure of the client leaves this file as it is: it would carry an object's key.
+Two rules hold here. Every condition is part of the request that it guards (``If-None-Match``, ``If-Match``), so nothing
+looks first and writes then. And no exception of the client leaves this file, since its message may hold an object's
+key.
 """
 
 from __future__ import annotations
@@ -31,18 +32,19 @@ __all__ = ["S3ObjectStore"]
 _CONFLICT_TRIES = 8
 _CONFLICT_PAUSE_S = 0.1  # doubled each time, with full jitter above half of it: about 12 s in all
 _ANSWER_TRIES = 3
-# Over the client's own six tries of a minute each. A server that sends a byte now and then outlasts every read timeout.
+# More than the client's own six tries of one minute each. It ends a call that no read timeout ends, since the server
+# sends a byte now and then.
 _DEADLINE_S = 600.0
 
 
 class S3ObjectStore:
     """Fulfils ``ports.ObjectStore``.
 
-    ``concurrency`` bounds the calls under way at once; build ``client`` with ``max_pool_connections`` no lower.
-    ``expected_bucket_owner`` (an account id) goes with every call, ``sse_kms_key_id`` with every write. Throttling, 5xx
-    and broken connections are retried by the client, as its ``retries`` configuration says; what is left is a
-    ``StorageUnavailableError``, as is a call that takes longer than ``deadline_s``. A wrong bucket, permission, region
-    or credential is a ``ConfigurationError``.
+    ``concurrency`` is the most calls that run at once; build ``client`` with a ``max_pool_connections`` that is no
+    lower. ``expected_bucket_owner`` (an account id) goes with every call, ``sse_kms_key_id`` with every write. The
+    client retries throttling, 5xx and broken connections, as its ``retries`` configuration says. What still fails is a
+    ``StorageUnavailableError``, and so is a call that takes longer than ``deadline_s``. A wrong bucket, permission,
+    region or credential is a ``ConfigurationError``.
     """
 
     def __init__(
@@ -55,8 +57,9 @@ class S3ObjectStore:
         deadline_s: float = _DEADLINE_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        # botocore announces every body (`Expect: 100-continue`), an empty one too, and may then misread the answer to
-        # the next request on that connection: it hangs for the read timeout and is sent again (botocore's issue 3755).
+        # botocore sends `Expect: 100-continue` with every body, even an empty one. It may then misread the answer to
+        # the next request on that connection, which hangs for the read timeout and is sent again (botocore's issue
+        # 3755).
         client.meta.events.register("request-created.s3.PutObject", _without_expect, unique_id="aigen-without-expect")
         self._client = client
         self._deadline_s = deadline_s
@@ -67,11 +70,11 @@ class S3ObjectStore:
         self._sleep = sleep
 
     def close(self) -> None:
-        """Start no more calls. Those under way end by themselves; the client stays the caller's."""
+        """Start no more calls. Those under way end by themselves. The client stays open: it belongs to the caller."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def list(self, bucket: str, prefix: str, *, after: str | None = None) -> AsyncIterator[SourceObject]:
-        """All objects under ``prefix``, in the order that the store gives them; a page is fetched when it is needed."""
+        """All objects under ``prefix``, in the store's order. A page is fetched when it is needed."""
         position: dict[str, str] = {"StartAfter": after} if after else {}
         while True:
             page = await self._run(
@@ -96,14 +99,14 @@ class S3ObjectStore:
     def _page(self, **request: Any) -> Any:
         for _ in range(_ANSWER_TRIES):
             page = self._client.list_objects_v2(**request)
-            # Headers that break off look like their end, and leave an empty body: that would be an empty listing.
+            # Headers that break off look complete, and the body looks empty: that would pass for an empty listing.
             if "IsTruncated" in page:
                 return page
         raise IncompleteReadError(actual_bytes=0, expected_bytes=1)
 
     async def get(self, bucket: str, key: str, *, if_match: str | None = None) -> StoredObject:
-        """The whole object. Raises ``ObjectNotFound``, ``ObjectChanged``, and ``ObjectUnreadable`` for what S3 holds
-        but does not hand out (archived, or encrypted with a key of the writer's)."""
+        """The whole object. Raises ``ObjectNotFound``, ``ObjectChanged``, and ``ObjectUnreadable`` for an object that
+        is there and can't be read: archived, or encrypted with the writer's own key."""
         condition = {"IfMatch": f'"{if_match}"'} if if_match else {}
         stored: StoredObject = await self._run(
             self._call("GetObject", bucket), self._get, {"Bucket": bucket, "Key": key, **condition, **self._owner}
@@ -114,7 +117,7 @@ class S3ObjectStore:
         for left in reversed(range(_ANSWER_TRIES)):
             try:
                 response = self._client.get_object(**request)
-            except HTTPError:  # not the client's own: the body of a refusal broke off, which it reads after its retries
+            except HTTPError:  # the body of an error broke off: the client reads it after its retries
                 if not left:
                     raise
                 continue
@@ -122,12 +125,12 @@ class S3ObjectStore:
                 with response["Body"] as stream:
                     body = stream.read()
                 _check_length(body, response.get("ContentLength"))
-            except Exception:  # the client retries a request, not a body that broke off
+            except Exception:  # the client does not retry a body that broke off
                 if not left:
                     raise
             else:
                 return StoredObject(body, _unquoted(response.get("ETag", "")), _version(response))
-        raise AssertionError  # pragma: no cover - the last round returns or raises
+        raise AssertionError  # pragma: no cover - the last try returns or raises
 
     async def put(
         self,
@@ -140,7 +143,7 @@ class S3ObjectStore:
         if_match: str | None = None,
     ) -> None:
         """Write. Raises ``AlreadyExists`` for ``create_only``, ``ObjectChanged`` and ``ObjectNotFound`` for
-        ``if_match``; both also where the client repeated a write of its own whose acknowledgement was lost."""
+        ``if_match``. It raises them also where the client repeated its own write because the answer to it was lost."""
         condition = {"IfNoneMatch": "*"} if create_only else {"IfMatch": f'"{if_match}"'} if if_match else {}
         request = {"Bucket": bucket, "Key": key, "Body": body, "ContentType": content_type}
         await self._write(
@@ -150,8 +153,8 @@ class S3ObjectStore:
         )
 
     async def copy(self, source: SourceObject, bucket: str, key: str) -> None:
-        """Server-side, without an ACL (many buckets refuse one) and without the source's tags (they would need rights
-        of their own). Raises ``ObjectNotFound``, ``ObjectChanged``, and ``ObjectUnreadable`` as ``get`` does."""
+        """Copy in S3, without an ACL, which many buckets refuse, and without the source's tags, which would need more
+        permissions. Raises ``ObjectNotFound``, ``ObjectChanged``, and ``ObjectUnreadable`` as ``get`` does."""
         copy_source = {"Bucket": source.bucket, "Key": source.key}
         if source.version_id:
             copy_source["VersionId"] = source.version_id
@@ -175,7 +178,7 @@ class S3ObjectStore:
         return S3Call(operation, bucket, expected_bucket_owner=bool(self._owner), kms=bool(self._encryption), **kind)
 
     async def _write(self, call: S3Call, method: Callable[..., Any], request: Mapping[str, Any]) -> None:
-        """Repeat what another conditional write of the same key got in the way of."""
+        """Write, and try again where another conditional write of the same key was under way."""
         for attempt in range(_CONFLICT_TRIES):
             if attempt:
                 pause_s = _CONFLICT_PAUSE_S * 2 ** (attempt - 1)
@@ -193,7 +196,7 @@ class S3ObjectStore:
         def attempt() -> Any:
             try:
                 return method(**request)
-            except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the key
+            except Exception as error:  # noqa: BLE001 - the text of any of them may hold the key
                 failure = translate(error, call)
             raise failure
 
@@ -207,7 +210,7 @@ class S3ObjectStore:
 
 
 def _check_length(body: bytes, length: int | None) -> None:
-    """Raise unless the body is as long as it was said to be: headers that break off leave an empty one of no length."""
+    """Raise unless the body is as long as the headers say. Headers that break off leave an empty body and no length."""
     if len(body) != length:
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=length or 0)
 
