@@ -2,18 +2,18 @@
 """The pace of one process: how many calls may start in any second, and how that changes when the endpoint asks for
 patience.
 
-The rule (design §6): with a limit of r calls a second, no window of ``ceil(r) / r`` seconds sees more than ``ceil(r)``
-starts. For a whole r that is r in any sliding second; for r under 1 it is one call in ``1 / r`` seconds; for 2.5 it is
-3 in 1.2 s, since 2 in any second would leave a fifth of the limit unused.
+The rule (design §6): with a limit of r calls per second, no window of ``ceil(r) / r`` seconds sees more than
+``ceil(r)`` starts. For a whole r that is r in any sliding second. For r under 1 it is one call in ``1 / r`` seconds.
+For 2.5 it is 3 in 1.2 s, since 2 in any second would leave a fifth of the limit unused.
 
-What holds it:
+Two things keep the rule:
 
 - Turns are spaced evenly, ``1 / (0.985 r)`` seconds apart, on a grid that does not move when a caller wakes up late, so
-  oversleeping costs nothing. Who comes late out of a blocked process catches up at double the pace, after a burst of
-  50 ms' worth at most; what is later than 250 ms is lost.
+  a late wake-up costs nothing. A process that was blocked catches up at double the pace, after a burst of 50 ms' worth
+  of calls at most. What it missed beyond 250 ms is lost.
 - No turn is given, and no request goes to the wire, before ``ceil(r) / r`` seconds and 10 ms after the one ``ceil(r)``
-  places earlier. The way from turn to wire includes connecting and its length varies, hence both. The 10 ms are for the
-  network, which may bring requests closer together than they left.
+  places earlier. Both are checked, since the way from turn to wire includes connecting and its length varies. The 10 ms
+  are for the network, which may bring requests closer together than they left.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _BURST_S = 0.025
 
 @dataclass(frozen=True, slots=True)
 class LocalTurn:
-    """Fulfils :class:`~airflow_provider_aigen.ports.Turn`. When it was given tells whether its call had started before
-    the pace was lowered."""
+    """Fulfils :class:`~airflow_provider_aigen.ports.Turn`. It keeps the time at which it was given, which shows whether
+    its call had started before the pace was lowered."""
 
     limiter: LocalRateLimiter
     given_at_s: float
@@ -66,7 +66,7 @@ class LocalRateLimiter:
         self._starts = _Window(requests_per_second)
         self._next_s = self._soonest_s = -math.inf
         self._waiting = 0
-        self._head = asyncio.Lock()  # first come, first served; a cancelled waiter drops out of it
+        self._head = asyncio.Lock()  # first come, first served; a cancelled waiter leaves the queue
 
     @property
     def rate(self) -> float:
@@ -75,9 +75,9 @@ class LocalRateLimiter:
 
     async def acquire(self) -> LocalTurn:
         if not self._waiting:
-            # The turns that nobody took are gone.
+            # The turns that nobody took are lost.
             self._next_s = max(self._next_s, self._clock.monotonic())
-        self._waiting += 1  # whether the lock is held would not tell: it is free while it goes from one to the next
+        self._waiting += 1  # not asked of the lock: it is free for a moment between two holders
         try:
             async with self._head:
                 now = self._clock.monotonic()

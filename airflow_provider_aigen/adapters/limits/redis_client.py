@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client of one Redis that gives up soon: the limiter goes on without rather than wait; and what it means when the
-first words to it fail."""
+"""A client of one Redis with a short timeout, since the limiter goes on without Redis rather than wait for it; and the
+errors of a Redis that can't be used from the start."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from airflow_provider_aigen.core.errors import ConfigurationError, TransientErro
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-__all__ = ["RedisSettings", "first_words", "open_client"]
+__all__ = ["RedisSettings", "open_client", "startup_errors"]
 
 _NOT_INSTALLED = "needs the extra redis: pip install 'airflow-provider-aigen[redis]'"
 
 
 @dataclass(frozen=True, slots=True)
 class RedisSettings:
-    """Where a Redis is. ``tls`` are ``redis.asyncio.Redis``'s own ``ssl_…`` arguments; None for a connection without
-    TLS."""
+    """Where a Redis is. ``tls`` holds ``redis.asyncio.Redis``'s own ``ssl_…`` arguments; it is None for a connection
+    without TLS."""
 
     host: str
     port: int = 6379
@@ -33,8 +33,8 @@ class RedisSettings:
 
 
 def open_client(settings: RedisSettings, *, timeout_s: float) -> Redis:
-    """A client to be closed with ``aclose()``; it connects when it is used. An attempt, with the one repetition for a
-    connection that was closed while it was idle, takes ``timeout_s`` at most.
+    """A client that connects when it is used and has to be closed with ``aclose()``. An attempt takes ``timeout_s`` at
+    most, with its one repetition for a connection that was closed while it was idle.
 
     Raises ``ConfigurationError`` where redis-py is not installed, or TLS files can't be used."""
     try:
@@ -58,8 +58,8 @@ def open_client(settings: RedisSettings, *, timeout_s: float) -> Redis:
 
 
 @contextmanager
-def first_words() -> Iterator[None]:
-    """Around what is said to Redis before any call was made. Raises ``ConfigurationError`` where Redis refuses,
+def startup_errors() -> Iterator[None]:
+    """For the first request to Redis, before any call is made. Raises ``ConfigurationError`` where Redis refuses,
     ``TransientError`` where it can't be reached."""
     from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
@@ -70,7 +70,7 @@ def first_words() -> Iterator[None]:
     except ResponseError as error:
         raise ConfigurationError(
             "redis_conn_id",
-            f"this Redis can't run the limiter's script ({type(error).__name__}); 5.0 and newer can",
+            f"this Redis can't run the limiter's script ({type(error).__name__}); Redis 5.0 or newer can",
         ) from None
     except (RedisError, OSError) as error:
         raise TransientError(

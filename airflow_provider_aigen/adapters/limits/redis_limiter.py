@@ -1,54 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pace of everything that names one AIGEN connection, over processes, machines and DAGs, through one Redis.
+"""One pace for everything that names one AIGEN connection, over processes, machines and DAGs, through one Redis.
 
-The rule is that of :mod:`~airflow_provider_aigen.adapters.limits.local` (design §6), held by all together:
+The rule is that of :mod:`~airflow_provider_aigen.adapters.limits.local` (design §6), and all tasks keep it together:
 
-- Slots are spaced evenly on a grid in Redis. A task reserves some 25 ms' worth for those who wait in it and asks again
-  when they are used, so tasks take turns, and one with nothing to do holds none. A worker that dies loses the slots it
-  had, nothing else.
+- Slots are spaced evenly on a grid in Redis. A task reserves about 25 ms' worth of slots for the calls that wait in it,
+  and asks again when they are used. So tasks take turns, and a task that has nothing to do holds no slot. A worker that
+  dies loses the slots that it had, and nothing else.
 - No slot is given before ``ceil(r) / r`` seconds and 10 ms after the start ``ceil(r)`` places earlier. A call that
-  starts later than its slot tells so; the slots that depend on it have not been given yet. One that is so late that
-  they may have been takes another slot.
-- No call starts unless Redis was asked in the 50 ms before. A pause voids all slots from before it, so it holds for
-  everybody in that time; nothing needs to be listened to.
+  starts later than its slot reports it; the slots that depend on it have not been given yet. A call that is so late
+  that they may have been given takes another slot.
+- No call starts unless Redis was asked in the 50 ms before. A pause voids all slots from before it, so within that time
+  it holds for every task, and no task has to subscribe to anything.
 
-Where Redis is lost, a task waits until none of the shared slots is less than a window ago, goes on with its own share
-of the limit, and returns when Redis does.
+When Redis is lost, a task waits until the last shared slot is a window ago. Then it goes on with its own share of the
+limit. It returns to the shared limit when Redis is back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
 from collections import deque
 from collections.abc import Coroutine, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from redis.exceptions import RedisError
-
-from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter, LocalTurn
-from airflow_provider_aigen.adapters.limits.redis_client import first_words
-from airflow_provider_aigen.adapters.limits.redis_pace import NEWS_S, PROBE_S, RedisClient, RedisPace, Slot
+from airflow_provider_aigen.adapters.limits.local import LocalTurn
+from airflow_provider_aigen.adapters.limits.redis_link import RedisLink
+from airflow_provider_aigen.adapters.limits.redis_pace import FRESH_S, RedisClient, RedisPace, Slot
 from airflow_provider_aigen.core.checks import check_positive
 from airflow_provider_aigen.ports import Clock
 
 __all__ = ["RedisRateLimiter", "RedisTurn"]
 
-log = logging.getLogger(__name__)
-
 _BATCH_S = 0.025
-_LEAD_S = 0.010  # so long before its slot a call looks for news where they are too old
-_LATE_S = 0.003
-# For a late start to be known before a slot is given, or confirmed, that depends on it.
-_TELL_S = 0.5
+_AHEAD_S = 0.010  # a call whose last answer is too old asks again this long before its slot
+_LATE_S = 0.003  # what is later than this is reported
+# Within this time a late start is reported before a slot that depends on it is given or confirmed.
+_REPORT_S = 0.5
 
 
 class RedisTurn:
-    """Fulfils :class:`~airflow_provider_aigen.ports.Turn`. Its right to start is a slot, or a turn of the local
-    limiter where it was given while Redis was lost. A right that became void is replaced by another one."""
+    """Fulfils :class:`~airflow_provider_aigen.ports.Turn`. Its right to start is a slot, or the turn of the task's own
+    limiter if it was given while Redis was lost. A right that became void is replaced by another one."""
 
     __slots__ = ("_limiter", "_right")
 
@@ -73,12 +66,13 @@ class RedisTurn:
 
 class RedisRateLimiter:
     """Fulfils :class:`~airflow_provider_aigen.ports.RateLimiter` together with all others of the same ``name``, whose
-    limit should be the same. An async context manager. It does not close ``client``, which should give up after
+    limit should be the same. An async context manager. It does not close ``client``, whose timeout should be
     ``redis_pace.TIMEOUT_S``.
 
-    ``shared_by`` is how many tasks share the limit at least: while Redis is lost this one's share is the limit divided
-    by that, or by as many tasks as Redis last knew of. Entering raises ``ConfigurationError`` where Redis refuses,
-    ``TransientError`` where it can't be reached; after that nothing raises for what Redis does.
+    ``shared_by`` is the least number of tasks that share the limit. While Redis is lost, this task's share is the limit
+    divided by that number, or by the number of tasks that Redis last knew of if that is larger. Entering raises
+    ``ConfigurationError`` where Redis refuses, ``TransientError`` where it can't be reached. After that, nothing that
+    Redis does is raised.
     """
 
     def __init__(
@@ -87,38 +81,28 @@ class RedisRateLimiter:
         check_positive("requests_per_second", requests_per_second)
         check_positive("limit_shared_by", shared_by, integer=True)
         self._limit = requests_per_second
-        self._shared_by = shared_by
         self._clock = clock
         self._pace = RedisPace(client, name, requests_per_second, clock)
+        self._link = RedisLink(self._pace, requests_per_second, shared_by, clock)
         self._slots: deque[Slot] = deque()
         self._waiting = self._reserving = 0
-        self._head = asyncio.Lock()  # first come, first served; a cancelled waiter drops out of it
+        self._head = asyncio.Lock()  # first come, first served; a cancelled waiter leaves the queue
         self._asking: asyncio.Task[None] | None = None
-        self._background: set[asyncio.Task[None]] = set()
-        self._local: LocalRateLimiter | None = None  # while Redis is lost
-        self._local_from_s = -math.inf
-        self._warned = False
 
     @property
     def rate(self) -> float:
-        """How many calls per second all tasks together may start at present; this one's share while Redis is lost."""
-        return self._limit * self._pace.share if self._local is None else self._local.rate
+        """How many calls per second all tasks together may start at present; while Redis is lost, this task alone."""
+        local = self._link.local
+        return self._limit * self._pace.share if local is None else local.rate
 
     async def __aenter__(self) -> Self:
-        with first_words():
-            await self._uncancelled(self._pace.converse())
+        await self._link.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        running = list(self._background)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        if self._local is None:
-            with suppress(RedisError, OSError):
-                await self._pace.leave()
+        await self._link.close()
 
     async def acquire(self) -> RedisTurn:
         self._waiting += 1
@@ -131,184 +115,137 @@ class RedisRateLimiter:
             self._waiting -= 1
 
     async def start(self, right: Slot | LocalTurn) -> Slot | LocalTurn:
-        """Start the call of a turn, by this right or another one, which is returned. A call that met a pause on its way
-        to the wire, or was on it for too long, waits for another slot here."""
+        """Start the call of a turn. Returns the right by which it starts: a call that met a pause on its way to the
+        wire, or was on its way for too long, waits here for another slot."""
         begun_s = self._clock.monotonic()
         while True:
-            if self._local is not None:
-                if isinstance(right, LocalTurn) and right.limiter is self._local:
-                    await right.starting()
-                    return right
-                right = await self._take_local() or right
-            elif isinstance(right, LocalTurn):
-                right = await self._take_own() or right
-            elif self._is_valid(right) and self._pace.asked_at_s < begun_s - NEWS_S:
+            if isinstance(right, LocalTurn) and right.limiter is self._link.local:
+                await right.starting()
+                return right
+            if isinstance(right, Slot) and self._is_valid(right) and self._pace.asked_at_s < begun_s - FRESH_S:
                 await self._ask(0)
-            elif self._start(right):
+            elif isinstance(right, Slot) and self._start(right):
                 return right
             else:
-                right = await self._take_own() or right
+                right = await self._take_another() or right
 
     async def pause(self, pause_s: float, right: Slot | LocalTurn) -> None:
         """The call that had this right was throttled."""
         slot = right if isinstance(right, Slot) else None
-        if self._local is None and await self._heard(self._pace.converse(pause_s=pause_s, throttled=slot)):
-            return
-        if self._local is not None:
-            self._local.pause(pause_s, _given_at_s(right))
+        if self._link.local is None:
+            await self._answer(self._pace.exchange(pause_s=pause_s, throttled=slot))
+        if self._link.local is not None:
+            self._link.local.pause(pause_s, _given_at_s(right))
 
     def recover(self, right: Slot | LocalTurn) -> None:
         """The call that had this right was answered."""
-        if self._local is None:
+        if self._link.local is None:
             self._pace.note_success(right if isinstance(right, Slot) else None)
         else:
-            self._local.recover(_given_at_s(right))
+            self._link.local.recover(_given_at_s(right))
 
     async def _take(self) -> Slot | LocalTurn | None:
-        """The next right to start; None where one has to look again."""
-        if self._local is not None:
+        """The next right to start; None where the caller has to look again."""
+        if self._link.local is not None:
             return await self._take_local()
         if not self._slots:
             await self._ask(self._waiting)
             return None
         return await self._wait_for(self._slots.popleft())
 
+    async def _take_another(self) -> Slot | LocalTurn | None:
+        """The same for a call that had a turn: it does not queue again behind the calls that wait for their first."""
+        if self._link.local is not None:
+            return await self._take_local()
+        slots = await self._answer(self._pace.exchange(1))
+        return await self._wait_for(slots[0]) if slots else None
+
+    async def _take_local(self) -> LocalTurn | None:
+        await self._sleep(self._link.local_from_s)
+        if (local := self._link.local) is None:
+            return None
+        turn = await local.acquire()
+        return turn if self._link.local is local else None
+
     async def _wait_for(self, slot: Slot) -> Slot | None:
         if not self._is_valid(slot):
             return None
         if self._waiting > 1 and not self._slots and self._pace.due_s(slot) - self._clock.monotonic() < _BATCH_S:
-            self._asking = self._asking or self._spawn(self._reserve(self._waiting - 1))
-        await self._sleep_until(slot, ahead_s=_LEAD_S)
-        while self._is_valid(slot) and slot.asked_at_s < self._pace.due_s(slot) - NEWS_S:
+            self._asking = self._asking or self._link.spawn(self._reserve(self._waiting - 1))
+        await self._sleep_until(slot, ahead_s=_AHEAD_S)
+        while self._is_valid(slot) and slot.asked_at_s < self._pace.due_s(slot) - FRESH_S:
             slot = await self._confirm(slot)
             if self._is_valid(slot):  # else its time may be of a clock that has been set
-                await self._sleep_until(slot, ahead_s=_LEAD_S)
+                await self._sleep_until(slot, ahead_s=_AHEAD_S)
         if self._is_valid(slot):
             await self._sleep_until(slot)
         return slot if self._start(slot) else None
 
     def _is_valid(self, slot: Slot, late_s: float | None = None) -> bool:
-        """Whether it is still a right to start: no pause began since, Redis is there, and it is not too late for those
-        that come ``ceil(r)`` places behind it."""
+        """Whether it is still a right to start: no pause began since, Redis is there, and it is not too late for the
+        slots ``ceil(r)`` places behind it."""
         late_s = self._pace.late_by_s(slot) if late_s is None else late_s
-        is_too_late = late_s > self._pace.window_s - _TELL_S
-        return self._local is None and slot.epoch == self._pace.epoch and not is_too_late
-
-    async def _confirm(self, slot: Slot) -> Slot:
-        """The slot as it is by now, and those reserved for the ones behind."""
-        given: dict[int, Slot] = {}
-        if await self._heard(self._converse(self._waiting - 1, given, confirm=[slot, *self._slots])):
-            slot = given.pop(slot.number, slot)
-            held = [given.pop(held.number, held) for held in self._slots]
-            self._slots = deque([*held, *given.values()])
-        return slot
-
-    async def _take_own(self) -> Slot | None:
-        """A slot for this call alone, beside those who wait for their first."""
-        given: list[Slot] = []
-
-        async def reserve() -> None:
-            given.extend(await self._pace.converse(1))
-
-        return await self._wait_for(given[0]) if await self._heard(reserve()) else None
-
-    async def _take_local(self) -> LocalTurn | None:
-        """The same without Redis; None where it is back."""
-        await self._sleep(self._local_from_s)
-        if (local := self._local) is None:
-            return None
-        turn = await local.acquire()
-        return turn if self._local is local else None
+        is_too_late = late_s > self._pace.window_s - _REPORT_S
+        return self._link.local is None and slot.epoch == self._pace.epoch and not is_too_late
 
     def _start(self, slot: Slot) -> bool:
-        """Start its call now, unless it is no right any more: one look at the clock says both, since the process may be
-        held up between two."""
+        """Start its call now, unless the slot is void. One look at the clock decides this and how late the start is,
+        since the process may be held up between two."""
         late_s = self._pace.late_by_s(slot)
         if not self._is_valid(slot, late_s):
             return False
         if late_s > _LATE_S:
             if not self._pace.has_late:
-                self._spawn(self._tell())
+                self._link.spawn(self._report_late())
             self._pace.note_late(slot, late_s)
         return True
 
-    async def _tell(self) -> None:
-        while self._pace.has_late and self._local is None:
+    async def _report_late(self) -> None:
+        while self._pace.has_late and self._link.local is None:
             await self._ask(0)
 
+    async def _confirm(self, slot: Slot) -> Slot:
+        """The slot as it is by now. Those that are reserved behind it are confirmed with it."""
+        answered = await self._answer(self._exchange(self._waiting - 1, confirm=[slot, *self._slots]))
+        if answered is not None:
+            given = {each.number: each for each in answered}
+            slot = given.pop(slot.number, slot)
+            held = [given.pop(held.number, held) for held in self._slots]
+            self._slots = deque([*held, *given.values()])
+        return slot
+
     async def _ask(self, slots: int) -> None:
-        """One question at a time: whoever comes while one is asked waits for its answer, and looks again."""
-        self._asking = self._asking or self._spawn(self._reserve(slots))
+        """Ask Redis one question at a time. A caller that comes while one is open waits for its answer instead, and
+        looks again."""
+        self._asking = self._asking or self._link.spawn(self._reserve(slots))
         await asyncio.shield(self._asking)
 
     async def _reserve(self, slots: int) -> None:
-        given: dict[int, Slot] = {}
         try:
-            if await self._heard(self._converse(slots, given)):
-                self._slots.extend(given.values())
+            if given := await self._answer(self._exchange(slots)):
+                self._slots.extend(given)
         finally:
             self._asking = None
 
-    async def _converse(self, slots: int, given: dict[int, Slot], confirm: Sequence[Slot] = ()) -> None:
-        """Reserve as many more as ``slots`` that wait need, and a batch is."""
+    async def _exchange(self, slots: int, confirm: Sequence[Slot] = ()) -> list[Slot]:
+        """Reserve as many more as ``slots`` calls that wait need, but no more than a batch."""
         batch = max(1, int(self.rate * _BATCH_S))
         wanted = max(0, min(slots, batch) - len(self._slots) - self._reserving)
         self._reserving += wanted
         try:
-            given.update((slot.number, slot) for slot in await self._pace.converse(wanted, confirm=confirm))
+            return await self._pace.exchange(wanted, confirm=confirm)
         finally:
             self._reserving -= wanted
 
-    async def _heard(self, words: Coroutine[Any, Any, Any]) -> bool:
-        """Whether Redis answered; where it didn't, it is lost."""
-        try:
-            await self._uncancelled(words)
-        except (RedisError, OSError) as error:
-            self._lose(error)
-            return False
-        while self._slots and self._slots[0].epoch != self._pace.epoch:
+    async def _answer(self, request: Coroutine[Any, Any, list[Slot]]) -> list[Slot] | None:
+        """What Redis answers; None where it is lost. The slots that are void by now are dropped."""
+        answered = await self._link.answer(request)
+        while self._slots and (answered is None or self._slots[0].epoch != self._pace.epoch):
             self._slots.popleft()
-        return True
-
-    def _lose(self, error: Exception) -> None:
-        if self._local is not None:
-            return
-        now = self._clock.monotonic()
-        share = self._limit * self._pace.share / max(self._shared_by, self._pace.tasks)
-        self._local = LocalRateLimiter(share, self._clock)
-        self._local_from_s = max(now + self._pace.window_s, self._pace.paused_until_s)
-        self._slots.clear()
-        self._pace.forget()
-        log.log(
-            logging.INFO if self._warned else logging.WARNING,
-            "Redis is lost (%s): this task goes on with its own share of the limit, %.3g calls/s, until it is back",
-            type(error).__name__,
-            share,
-        )
-        self._warned = True
-        self._spawn(self._come_back())
-
-    async def _come_back(self) -> None:
-        while True:
-            await self._clock.sleep(PROBE_S)
-            with suppress(RedisError, OSError):
-                await self._uncancelled(self._pace.converse(returning=True))
-                self._local = None
-                log.info("Redis is back: the limit is shared again")
-                return
-
-    async def _uncancelled(self, words: Coroutine[Any, Any, Any]) -> None:
-        """A cancellation does not reach redis-py, which may swallow it (``asyncio.wait_for`` in Python 3.11)."""
-        await asyncio.shield(self._spawn(words))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+        return answered
 
     async def _sleep_until(self, slot: Slot, *, ahead_s: float = 0.0) -> None:
-        """Until the slot is due, or so long before it. A slot that is not used after all goes to who waits next."""
+        """Until the slot is due, or ``ahead_s`` before. The slot of a cancelled call goes to the next that waits."""
         try:
             await self._sleep(self._pace.due_s(slot) - ahead_s)
         except asyncio.CancelledError:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tasks that share a limit say to each other through Redis: reserve slots, a start that was late, a pause,
-calls that succeeded. One script, ``redis_pace.lua``, on Redis's own clock; what holds the limit is explained in
-:mod:`~airflow_provider_aigen.adapters.limits.redis_limiter`.
+"""The requests that a task makes of the pace in Redis: to reserve slots, and to report late starts, pauses, and calls
+that succeeded. Each request runs one script, ``redis_pace.lua``, on Redis's own clock. How the limit is kept is
+explained in :mod:`~airflow_provider_aigen.adapters.limits.redis_limiter`.
 
-The keys hold the name that is shared, numbers, and a random name for each task.
+The keys hold the shared name, numbers, and a random name for each task.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from typing import Any, Protocol
 from airflow_provider_aigen.adapters.limits.pace import NETWORK_JITTER_S, USED_SHARE, Pace, window
 from airflow_provider_aigen.ports import Clock
 
-__all__ = ["NEWS_S", "PROBE_S", "TIMEOUT_S", "RedisClient", "RedisPace", "Slot"]
+__all__ = ["FRESH_S", "PROBE_S", "TIMEOUT_S", "RedisClient", "RedisPace", "Slot"]
 
-NEWS_S = 0.050
-"""How old the last word from Redis may be when a call starts."""
+FRESH_S = 0.050
+"""How old the last answer from Redis may be when a call starts."""
 PROBE_S = 0.3
-"""How often Redis is looked for once it is lost."""
+"""How long a task waits before each attempt to reach a Redis that is lost."""
 TIMEOUT_S = 1.0
-"""After which an attempt to reach Redis has to end."""
+"""The longest time that an attempt to reach Redis may take."""
 
 _CATCH_UP_S = 0.050
 _IDLE_S = 0.2
 _FORGET_S = 120.0
-_DRIFT = 1e-4  # how much faster than another a clock may go
+_DRIFT = 1e-4  # by which share one clock may be faster than another
 
 _SCRIPT = importlib.resources.files(__package__).joinpath("redis_pace.lua").read_text(encoding="utf-8")
 
 
 class Script(Protocol):
-    """What ``register_script`` gives."""
+    """What ``register_script`` returns."""
 
     def __call__(self, keys: list[str], args: list[str]) -> Awaitable[Any]: ...
 
 
 class RedisClient(Protocol):
-    """As much of ``redis.asyncio.Redis`` as is used."""
+    """The part of ``redis.asyncio.Redis`` that is used."""
 
     def register_script(self, script: str) -> Script: ...
 
@@ -52,8 +52,8 @@ class RedisClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The right to start one call. ``due_us`` is on Redis's clock, ``asked_at_s``, when it was asked for or confirmed
-    last, on the local one. Void once a later epoch has begun."""
+    """The right to start one call. ``due_us`` is on Redis's clock. ``asked_at_s`` is when the slot was asked for, or
+    confirmed last, on the local clock. It is void once a later epoch has begun."""
 
     number: int
     due_us: int
@@ -62,11 +62,11 @@ class Slot:
 
 
 class RedisPace:
-    """One task's side of the conversation, and what it heard last.
+    """The pace in Redis as one task knows it from the newest answer, and what this task still has to report.
 
-    ``share`` of the limit is used now; ``epoch`` began with the last pause, ``slowed`` with the last halving of the
-    share; ``paused_until_s`` and ``asked_at_s`` (when the newest news was asked for) are on the local clock; ``tasks``
-    is how many share the limit, as far as Redis heard of them in the last two minutes.
+    ``share`` of the limit is used now. ``epoch`` began with the last pause, ``slowed`` is the epoch that began with the
+    last halving of the share. ``paused_until_s`` and ``asked_at_s``, when the newest answer was asked for, are on the
+    local clock. ``tasks`` is the number of tasks that made a request in the last two minutes.
     """
 
     def __init__(self, client: RedisClient, name: str, requests_per_second: float, clock: Clock) -> None:
@@ -85,8 +85,8 @@ class RedisPace:
             "used": USED_SHARE,
             "catch_up": _us(_CATCH_UP_S),
             "idle": _us(_IDLE_S),
-            "news": _us(NEWS_S + NETWORK_JITTER_S),
-            # While the first that comes back waits so long, all others notice that Redis is there.
+            "fresh": _us(FRESH_S + NETWORK_JITTER_S),
+            # The first task that comes back waits so long; until then all others notice that Redis is there.
             "hold": _us(PROBE_S + TIMEOUT_S + self.window_s),
             "forget": _us(_FORGET_S),
             "floor": Pace.FLOOR,
@@ -98,7 +98,7 @@ class RedisPace:
         self.epoch = self.slowed = 0
         self.asked_at_s = -math.inf
         self._now_us = self._paused_until_us = 0
-        self._offset_s = -math.inf, math.inf  # local time less Redis's lies between these
+        self._offset_s = -math.inf, math.inf  # local time minus Redis's time lies between these
         self._late: dict[int, int] = {}
         self._succeeded = 0
 
@@ -107,33 +107,34 @@ class RedisPace:
         return self._paused_until_us / 1e6 + self._offset_s[1]
 
     def due_s(self, slot: Slot) -> float:
-        """When the slot's call may start, on the local clock: never too early."""
+        """When the slot's call may start, on the local clock; perhaps later than on Redis's clock, never earlier."""
         return slot.due_us / 1e6 + self._offset_s[1]
 
     def late_by_s(self, slot: Slot) -> float:
-        """How much later than the slot it is, at most."""
+        """By how much the slot's time is over, at most."""
         return self._clock.monotonic() - self._offset_s[0] - slot.due_us / 1e6
 
     def note_late(self, slot: Slot, late_s: float) -> None:
-        """Its call starts so much later than it should: told with the next words."""
+        """The slot's call starts so much later than it should. The next request reports it."""
         self._late[slot.number] = slot.due_us + _us(late_s)
 
     def note_success(self, slot: Slot | None) -> None:
-        """Told with the next words, if it says anything about the present share."""
+        """The slot's call was answered. The next request reports it, if it says anything about the present share."""
         if self.share < 1 and (slot is None or slot.epoch >= self.slowed):
             self._succeeded += 1
 
     @property
     def has_late(self) -> bool:
+        """Whether a late start has yet to be reported."""
         return bool(self._late)
 
     def forget(self) -> None:
-        """Redis is lost, and may come back empty: what was not told by now means nothing to it."""
+        """Redis is lost and may come back empty: what was not reported by now would mean nothing to it."""
         self._late.clear()
         self._succeeded = 0
         self._now_us = 0
 
-    async def converse(
+    async def exchange(
         self,
         slots: int = 0,
         *,
@@ -142,10 +143,11 @@ class RedisPace:
         throttled: Slot | None = None,
         returning: bool = False,
     ) -> list[Slot]:
-        """Tell what is to be told, reserve ``slots`` more, hear the news. ``confirm`` are slots that were given long
-        ago: those that are not void are returned as well, and may be later by now. ``pause_s``: nobody starts a call
-        for so long; ``throttled`` is the slot of the call that was told to wait. Raises what the client does."""
-        words: dict[str, Any] = self._settings | {
+        """Make one request: report what is to be reported, reserve ``slots`` more, and take in the answer. Returns the
+        slots that were given. ``confirm`` are slots that were given long ago: those that are not void are returned as
+        well, and may be later by now. For ``pause_s`` seconds no call starts, since the call of the slot ``throttled``
+        was asked to wait. ``returning`` says that Redis was lost before. Raises what the client does."""
+        request: dict[str, Any] = self._settings | {
             "slots": slots,
             "confirm": [(slot.number, slot.epoch) for slot in confirm],
             "late": list(self._late.items()),
@@ -154,32 +156,32 @@ class RedisPace:
             "returning": returning,
         }
         if pause_s is not None:
-            words["pause"] = _us(max(0.0, pause_s))
+            request["pause"] = _us(max(0.0, pause_s))
         if throttled is not None:
-            words["began_in"] = throttled.epoch
+            request["began_in"] = throttled.epoch
         self._late, self._succeeded = {}, 0
         asked_at_s = self._clock.monotonic()
         now_us, epoch, slowed, share, paused_until_us, tasks, given = await self._script(
-            keys=self._keys, args=[json.dumps(words)]
+            keys=self._keys, args=[json.dumps(request)]
         )
         self._set_clock(now_us / 1e6, asked_at_s, self._clock.monotonic())
-        # Else this answer was overtaken by another, unless Redis's clock was set back.
+        # An answer that another one overtook says nothing new; one after Redis's clock was set back only looks old.
         if now_us >= self._now_us or now_us < self._now_us - _us(TIMEOUT_S):
             self._now_us, self.epoch, self.slowed, self.share = now_us, epoch, slowed, share / 1e6
             self._paused_until_us, self.tasks, self.asked_at_s = paused_until_us, tasks, asked_at_s
         return [Slot(number, due_us, epoch, asked_at_s) for number, due_us in zip(given[::2], given[1::2], strict=True)]
 
     async def leave(self) -> None:
-        """This task is done: its share is nobody's."""
+        """This task is done: it is no longer counted among those that share the limit."""
         await self._client.zrem(self._keys[2], self._task)
 
-    def _set_clock(self, redis_s: float, asked_at_s: float, heard_at_s: float) -> None:
-        # Redis read its clock between the two; what was known before may have drifted.
-        drift_s = _DRIFT * (heard_at_s - self.asked_at_s) if self.asked_at_s > -math.inf else 0.0
+    def _set_clock(self, redis_s: float, asked_at_s: float, answered_at_s: float) -> None:
+        # Redis read its clock between the two times; what was known before may have drifted.
+        drift_s = _DRIFT * (answered_at_s - self.asked_at_s) if self.asked_at_s > -math.inf else 0.0
         low_s = max(asked_at_s - redis_s, self._offset_s[0] - drift_s)
-        high_s = min(heard_at_s - redis_s, self._offset_s[1] + drift_s)
+        high_s = min(answered_at_s - redis_s, self._offset_s[1] + drift_s)
         if low_s > high_s:  # one of the clocks was set
-            low_s, high_s = asked_at_s - redis_s, heard_at_s - redis_s
+            low_s, high_s = asked_at_s - redis_s, answered_at_s - redis_s
         self._offset_s = low_s, high_s
 
 

@@ -29,7 +29,6 @@ class SimulatedRedis:
         self.is_up = True
         self.set_back_s = 0.0
         self.swallows = False
-        self.asked = 0
 
     def register_script(self, script: str) -> Callable[[list[str], list[str]], Awaitable[object]]:
         assert script.count("redis.call('TIME')") == 1
@@ -42,7 +41,6 @@ class SimulatedRedis:
             seconds = _EPOCH_S + self._clock.monotonic() - self.set_back_s
             self._client.hset("clock", mapping={"s": int(seconds), "us": int(seconds % 1 * 1e6)})
             answer = run(keys=keys, args=args)
-            self.asked += 1
             await self._travel()
             return answer
 

@@ -306,7 +306,7 @@ def test_leaving_while_redis_is_lost_ends(shared, hundredth):
         await tasks.limiters[0].acquire()
         await tasks.clock.sleep(hundredth / 100)
         await tasks.leave()
-        return tasks.limiters[0]._background
+        return tasks.limiters[0]._link.background
 
     assert not run(tasks, scenario)
 
