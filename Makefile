@@ -92,10 +92,10 @@ mutants: $(INSTALLED)  ## mutation testing of core: what no test notices, JOBS=2
 	@$(PY) scripts/mutants.py --jobs $(or $(JOBS),2) $(if $(REPORT),--report)
 
 demo: $(INSTALLED)  ## an S3 server, the simulator, 60 books, a real Airflow run
-	@$(PY) demo/run.py
+	@$(PY) -m demo.run
 
 up: $(INSTALLED)  ## the demo's services and an Airflow UI on loopback, until Ctrl-C
-	@$(PY) demo/run.py --keep
+	@$(PY) -m demo.run --keep
 
 # A warning is an error (mkdocs.yml), but not with --quiet. The variable stops the theme's advertisement, which is no warning.
 docs: $(INSTALLED)  ## the documentation as a site in site/; a broken link fails

@@ -18,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.redis_server import redis_server
+from tests.kit.servers.redis import redis_server
 
 _SECONDS = {0.1: 82.0, 1: 20.0, 5: 10.0, 50: 5.0, 200: 4.0, 500: 4.0}
 _PROCESSES = 4

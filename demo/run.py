@@ -23,10 +23,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
-import show
-from lake import SOURCE, Lake
-from seaweedfs import S3Server, seaweedfs
-from stack import HOME, Failed, airflow, airflow_environment, airflow_ui, environment, only_one, shown, simulator
+from demo import show
+from demo.lake import SOURCE, Lake
+from demo.stack import API_KEY, HOME, Failed, airflow, airflow_environment, airflow_ui, only_one
+from tests.kit.servers.process import ServerFailed, environment, shown, simulator_process
+from tests.kit.servers.s3 import S3Server, seaweedfs
 
 DAG, TASK = "aigen_vehicle_registration", "ocr"
 FIRST_DATE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,7 +62,7 @@ def start(stack: ExitStack) -> Services:
     drawing = stack.enter_context(drawn_books())
     s3 = stack.enter_context(seaweedfs(HOME / "s3"))
     told("S3", f"SeaweedFS, a real S3 server, at {s3.endpoint_url}")
-    aigen_url = stack.enter_context(simulator())
+    aigen_url = stack.enter_context(simulator_process(API_KEY, HOME / "logs" / "simulator.log"))
     told("AIGEN", f"the simulator in place of the paid endpoint, at {aigen_url}")
     env = airflow_environment(s3, aigen_url)
     migrated = HOME / "airflow" / f"migrated-to-{version('apache-airflow')}"
@@ -179,7 +180,7 @@ def main() -> int:
                 run(services)
                 took_s = time.monotonic() - began
                 show.heading(f"{took_s:.0f} s in all. Once more: `make demo`. With Airflow's UI: `make up`.")
-    except Failed as failure:
+    except (Failed, ServerFailed) as failure:
         show.error(str(failure))
         return 1
     except KeyboardInterrupt:

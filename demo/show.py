@@ -10,9 +10,11 @@ import textwrap
 from typing import Any
 
 import duckdb
-from lake import DEAD_LETTER, DESTINATION, SOURCE, Lake
-from seaweedfs import S3Server
-from stack import HOME, shown
+
+from demo.lake import DEAD_LETTER, DESTINATION, SOURCE, Lake
+from demo.stack import HOME
+from tests.kit.servers.process import shown
+from tests.kit.servers.s3 import S3Server
 
 __all__ = ["PIVOT", "code", "dead_letters", "error", "heading", "line", "outcomes", "places", "query", "report", "text"]
 

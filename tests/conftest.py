@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def airflow_home() -> Path:
     """The AIRFLOW_HOME of this worker. Imports nothing of airflow."""
     return Path(_HOME)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real S3 of this worker. Tests share it: give each bucket a name of its own."""
+    from tests.kit.servers.s3 import seaweedfs
+
+    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,8 @@ import pytest
 import yaml
 
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
-from demo.seaweedfs import _free_ports, _remove_sockets
-from demo.stack import free_port
+from tests.kit.servers.process import free_port
+from tests.kit.servers.s3 import SeaweedPorts
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -194,7 +194,7 @@ AIRFLOW_2 = version("apache-airflow").startswith("2.")
 @pytest.mark.skipif(AIRFLOW_2, reason="its DAG is written for Airflow 3")
 def test_the_quick_start_runs(tmp_path):
     """Every block in its order, in one shell; ports of its own, and servers that are stopped."""
-    ports, endpoint = _free_ports(None), str(free_port())
+    ports, endpoint = SeaweedPorts.free(), str(free_port())
     script = ""
     for block in blocks("docs/index.md"):
         if block.title:
@@ -224,7 +224,7 @@ def test_the_quick_start_runs(tmp_path):
     finally:
         with suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGKILL)
-        _remove_sockets(ports)
+        ports.remove_sockets()
     said = (tmp_path / "output").read_text(encoding="utf-8")
     assert status == 0, said[-4000:]
     [promised] = [block.text for block in blocks("docs/index.md") if "12 extracted" in block.text]

@@ -37,8 +37,8 @@ import pytest
 from airflow_provider_aigen.simulator import DEFAULT_KEY, running_simulator
 from airflow_provider_aigen.simulator.books.mix import write_books
 from demo.lake import DEAD_LETTER, DESTINATION, SOURCE, Lake
-from demo.seaweedfs import seaweedfs
-from demo.stack import free_port
+from tests.kit.servers.process import free_port
+from tests.kit.servers.s3 import seaweedfs
 from tests.parsing import parse, round_trip
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -146,14 +146,8 @@ def run(run_dag, tmp_path_factory):
 
     with seaweedfs(folder / "s3") as s3, running_simulator() as served, pytest.MonkeyPatch.context() as patch:
         aigen = {"conn_type": "aigen", "host": served.url, "password": DEFAULT_KEY, "extra": {"allow_http": True}}
-        aws = {
-            "conn_type": "aws",
-            "login": s3.access_key,
-            "password": s3.secret_key,
-            "extra": {"endpoint_url": s3.endpoint_url, "region_name": s3.region},
-        }
         patch.setenv("AIRFLOW_CONN_AIGEN_DEFAULT", json.dumps(aigen))
-        patch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(aws))
+        patch.setenv("AIRFLOW_CONN_AWS_DEFAULT", s3.airflow_connection())
         patch.setenv("S3_CALLS", str(folder / "s3-calls"))
         lake = Lake(s3.client(), folder / "lake")
         lake.create_buckets()

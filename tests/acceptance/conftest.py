@@ -17,18 +17,12 @@ import pytest
 
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
 from airflow_provider_aigen.simulator import DEFAULT_KEY, Options, RunningSimulator, running_simulator
-from demo.seaweedfs import S3Server, seaweedfs
 from tests.acceptance.quick import QuickOcrOperator
+from tests.kit.servers.s3 import S3Server
 
 _NUMBERS = itertools.count()
 _AIRFLOW_2 = airflow.__version__.startswith("2.")
 _MORNING = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
-
-
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
@@ -110,16 +104,11 @@ class Connections:
 
     def aigen(self, host: str, password: str = DEFAULT_KEY, **extra: Any) -> None:
         given = {"allow_http": True, "requests_per_second": 400, **extra}
-        self._set("AIGEN", {"conn_type": "aigen", "host": host, "password": password, "extra": given})
+        connection = {"conn_type": "aigen", "host": host, "password": password, "extra": given}
+        self._monkeypatch.setenv("AIRFLOW_CONN_AIGEN_DEFAULT", json.dumps(connection))
 
     def aws(self, server: S3Server, **extra: Any) -> None:
-        given = {"endpoint_url": server.endpoint_url, "region_name": server.region, **extra}
-        self._set(
-            "AWS", {"conn_type": "aws", "login": server.access_key, "password": server.secret_key, "extra": given}
-        )
-
-    def _set(self, name: str, connection: dict[str, Any]) -> None:
-        self._monkeypatch.setenv(f"AIRFLOW_CONN_{name}_DEFAULT", json.dumps(connection))
+        self._monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", server.airflow_connection(**extra))
 
 
 @dataclass

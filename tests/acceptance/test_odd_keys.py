@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from tests.acceptance.conftest import Lake
+from tests.kit.servers.s3 import moto
 from tests.scans import scan
-from tests.servers import moto
 
 KEYS = ["//", "//double.jpg", "a//b.jpg", "/lead.jpg", "trailing/", "back\\slash.jpg", "dot.", "100%25.jpg", "ก" * 330]
 

@@ -9,8 +9,9 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_aigen.simulator import DEFAULT_KEY
+from tests.kit.servers.s3 import S3Server
+from tests.kit.servers.scripted import Reply, s3_error, scripted_server
 from tests.scans import scan
-from tests.servers import Reply, S3Server, s3_error, scripted_server
 
 OTHER_KEY = "another-key-of-mine"
 

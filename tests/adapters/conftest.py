@@ -13,17 +13,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_aigen.adapters.s3.store import S3ObjectStore
-from benchmarks.redis_server import RedisServer, redis_server
-from tests.servers import S3Server, ScriptedServer, moto, scripted_server, seaweedfs
+from tests.kit.servers.redis import RedisServer, redis_server
+from tests.kit.servers.s3 import S3Server, moto
+from tests.kit.servers.scripted import ScriptedServer, scripted_server
 
 _NUMBERS = itertools.count()
 _ENOUGH_TO_DROP_THE_BUCKET = 100
-
-
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,9 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_aigen.simulator import RunningSimulator, running_simulator
-from demo.seaweedfs import seaweedfs
 from tests.airflow_campaign.running import KEY, Airflow, airflow
 from tests.crash.checker import Event, Facts, Found, inspect
+from tests.kit.servers.s3 import seaweedfs
 from tests.scans import scan
 from tests.waiting import until
 

@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from demo.seaweedfs import S3Server
-from demo.stack import ROOT, environment, free_port, process, wait_for
 from tests.airflow_api import ApiServer
+from tests.kit.servers.process import ROOT, environment, free_port, process, wait_for
+from tests.kit.servers.s3 import S3Server
 from tests.waiting import until
 
 __all__ = ["KEY", "Airflow", "airflow"]
@@ -64,7 +64,7 @@ def airflow(home: Path, s3: S3Server, endpoints: Mapping[str, str]) -> Iterator[
             log = home / f"{part}.log"
             running = stack.enter_context(process([str(_BIN / "airflow"), *arguments], log, env))
             if part == "api-server":
-                wait_for(running, server.health, _START_S, log)
+                wait_for(running, server.health, log, limit_s=_START_S)
         there = Airflow(server)
         until("DAGs", lambda: len(there.ask("GET", "dags")["dags"]) >= len(endpoints), limit_s=_START_S)
         yield there
@@ -95,13 +95,7 @@ def _settings(home: Path, url: str, port: int) -> dict[str, str]:
 
 
 def _connections(s3: S3Server, endpoints: Mapping[str, str]) -> dict[str, str]:
-    aws = {
-        "conn_type": "aws",
-        "login": s3.access_key,
-        "password": s3.secret_key,
-        "extra": {"endpoint_url": s3.endpoint_url, "region_name": s3.region},
-    }
-    found = {"AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws)}
+    found = {"AIRFLOW_CONN_AWS_DEFAULT": s3.airflow_connection()}
     for name, url in endpoints.items():
         extra = {"allow_http": True, "requests_per_second": 8}
         aigen = {"conn_type": "aigen", "host": url, "password": KEY, "extra": extra}

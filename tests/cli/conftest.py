@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from tests.docs.conftest import empty, s3
+from tests.docs.conftest import empty
 
-__all__ = ["empty", "s3"]
+__all__ = ["empty"]

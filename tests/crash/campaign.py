@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from pathlib import Path
 
-from demo.seaweedfs import seaweedfs
 from tests.crash.driver import Machine, Result, machine, run_trial
 from tests.crash.proxy import network
 from tests.crash.trial import KINDS, Trial
+from tests.kit.servers.s3 import seaweedfs
 
 __all__ = ["campaign", "table"]
 

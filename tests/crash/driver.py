@@ -8,8 +8,6 @@ import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -20,11 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from demo.seaweedfs import S3Server
 from tests.crash.checker import Event, Facts, inspect
 from tests.crash.proxy import Faults, Network, Proxy
 from tests.crash.trial import Strike, Trial
 from tests.crash.worker import BUG, DONE, KEY, NO_RETRY, RETRY, Try, work
+from tests.kit.servers.process import simulator_process
+from tests.kit.servers.s3 import S3Server
 
 __all__ = ["Machine", "Result", "machine", "run_trial"]
 
@@ -62,15 +61,9 @@ class Machine:
 @contextmanager
 def machine(s3: S3Server, network: Network, logs: Path) -> Iterator[Machine]:
     """With a simulator in a process of its own."""
-    command = [sys.executable, "-m", "airflow_provider_aigen.simulator", "--port", "0", "--key", KEY, "--quiet"]
-    # Its errors are senders that were killed in mid-call.
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as simulator:
-        try:
-            assert simulator.stdout is not None
-            url = simulator.stdout.readline().split(";")[0].split()[-1]
-            yield Machine(s3, s3.client(max_pool_connections=16), url, network, logs)
-        finally:
-            simulator.terminate()
+    # The errors in its log are senders that were killed in mid-call.
+    with simulator_process(KEY, logs / "simulator.log", "--quiet") as url:
+        yield Machine(s3, s3.client(max_pool_connections=16), url, network, logs)
 
 
 @dataclass

@@ -16,9 +16,9 @@ from airflow_provider_aigen.adapters.state.codec import ANSWER, COMMIT
 from airflow_provider_aigen.core.models import Outcome
 from airflow_provider_aigen.runtime.loop import LoopRunner
 from airflow_provider_aigen.simulator import RunningSimulator, running_simulator
-from demo.seaweedfs import S3Server, seaweedfs
 from tests.crash.checker import Event, Facts, inspect
 from tests.crash.worker import KEY, Try, run_try
+from tests.kit.servers.s3 import S3Server, seaweedfs
 from tests.scans import scan
 
 PREFIX = "trial"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.crash.proxy import Faults, Network, Proxy, network
-from tests.servers import Reply, ScriptedServer, scripted_server
+from tests.kit.servers.scripted import Reply, ScriptedServer, scripted_server
 
 BODY = b"x" * 1000
 

@@ -23,7 +23,7 @@ from airflow_provider_aigen.pipeline import run
 from airflow_provider_aigen.runtime.assembly import PortSettings, open_ports
 from airflow_provider_aigen.runtime.loop import LoopRunner
 from airflow_provider_aigen.runtime.request import plan_request
-from demo.seaweedfs import S3Server
+from tests.kit.servers.s3 import S3Server
 
 __all__ = ["BUG", "DONE", "KEY", "NO_RETRY", "RETRY", "Try", "run_try", "work"]
 

@@ -7,26 +7,19 @@ from itertools import count
 import pytest
 
 from airflow_provider_aigen.simulator import running_simulator
-from demo.seaweedfs import S3Server, seaweedfs
 from tests.docs.world import World
 
 _NUMBERS = count(1)
 
 
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory) -> Iterator[S3Server]:
-    with seaweedfs(tmp_path_factory.mktemp("s3")) as server:
-        yield server
-
-
 @pytest.fixture
-def empty(request, s3) -> Iterator[World]:
+def empty(request, s3_server) -> Iterator[World]:
     """Nothing in it; with the parameter ``versioned`` both buckets keep versions."""
-    client = s3.client()
+    client = s3_server.client()
     bucket = f"docs-{next(_NUMBERS)}"
     for name in (bucket, f"{bucket}-scans"):
         client.create_bucket(Bucket=name)
         if getattr(request, "param", None) == "versioned":
             client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     with running_simulator() as served:
-        yield World(s3, client, served, bucket)
+        yield World(s3_server, client, served, bucket)

@@ -22,7 +22,7 @@ from airflow_provider_aigen.pipeline import Stop, run
 from airflow_provider_aigen.runtime.assembly import PortSettings, open_ports
 from airflow_provider_aigen.runtime.request import plan_request
 from airflow_provider_aigen.simulator import DEFAULT_KEY
-from demo.seaweedfs import S3Server
+from tests.kit.servers.s3 import S3Server
 
 __all__ = ["World"]
 

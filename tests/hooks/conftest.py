@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -71,11 +70,3 @@ def self_signed_server() -> Iterator[str]:
     server.socket = context.wrap_socket(server.socket, server_side=True)
     for _ in _serving(server):
         yield f"https://127.0.0.1:{server.server_address[1]}"
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port: int = bound.getsockname()[1]
-        return port

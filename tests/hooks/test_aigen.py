@@ -22,6 +22,7 @@ from airflow_provider_aigen.core.errors import (
 )
 from airflow_provider_aigen.hooks.aigen import AigenHook
 from airflow_provider_aigen.simulator import DEFAULT_KEY, RunningSimulator, running_simulator
+from tests.kit.servers.process import free_port
 from tests.scans import scan
 
 KEY = "top-secret-key-1234"
@@ -328,8 +329,8 @@ def test_an_answer_that_does_not_come(hook, simulator):
     assert "in time" in message
 
 
-def test_nothing_listens(hook, free_port):
-    ok, message = _test(hook, f"http://127.0.0.1:{free_port}")
+def test_nothing_listens(hook):
+    ok, message = _test(hook, f"http://127.0.0.1:{free_port()}")
     assert not ok
     assert "cannot be reached" in message
 

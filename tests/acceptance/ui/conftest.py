@@ -14,8 +14,8 @@ from typing import Any
 import airflow
 import pytest
 
-from demo.stack import ROOT, free_port, process, wait_for
 from tests.airflow_api import ApiServer
+from tests.kit.servers.process import ROOT, free_port, process, wait_for
 
 _AIRFLOW = tuple(map(int, airflow.__version__.split(".")[:2]))
 _START_S = 300.0  # some 20 s where nothing else runs
@@ -54,7 +54,7 @@ def api_server(airflow_db: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     # Without the API that tasks talk to: the tests' tasks run in the tests' process.
     command = [str(Path(sys.executable).parent / "airflow"), "api-server", "--apps", "core"]
     with process(command, log, env, stop_s=0) as running:  # it has nothing to put in order
-        wait_for(running, server.health, _START_S, log)
+        wait_for(running, server.health, log, limit_s=_START_S)
         yield server
 
 

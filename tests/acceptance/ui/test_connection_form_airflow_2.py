@@ -17,7 +17,7 @@ import pytest
 
 from airflow_provider_aigen.get_provider_info import get_provider_info
 from airflow_provider_aigen.simulator import DEFAULT_KEY
-from demo.stack import ROOT, free_port, process, wait_for
+from tests.kit.servers.process import ROOT, free_port, process, wait_for
 
 pytestmark = pytest.mark.skipif(not airflow.__version__.startswith("2."), reason="the pages of Airflow 2")
 
@@ -49,7 +49,7 @@ def webserver(airflow_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with process([sys.executable, "-c", WEBSERVER, str(port)], log, env, stop_s=0) as running:
-        wait_for(running, f"{url}/health", START_S, log)
+        wait_for(running, f"{url}/health", log, limit_s=START_S)
         yield url
 
 

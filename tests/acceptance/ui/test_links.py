@@ -13,9 +13,9 @@ import airflow
 import pytest
 from airflow.providers.common.compat.sdk import DAG
 
-from demo.seaweedfs import S3Server
 from tests.acceptance.conftest import Connections, Lake
 from tests.acceptance.quick import QuickOcrOperator
+from tests.kit.servers.s3 import S3Server
 from tests.parsing import round_trip
 from tests.scans import scan
 

@@ -23,7 +23,8 @@ from airflow_provider_aigen.adapters.clock import SystemClock
 from airflow_provider_aigen.adapters.limits.redis_client import RedisSettings, open_client
 from airflow_provider_aigen.adapters.limits.redis_limiter import RedisRateLimiter
 from airflow_provider_aigen.core.errors import ConfigurationError, TransientError
-from benchmarks.redis_server import free_port, redis_server
+from tests.kit.servers.process import free_port
+from tests.kit.servers.redis import redis_server
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = 4

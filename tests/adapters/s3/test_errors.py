@@ -22,7 +22,8 @@ from airflow_provider_aigen.core.errors import (
     StorageUnavailableError,
 )
 from tests.adapters import samples
-from tests.servers import Reply, S3Server, s3_error
+from tests.kit.servers.s3 import S3Server
+from tests.kit.servers.scripted import Reply, s3_error
 
 KEY = "incoming/สมชาย-1กข1234.jpg"
 

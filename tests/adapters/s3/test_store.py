@@ -28,7 +28,7 @@ from airflow_provider_aigen.core.errors import (
     StorageUnavailableError,
 )
 from airflow_provider_aigen.core.models import SourceObject
-from tests.servers import Reply, s3_error
+from tests.kit.servers.scripted import Reply, s3_error
 
 
 def md5(body: bytes) -> str:

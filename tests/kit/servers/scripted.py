@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers on loopback: a real S3 (``demo/seaweedfs.py``), moto, and one that answers by a script."""
+"""A server on loopback that answers by a script: what no real S3 can be brought to answer."""
 
 from __future__ import annotations
 
@@ -16,24 +16,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from demo.seaweedfs import S3Server, seaweedfs
+from tests.kit.servers.s3 import S3Server
 from tests.waiting import until
 
-__all__ = ["Reply", "S3Server", "ScriptedServer", "moto", "s3_error", "scripted_server", "seaweedfs"]
-
-
-@contextmanager
-def moto() -> Iterator[S3Server]:
-    """moto's own S3: any key without a newline, storage classes, no signatures. Its state is the process's."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        yield S3Server(f"http://{host}:{port}", "moto", "moto")
-    finally:
-        server.stop()
+__all__ = ["Reply", "ScriptedServer", "s3_error", "scripted_server"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +81,6 @@ def _reset(connection: socket.socket) -> None:
 
 @contextmanager
 def scripted_server() -> Iterator[ScriptedServer]:
-    """A server for what no real S3 can be brought to answer."""
     script = ScriptedServer()
 
     class Handler(BaseHTTPRequestHandler):

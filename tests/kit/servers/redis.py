@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ``redis-server`` of one's own on loopback (Debian's package ``redis-server``): a free port, nothing on disk."""
+"""Redis: Debian's package ``redis-server``."""
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import time
@@ -11,14 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["RedisServer", "free_port", "redis_server"]
+from tests.kit.servers.process import START_TRIES, ServerFailed, binary, free_port
 
-_START_TRIES = 3
+__all__ = ["RedisServer", "redis_server"]
+
 _START_S = 20.0
 
 
 class RedisServer:
-    """Can be stopped and started again, empty, on the same port."""
+    """A ``redis-server`` on a port of its own, with nothing on disk. It can be stopped and started again, empty, on the
+    same port. ``options`` are those of the command line."""
 
     def __init__(self, *options: str) -> None:
         self._options = options
@@ -26,11 +27,12 @@ class RedisServer:
         self.port = 0
 
     def start(self) -> None:
-        """Raises ``RuntimeError`` if it doesn't come up."""
-        for _ in range(1 if self.port else _START_TRIES):
+        """Raises ``ServerFailed`` if it doesn't come up."""
+        for _ in range(1 if self.port else START_TRIES):
             port = self.port or free_port()
+            command = [binary("redis-server", "apt-get install redis-server"), "--port", str(port), "--save", ""]
             self._process = subprocess.Popen(
-                [_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", *self._options],
+                [*command, "--bind", "127.0.0.1", *self._options],
                 stdout=subprocess.DEVNULL,
                 stdin=subprocess.DEVNULL,
             )
@@ -38,7 +40,7 @@ class RedisServer:
                 self.port = port
                 return
             self.stop()
-        raise RuntimeError("redis-server does not come up")
+        raise ServerFailed("redis-server does not come up")
 
     def stop(self) -> None:
         """Kill it, as a machine that goes away."""
@@ -67,25 +69,10 @@ class RedisServer:
 
 @contextmanager
 def redis_server(*options: str) -> Iterator[RedisServer]:
-    """Runs until the block ends. ``options`` are those of the command line."""
+    """Runs until the block ends."""
     server = RedisServer(*options)
     server.start()
     try:
         yield server
     finally:
         server.stop()
-
-
-def _binary() -> str:
-    found = shutil.which("redis-server")
-    if found is None:
-        raise RuntimeError("redis-server is not installed: apt-get install redis-server")
-    return found
-
-
-def free_port() -> int:
-    """One that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
