@@ -20,7 +20,6 @@ from airflow_provider_aigen.core.models import (
     DocumentOutcome,
     FieldRow,
     KeptAnswer,
-    OutputSettings,
     Plan,
     PlanBatch,
     RunReport,
@@ -238,10 +237,6 @@ class DeadLetters(Protocol):
 
     async def write(self, entry: CommitEntry, outcome: DocumentOutcome) -> None:
         """Write record and, where ``settings.copy_image``, the image. Writing again changes nothing."""
-        ...
-
-    def uri(self, settings: OutputSettings, outcome: DocumentOutcome) -> str:
-        """Where the record of this outcome lies."""
         ...
 
 

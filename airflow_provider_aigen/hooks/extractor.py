@@ -20,7 +20,7 @@ from airflow_provider_aigen.core.models import Answer, ApiResponse, CallFailure
 from airflow_provider_aigen.core.service.classify import MALFORMED_RESPONSE, Extracted, Refused
 from airflow_provider_aigen.core.service.wire import encode_request
 from airflow_provider_aigen.pipeline import Stop
-from airflow_provider_aigen.pipeline.calls import Caller, GaveUp, Settled
+from airflow_provider_aigen.pipeline.calls import Caller, Failure, FinalResult
 from airflow_provider_aigen.ports import NoObserver, RateLimiter
 
 __all__ = ["Extractor"]
@@ -46,24 +46,24 @@ class Extractor:
             raise DocumentRefusedError(checked.code, None)
         endpoint = self.connection.endpoint(document_type)
         requests_per_second = self.connection.requests_per_second
-        settled = asyncio.run(self._settle(encode_request(image), endpoint, requests_per_second))
-        if isinstance(settled, GaveUp):
+        final = asyncio.run(self._call(encode_request(image), endpoint, requests_per_second))
+        if isinstance(final, Failure):
             # There is no other document to tell whether this one is at fault (design §5): so it is the service's day.
-            said = f" (HTTP {settled.status})" if settled.status else ""
+            said = f" (HTTP {final.status})" if final.status else ""
             raise ServiceUnavailableError(
-                f"the AIGEN endpoint failed {settled.attempts.calls} times for this image{said}"
+                f"the AIGEN endpoint failed {final.attempts.calls} times for this image{said}"
             )
-        match settled.verdict:
+        match final.verdict:
             case Extracted(answer=answer):
                 return answer
             case Refused(status=status, error_codes=codes):
                 raise DocumentRefusedError(codes[0], status)
-        result = settled.result
+        result = final.result
         raise DocumentRefusedError(MALFORMED_RESPONSE, result.status if isinstance(result, ApiResponse) else None)
 
-    async def _settle(self, body: bytes, endpoint: EndpointConfig, requests_per_second: float) -> Settled | GaveUp:
-        async def keep(settled: Settled) -> Settled:
-            return settled
+    async def _call(self, body: bytes, endpoint: EndpointConfig, requests_per_second: float) -> FinalResult | Failure:
+        async def keep(final: FinalResult) -> FinalResult:
+            return final
 
         clock = SystemClock()
         limiter = self._limiter = self._limiter or LocalRateLimiter(requests_per_second, clock)
@@ -80,8 +80,8 @@ class Extractor:
             )
             said = await caller.call(body, keep)
             # A run puts a failed document off until others were answered; here there are none to wait for.
-            while isinstance(said, GaveUp) and (tried := caller.again(said, suspect=False)) is not None:
-                said = await caller.call(body, keep, tried=tried)
+            while isinstance(said, Failure) and (history := caller.again(said, suspect=False)) is not None:
+                said = await caller.call(body, keep, history=history)
             return said
 
     def test_connection(self) -> tuple[bool, str]:

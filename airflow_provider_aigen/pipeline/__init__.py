@@ -10,7 +10,8 @@
 :mod:`.plan`              list, leave out what is done, write the plan
 :mod:`.documents`         one document: fetch, preflight, answered before?, call, keep
 :mod:`.calls`             one request: slot, limiter, breaker, call, classify, retry
-:mod:`.process`           many documents at once, batch after batch, until done or stopped: :mod:`.workers`
+:mod:`.process`           many documents at once, batch after batch, until done or stopped:
+                          :mod:`.pool` has the tasks, :mod:`.feed` the order of the documents
 :mod:`.undecided`         the document's fault or the service's?
 :mod:`.commit`            number and create the commit, then its effects; finish what others left
 :mod:`.reconcile`         every planned document accounted for
@@ -29,7 +30,7 @@ from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.core.spend import Price
 from airflow_provider_aigen.pipeline.commit import Committer, Effects, finish_commits
 from airflow_provider_aigen.pipeline.plan import make_plan
-from airflow_provider_aigen.pipeline.process import Processed, process
+from airflow_provider_aigen.pipeline.process import CallCounts, process
 from airflow_provider_aigen.pipeline.reconcile import reconcile
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.ports import Ports
@@ -44,8 +45,8 @@ async def run(
 
     Raises what stopped the run (:mod:`~airflow_provider_aigen.core.errors`); a later call goes on from there."""
     plan = await stop.or_result(plan_stage(request, ports))
-    processed = await process_stage(plan, ports, config=config, stop=stop)
-    return await stop.or_result(report_stage(plan, ports, processed, price))
+    counts = await process_stage(plan, ports, config=config, stop=stop)
+    return await stop.or_result(report_stage(plan, ports, counts, price))
 
 
 async def plan_stage(request: PlanRequest, ports: Ports) -> Plan:
@@ -58,18 +59,18 @@ async def plan_stage(request: PlanRequest, ports: Ports) -> Plan:
     return await make_plan(request, ports.source, ports.state, ports.new_ledger())
 
 
-async def process_stage(plan: Plan, ports: Ports, *, config: PipelineConfig, stop: Stop) -> Processed:
+async def process_stage(plan: Plan, ports: Ports, *, config: PipelineConfig, stop: Stop) -> CallCounts:
     """Take the plan's documents to their commits."""
     committer = Committer(plan, ports.state, _effects(ports), ports.new_ledger(), ports.writer_id, ports.observer)
     return await process(plan, ports, committer, config=config, stop=stop)
 
 
 async def report_stage(
-    plan: Plan, ports: Ports, processed: Processed, price: Price | None = None
+    plan: Plan, ports: Ports, counts: CallCounts, price: Price | None = None
 ) -> tuple[RunReport, str]:
     """Finish commits whose writer died between commit and effects, reconcile, write the report."""
     await finish_commits(ports.state, _effects(ports))
-    report = await reconcile(plan, ports.state, processed, price)
+    report = await reconcile(plan, ports.state, counts, price)
     return report, await ports.state.write_report(report)
 
 

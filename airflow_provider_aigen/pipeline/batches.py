@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from airflow_provider_aigen.core.models import DocumentOutcome, FieldRow, PlanBatch, SourceObject
-from airflow_provider_aigen.pipeline.documents import Ended
+from airflow_provider_aigen.pipeline.documents import FinishedDocument
 
 __all__ = ["OpenBatch", "OpenBatches"]
 
@@ -46,13 +46,13 @@ class OpenBatches:
         self._documents += len(documents)
         return OpenBatch(batch, len(documents), {document.document_id for document in documents})
 
-    def end(self, opened: OpenBatch, ended: Ended) -> None:
+    def end(self, opened: OpenBatch, finished: FinishedDocument) -> None:
         """Note a document's outcome."""
-        document_id = ended.outcome.document.document_id
-        opened.outcomes[document_id] = ended.outcome
-        if ended.reading is not None:
-            opened.rows[ended.reading.kept.content_sha256] = ended.reading.rows
-        self._on_end(ended.outcome)
+        document_id = finished.outcome.document.document_id
+        opened.outcomes[document_id] = finished.outcome
+        if finished.reading is not None:
+            opened.rows[finished.reading.kept.content_sha256] = finished.reading.rows
+        self._on_end(finished.outcome)
         self.drop(opened, document_id)
 
     def drop(self, opened: OpenBatch, document_id: str) -> None:

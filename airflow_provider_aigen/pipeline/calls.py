@@ -4,8 +4,8 @@
 This is the only layer that retries a call. An answer is kept before its slot is given free, so that a crash costs at
 most ``max_in_flight`` calls a second time (design §3.3).
 
-A failure that may have been billed is not retried here and now: in an outage that would only use the one such retry up.
-The caller of :meth:`Caller.call` asks for it with :meth:`Caller.again` when others told that the service is well.
+A retry that ``core.service.retry.decide`` defers is not made here and now: who called :meth:`Caller.call` asks for it
+with :meth:`Caller.again` when the calls of others have told that the service is well.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.errors import ContractError, ServiceUnavailableError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure
 from airflow_provider_aigen.core.service.breaker import Breaker, BreakerState, is_systemic
-from airflow_provider_aigen.core.service.classify import Extracted, Refused, ServiceFailed, Verdict, classify, is_paid
-from airflow_provider_aigen.core.service.retry import Attempts, GiveUp, Retry, RetryDecision, Settle, decide
-from airflow_provider_aigen.core.service.retry import Stop as StopDecision
+from airflow_provider_aigen.core.service.classify import Extracted, Refused, Verdict, classify, is_paid
+from airflow_provider_aigen.core.service.retry import Abort, Attempts, Deferral, Final, Retry, RetryDecision, decide
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.ports import Clock, Observer, OcrClient, RateLimiter, Turn
 
-__all__ = ["Caller", "GaveUp", "Settled", "Tried"]
+__all__ = ["CallHistory", "Caller", "Failure", "FinalResult"]
 
 T = TypeVar("T")
 
@@ -45,8 +44,8 @@ async def _not_overtaken() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """A result that no retry will change, about to be kept."""
+class FinalResult:
+    """A call's result that no retry will change, about to be kept."""
 
     result: ApiResponse | CallFailure
     verdict: Verdict
@@ -55,10 +54,11 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """What was done for a request before. ``attempts`` counts the call that comes, ``repeats`` says that it repeats one
-    that may be on the bill. Times are monotonic; no call begins before ``not_before``. ``suspect``: the service failed
-    for it while it answered others, so that one more failure says nothing about the service."""
+class CallHistory:
+    """What was done for a request before, and what holds for its next call. ``attempts`` counts that call, too, and
+    ``repeats`` says that it repeats one that may be on the bill. Times are monotonic; no call begins before
+    ``not_before``. ``suspect``: the service failed for the request while it answered others, so that one more failure
+    says nothing about the service."""
 
     attempts: Attempts = field(default_factory=Attempts)
     first_call_at: float | None = None
@@ -68,9 +68,9 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
-class GaveUp:
-    """The service failed for this request, as was seen at ``failed_at`` (monotonic). ``retry`` is the one that it may
-    still get, None where its own are spent; it is free unless ``retry.billed``."""
+class Failure:
+    """A request for which the service failed, as was seen at ``failed_at`` (monotonic). ``retry`` is the deferred call
+    that it may still get, None where its own are spent."""
 
     failed_at: float
     first_call_at: float
@@ -81,8 +81,8 @@ class GaveUp:
 
 
 class Caller:
-    """Makes calls for one run. ``billed_budget`` is how many perhaps billed calls may be retried in the whole run;
-    ``jitter`` gives numbers from 0 to 1."""
+    """The maker of one run's calls: it has the slots, the breaker and the budget of retries. ``billed_budget`` is how
+    many calls that were perhaps billed may be repeated in the whole run; ``jitter`` gives numbers from 0 to 1."""
 
     def __init__(
         self,
@@ -118,18 +118,18 @@ class Caller:
     async def call(
         self,
         body: bytes,
-        keep: Callable[[Settled], Awaitable[T]],
+        keep: Callable[[FinalResult], Awaitable[T]],
         overtaken: Callable[[], Awaitable[T | None]] = _not_overtaken,
-        tried: Tried = Tried(),
-    ) -> T | GaveUp:
-        """Send ``body`` until its result is settled, and return what ``keep`` made of it, or why there is none.
-        ``tried`` is from :meth:`again`.
+        history: CallHistory = CallHistory(),
+    ) -> T | Failure:
+        """Send ``body`` until its result is final, and return what ``keep`` made of it, or why there is none.
+        ``history`` is from :meth:`again`.
 
         ``overtaken`` is asked before each call, which may have waited long for its turn: what it returns, unless None,
         is returned instead of calling. Raises what stops the run: ``AuthenticationError``, ``AccountError``,
         ``ContractError``, ``ServiceUnavailableError``, and whatever ``keep`` and ``overtaken`` raise."""
-        attempts, first_call_at, repeats = tried.attempts, tried.first_call_at, tried.repeats
-        await self._not_before(tried.not_before)
+        attempts, first_call_at, repeats = history.attempts, history.first_call_at, history.repeats
+        await self._not_before(history.not_before)
         while True:
             async with self._slots:
                 turn = await self._turn()
@@ -146,39 +146,40 @@ class Caller:
                     self._observer.called(result)
                     verdict = classify(result)
                     self.paid_calls += is_paid(verdict)
-                    self._record(verdict, called_at, suspect=tried.suspect)
+                    self._record(verdict, called_at, suspect=history.suspect)
                     decision = self._decide(verdict, attempts, first_call_at)
-                    if isinstance(decision, Settle):
-                        kept = await keep(Settled(result, verdict, attempts.calls, self._clock.now()))
+                    if isinstance(decision, Final):
+                        kept = await keep(FinalResult(result, verdict, attempts.calls, self._clock.now()))
                         await turn.succeeded()
                         self._check_contract(verdict)
                         return kept
-            if isinstance(decision, StopDecision):
+            if isinstance(decision, Abort):
                 raise decision.error
-            later = _put_off(verdict, decision)
-            if later is not None or isinstance(decision, GiveUp):
+            if isinstance(decision, Deferral):
                 if self.breaker.state(self._clock.monotonic()) is not BreakerState.CLOSED:
                     raise ServiceUnavailableError(_DOWN)
                 status = result.status if isinstance(result, ApiResponse) else None
-                return GaveUp(self._clock.monotonic(), first_call_at, status, attempts, result.latency_s, later)
+                return Failure(
+                    self._clock.monotonic(), first_call_at, status, attempts, result.latency_s, decision.retry
+                )
             if decision.billed:
                 self._billed_left -= 1
                 repeats = True
             attempts = attempts.after(decision)
             await self._back_off(decision, turn)
 
-    def again(self, gave_up: GaveUp, *, suspect: bool) -> Tried | None:
-        """What to call with, once more, for one that was given up; the run's budget pays if need be. None where no
-        retry is left or affordable, or its deadline is over."""
-        retry = gave_up.retry
+    def again(self, failure: Failure, *, suspect: bool) -> CallHistory | None:
+        """What the deferred call is to be made with; the run's budget pays if need be. None where no retry is left or
+        affordable, or where the document's deadline is over."""
+        retry = failure.retry
         if retry is None or (retry.billed and self._billed_left <= 0):
             return None
-        begins_at = max(self._clock.monotonic(), gave_up.failed_at + retry.delay_s)
-        if begins_at - gave_up.first_call_at > self._config.document_deadline_s:
+        begins_at = max(self._clock.monotonic(), failure.failed_at + retry.delay_s)
+        if begins_at - failure.first_call_at > self._config.document_deadline_s:
             return None
         self._billed_left -= retry.billed
-        return Tried(
-            gave_up.attempts.after(retry), gave_up.first_call_at, begins_at, repeats=retry.billed, suspect=suspect
+        return CallHistory(
+            failure.attempts.after(retry), failure.first_call_at, begins_at, repeats=retry.billed, suspect=suspect
         )
 
     async def _not_before(self, time: float) -> None:
@@ -217,7 +218,7 @@ class Caller:
             turn = await self._limiter.acquire()
             self._observer.waited(self._clock.monotonic() - asked_at)
             if self._stop.is_set:
-                # The supervisor cancels whoever waits; this one was on its way already.
+                # The pool cancels those who wait; this one was on its way already.
                 raise asyncio.CancelledError
             now = self._clock.monotonic()
             probing = self.breaker.state(now) is BreakerState.HALF_OPEN
@@ -271,13 +272,3 @@ class Caller:
                 "succeeded: the API has changed. Their dead letters tell the codes; upgrade the provider before the "
                 "task is cleared"
             )
-
-
-def _put_off(verdict: Verdict, decision: RetryDecision) -> Retry | None:
-    """The retry for later, after a failure of the service: a billed one always, a free one when those at once are
-    spent."""
-    if not isinstance(verdict, ServiceFailed):
-        return None
-    if isinstance(decision, Retry):
-        return decision if decision.billed else None
-    return None if verdict.billed else Retry(0.0, billed=False)

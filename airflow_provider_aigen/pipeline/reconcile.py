@@ -8,14 +8,14 @@ from airflow_provider_aigen.core.errors import ReconciliationError
 from airflow_provider_aigen.core.models import Plan, PlanBatch, RunReport
 from airflow_provider_aigen.core.report import Reconciliation
 from airflow_provider_aigen.core.spend import Price
-from airflow_provider_aigen.pipeline.process import Processed
+from airflow_provider_aigen.pipeline.process import CallCounts
 from airflow_provider_aigen.ports import StateStore
 
 __all__ = ["reconcile"]
 
 
-async def reconcile(plan: Plan, state: StateStore, processed: Processed, price: Price | None = None) -> RunReport:
-    """Read back what is committed and count it; ``processed`` is what this try cost, at ``price`` a call.
+async def reconcile(plan: Plan, state: StateStore, counts: CallCounts, price: Price | None = None) -> RunReport:
+    """Read back what is committed and count it; ``counts`` are the calls of this try, at ``price`` per call.
 
     Raises ``ReconciliationError`` where a planned document has no outcome, or two."""
     reconciliation = Reconciliation(plan.run.run_key)
@@ -35,16 +35,16 @@ async def reconcile(plan: Plan, state: StateStore, processed: Processed, price: 
                 reconciliation.foreign(entry)
     return reconciliation.report(
         settings=plan.settings,
-        api_calls=processed.api_calls,
-        answers_reused=processed.answers_reused,
-        billed_retries=processed.billed_retries,
-        paid_calls=processed.paid_calls,
+        api_calls=counts.api_calls,
+        answers_reused=counts.answers_reused,
+        billed_retries=counts.billed_retries,
+        paid_calls=counts.paid_calls,
         cost=None
         if price is None
         else price.cost(
-            paid_calls=processed.paid_calls,
-            answers_reused=processed.answers_reused,
-            billed_retries=processed.billed_retries,
+            paid_calls=counts.paid_calls,
+            answers_reused=counts.answers_reused,
+            billed_retries=counts.billed_retries,
         ),
     )
 

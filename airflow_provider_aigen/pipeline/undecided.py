@@ -16,8 +16,8 @@ from airflow_provider_aigen.core.errors import ServiceUnavailableError
 from airflow_provider_aigen.core.models import SourceObject
 from airflow_provider_aigen.core.service.breaker import BreakerState
 from airflow_provider_aigen.pipeline.batches import OpenBatch, OpenBatches
-from airflow_provider_aigen.pipeline.calls import Caller, Tried
-from airflow_provider_aigen.pipeline.documents import Ended, Undecided
+from airflow_provider_aigen.pipeline.calls import Caller, CallHistory
+from airflow_provider_aigen.pipeline.documents import FinishedDocument, UndecidedDocument
 from airflow_provider_aigen.ports import Clock
 
 __all__ = ["UndecidedDocuments"]
@@ -26,24 +26,25 @@ __all__ = ["UndecidedDocuments"]
 # service answered others, are their own fault; more of them look like the beginning of an outage.
 _MAX_AT_END = 2
 
-Held = tuple[OpenBatch, Undecided]
+Held = tuple[OpenBatch, UndecidedDocument]
 
 
 class UndecidedDocuments:
-    """Those of one try. ``decide`` and ``wait`` raise ``ServiceUnavailableError`` where they have to wait."""
+    """The undecided documents of one try. ``decide`` and ``raise_if_any`` raise
+    ``ServiceUnavailableError`` where the documents have to wait for the next try."""
 
     def __init__(self, caller: Caller, clock: Clock, batches: OpenBatches) -> None:
         self._caller = caller
         self._clock = clock
         self._batches = batches
         self._held: list[Held] = []
-        self._again: deque[tuple[Held, Tried]] = deque()
+        self._again: deque[tuple[Held, CallHistory]] = deque()
         self._ended: list[Held] = []
 
     def __bool__(self) -> bool:
         return bool(self._held)
 
-    def hold(self, opened: OpenBatch, undecided: Undecided) -> None:
+    def hold(self, opened: OpenBatch, undecided: UndecidedDocument) -> None:
         """Hold the document; its batch stays open."""
         self._held.append((opened, undecided))
 
@@ -69,30 +70,30 @@ class UndecidedDocuments:
                 self._held.append(one)
             elif undecided.suspect:
                 self._end(one)
-            elif (tried := self._caller.again(undecided.gave_up, suspect=True)) is not None:
-                self._again.append((one, tried))
+            elif (history := self._caller.again(undecided.failure, suspect=True)) is not None:
+                self._again.append((one, history))
             else:
                 self._held.append(one)
 
-    def next_again(self) -> tuple[OpenBatch, SourceObject, Tried] | None:
+    def next_again(self) -> tuple[OpenBatch, SourceObject, CallHistory] | None:
         """One that is to be processed once more; each is given once."""
         if not self._again:
             return None
-        (opened, undecided), tried = self._again.popleft()
-        return opened, undecided.document, tried
+        (opened, undecided), history = self._again.popleft()
+        return opened, undecided.document, history
 
     @property
     def some_wait(self) -> bool:
         """Whether any has to wait for the next try, whatever others are answered in this one: no retry is left."""
         return any(not undecided.suspect and self._well_since(undecided) for _, undecided in self._held)
 
-    def probe(self) -> tuple[OpenBatch, SourceObject, Tried] | None:
+    def probe(self) -> tuple[OpenBatch, SourceObject, CallHistory] | None:
         """One of them, to find out whether the service is well when there is nobody else to do so."""
         for one in self._held:
             opened, undecided = one
-            if not undecided.suspect and (tried := self._caller.again(undecided.gave_up, suspect=False)) is not None:
+            if not undecided.suspect and (history := self._caller.again(undecided.failure, suspect=False)) is not None:
                 self._held.remove(one)
-                return opened, undecided.document, tried
+                return opened, undecided.document, history
         return None
 
     def end(self) -> None:
@@ -103,12 +104,12 @@ class UndecidedDocuments:
                 self._held.remove(one)
                 self._end(one)
 
-    def wait(self) -> None:
-        """Raise if any are left."""
+    def raise_if_any(self) -> None:
+        """Raise if any are left: they wait for the next try."""
         if self._held:
             raise self._spent() if self.some_wait else self._outage()
 
-    def suspects(self) -> list[Undecided]:
+    def suspects(self) -> list[UndecidedDocument]:
         """Those without a commit for which the service failed while it answered others, for the next try to know."""
         held = [*self._held, *(one for one, _ in self._again), *(one for one in self._ended if one[0].waiting)]
         return [one for _, one in held if one.suspect or self._well_since(one)]
@@ -117,16 +118,16 @@ class UndecidedDocuments:
         opened, undecided = held
         self._ended = [one for one in self._ended if one[0].waiting]
         self._ended.append(held)
-        self._batches.end(opened, Ended(undecided.outcome))
+        self._batches.end(opened, FinishedDocument(undecided.outcome))
 
-    def _well_since(self, undecided: Undecided) -> bool:
+    def _well_since(self, undecided: UndecidedDocument) -> bool:
         answered = self._caller.last_success_at
-        return answered is not None and answered > undecided.gave_up.failed_at
+        return answered is not None and answered > undecided.failure.failed_at
 
     def _went_down(self) -> bool:
         """Whether the breaker opened since one of them failed, even if it closed again before anybody asked."""
         down_at = self._caller.down_at
-        return down_at is not None and any(one.gave_up.failed_at <= down_at for _, one in self._held)
+        return down_at is not None and any(one.failure.failed_at <= down_at for _, one in self._held)
 
     def _outage(self) -> ServiceUnavailableError:
         return ServiceUnavailableError(

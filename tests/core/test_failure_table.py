@@ -16,7 +16,7 @@ from airflow_provider_aigen.core.config import RetryConfig
 from airflow_provider_aigen.core.errors import AccountError, AuthenticationError, ServiceUnavailableError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
 from airflow_provider_aigen.core.service.classify import Extracted, Malformed, Refused, classify
-from airflow_provider_aigen.core.service.retry import Attempts, GiveUp, Retry, Settle, Stop, decide
+from airflow_provider_aigen.core.service.retry import Abort, Attempts, Deferral, Final, Retry, decide
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PAGE = {"registration_number_car": {"value": "1กข 2345", "confidence": 0.9}}
@@ -58,6 +58,8 @@ def tell(result: ApiResponse | CallFailure, *, billed_left: int = 10) -> Story:
             jitter=0.5,
             config=RetryConfig(),
         )
+        if isinstance(decision, Deferral) and decision.retry is not None and decision.retry.billed:
+            decision = decision.retry  # as if the service were well again
         attempts = attempts.after(decision)
         if not isinstance(decision, Retry):
             return Story(attempts.calls, billed, pauses, decision)
@@ -80,7 +82,7 @@ def test_200_or_206_with_a_page_gives_rows_and_names_the_failed_pages(result, fa
     verdict = classify(result)
     assert isinstance(verdict, Extracted)
     assert verdict.failed_pages == failed_pages
-    assert tell(result) == Story(1, 0, [], Settle())
+    assert tell(result) == Story(1, 0, [], Final())
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ def test_200_or_206_with_no_page_at_all_is_no_content(result):
     verdict = classify(result)
     assert isinstance(verdict, Refused)
     assert verdict.error_codes[0] == "no_content"
-    assert tell(result) == Story(1, 0, [], Settle())
+    assert tell(result) == Story(1, 0, [], Final())
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_1001_1002_1003_not_found_413_422_are_dead_letters_at_once(result, code)
     verdict = classify(result)
     assert isinstance(verdict, Refused)
     assert (verdict.error_codes, verdict.known) == ((code,), True)
-    assert tell(result) == Story(1, 0, [], Settle())
+    assert tell(result) == Story(1, 0, [], Final())
 
 
 PAGE_ERRORS = [
@@ -135,8 +137,8 @@ def test_a_page_error_on_400_or_every_page_is_retried_within_the_billed_budget_t
     verdict = classify(result)
     assert isinstance(verdict, Refused)
     assert verdict.perhaps_passing
-    assert tell(result) == Story(2, 1, [], Settle())
-    assert tell(result, billed_left=0) == Story(1, 0, [], Settle())
+    assert tell(result) == Story(2, 1, [], Final())
+    assert tell(result, billed_left=0) == Story(1, 0, [], Final())
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_an_unknown_code_on_a_4xx_is_a_dead_letter_with_that_code_and_counted(re
     verdict = classify(result)
     assert isinstance(verdict, Refused)
     assert (verdict.error_codes, verdict.known) == ((code,), False)
-    assert tell(result) == Story(1, 0, [], Settle())
+    assert tell(result) == Story(1, 0, [], Final())
 
 
 @pytest.mark.parametrize(
@@ -169,8 +171,8 @@ def test_an_unknown_code_on_a_4xx_is_a_dead_letter_with_that_code_and_counted(re
 )
 def test_not_json_not_an_object_too_deep_too_large_is_retried_once_then_malformed(result):
     assert isinstance(classify(result), Malformed)
-    assert tell(result) == Story(2, 1, [], Settle())
-    assert tell(result, billed_left=0) == Story(1, 0, [], Settle())
+    assert tell(result) == Story(2, 1, [], Final())
+    assert tell(result, billed_left=0) == Story(1, 0, [], Final())
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ def test_not_json_not_an_object_too_deep_too_large_is_retried_once_then_malforme
 def test_401_403_404_405_tls_and_redirects_stop_without_a_retry(result, words):
     story = tell(result)
     assert (story.calls, story.billed) == (1, 0)
-    assert isinstance(story.end, Stop)
+    assert isinstance(story.end, Abort)
     assert isinstance(story.end.error, AuthenticationError)
     assert all(word in str(story.end.error) for word in words)
 
@@ -211,7 +213,7 @@ def test_429_and_503_with_retry_after_pause_every_caller(status, retry_after, se
 def test_retry_after_beyond_the_documents_deadline_stops(status):
     story = tell(answer(status, retry_after="901"))
     assert story.calls == 1
-    assert isinstance(story.end, Stop)
+    assert isinstance(story.end, Abort)
     assert isinstance(story.end.error, ServiceUnavailableError)
     assert story.end.error.retry_after_s == 901.0
 
@@ -222,7 +224,7 @@ def test_429_without_retry_after_gets_three_tries_with_growing_pauses_then_stops
     assert (story.calls, story.billed) == (4, 0)
     assert story.pauses == sorted(set(story.pauses))
     assert len(story.pauses) == 3
-    assert isinstance(story.end, Stop)
+    assert isinstance(story.end, Abort)
     assert isinstance(story.end.error, AccountError)
     assert "credit" in str(story.end.error)
     assert "requests_per_second" in str(story.end.error)
@@ -242,19 +244,19 @@ def test_429_without_retry_after_gets_three_tries_with_growing_pauses_then_stops
     ],
 )
 def test_408_5xx_reset_and_read_timeout_are_retried_once_for_they_may_be_billed_then_given_up(result):
-    assert tell(result) == Story(2, 1, [], GiveUp())
-    assert tell(result, billed_left=0) == Story(1, 0, [], GiveUp())
+    assert tell(result) == Story(2, 1, [], Deferral(None))
+    assert tell(result, billed_left=0) == Story(1, 0, [], Deferral(None))
 
 
 @pytest.mark.parametrize(
     "result", [answer(503, "40000"), raw(503, b"", "banana"), failure(FailureKind.RESET, sent=False)]
 )
 def test_what_was_surely_not_processed_is_retried_freely_then_given_up(result):
-    assert tell(result, billed_left=0) == Story(6, 0, [], GiveUp())
+    assert tell(result, billed_left=0) == Story(6, 0, [], Deferral(Retry(0.0, billed=False)))
 
 
 def test_a_connect_failure_is_retried_freely_and_stops_when_it_persists():
     story = tell(failure(FailureKind.CONNECT, sent=False), billed_left=0)
     assert (story.calls, story.billed) == (6, 0)
-    assert isinstance(story.end, Stop)
+    assert isinstance(story.end, Abort)
     assert isinstance(story.end.error, ServiceUnavailableError)

@@ -22,7 +22,7 @@ from airflow_provider_aigen.core.models import ApiResponse, CallFailure, Failure
 from airflow_provider_aigen.core.service.breaker import BreakerState
 from airflow_provider_aigen.core.service.wire import encode_request
 from airflow_provider_aigen.pipeline import Stop
-from airflow_provider_aigen.pipeline.calls import Caller, GaveUp, Settled, Tried
+from airflow_provider_aigen.pipeline.calls import Caller, CallHistory, Failure, FinalResult
 from airflow_provider_aigen.ports import NoObserver
 from tests.kit.clock import FakeClock
 from tests.kit.limiter import EvenLimiter
@@ -42,7 +42,7 @@ class Bench:
         self.ocr = ScriptedOcr(self.clock)
         self.limiter = EvenLimiter(self.clock)
         self.stop = Stop()
-        self.kept: list[Settled] = []
+        self.kept: list[FinalResult] = []
         self.keep_s = 0.0
         self.most_unkept = 0
         self.caller = Caller(
@@ -56,13 +56,13 @@ class Bench:
             observer=NoObserver(),
         )
 
-    async def keep(self, settled: Settled) -> Settled:
+    async def keep(self, final: FinalResult) -> FinalResult:
         if self.keep_s:
             await self.clock.sleep(self.keep_s)
-        self.kept.append(settled)
-        return settled
+        self.kept.append(final)
+        return final
 
-    def call(self, name: str, *script: ApiResponse | CallFailure) -> Coroutine[Any, Any, Settled | GaveUp]:
+    def call(self, name: str, *script: ApiResponse | CallFailure) -> Coroutine[Any, Any, FinalResult | Failure]:
         image = png(name)
         if script:
             self.ocr.answers[image] = script
@@ -82,10 +82,10 @@ def go(work: Coroutine[Any, Any, Any]) -> Any:
 def test_a_settled_call_is_what_keep_made_of_it():
     async def scenario() -> None:
         bench = Bench()
-        (settled,) = await bench.all(bench.call("a", GOOD))
-        assert settled.result is GOOD
-        assert settled.attempts == 1
-        assert settled.received_at == bench.clock.now()
+        (final,) = await bench.all(bench.call("a", GOOD))
+        assert final.result is GOOD
+        assert final.attempts == 1
+        assert final.received_at == bench.clock.now()
         assert (bench.limiter.started, bench.limiter.successes) == (1, 1), "its turn heard of both"
 
     go(scenario())
@@ -120,7 +120,7 @@ def test_what_keep_raises_is_raised():
     class Full(Exception):
         pass
 
-    async def keep(settled: Settled) -> None:
+    async def keep(final: FinalResult) -> None:
         raise Full
 
     async def scenario() -> None:
@@ -138,8 +138,8 @@ def test_what_keep_raises_is_raised():
 def test_calls_that_never_left_are_retried_freely():
     async def scenario() -> None:
         bench = Bench(billed_budget=0)
-        (settled,) = await bench.all(bench.call("a", *[UNREACHABLE] * 5, GOOD))
-        assert settled.attempts == 6
+        (final,) = await bench.all(bench.call("a", *[UNREACHABLE] * 5, GOOD))
+        assert final.attempts == 6
         assert (bench.caller.calls, bench.caller.billed_retries) == (6, 0)
 
     go(scenario())
@@ -159,13 +159,13 @@ def test_one_billed_retry_a_document_and_so_many_a_run_and_none_before_it_is_ask
     async def scenario() -> None:
         bench = Bench(billed_budget=2, max_in_flight=1)
         results = [await bench.clock.run(bench.call(name, BROKEN, BROKEN, GOOD)) for name in "abc"]
-        assert [(type(result), result.status, result.attempts.calls) for result in results] == [(GaveUp, 500, 1)] * 3
+        assert [(type(result), result.status, result.attempts.calls) for result in results] == [(Failure, 500, 1)] * 3
         assert [bench.times(name) for name in "abc"] == [1, 1, 1]
         again = [bench.caller.again(result, suspect=True) for result in results]
         assert again[2] is None, "the run's budget is spent"
         repeated = [
-            await bench.clock.run(bench.caller.call(encode_request(png(name)), bench.keep, tried=tried))
-            for name, tried in zip("ab", again, strict=False)
+            await bench.clock.run(bench.caller.call(encode_request(png(name)), bench.keep, history=history))
+            for name, history in zip("ab", again, strict=False)
         ]
         assert [result.attempts.calls for result in repeated] == [2, 2]
         assert [bench.caller.again(result, suspect=True) for result in repeated] == [None, None], "so is their own"
@@ -177,11 +177,11 @@ def test_one_billed_retry_a_document_and_so_many_a_run_and_none_before_it_is_ask
 def test_one_more_call_when_all_free_retries_are_spent_and_the_service_is_well_again():
     async def scenario() -> None:
         bench = Bench(billed_budget=0)
-        (gave_up,) = await bench.all(bench.call("a", DOWN))
+        (failure,) = await bench.all(bench.call("a", DOWN))
         assert bench.times("a") == 6
-        tried = bench.caller.again(gave_up, suspect=True)
-        (gave_up,) = await bench.all(bench.caller.call(encode_request(png("a")), bench.keep, tried=tried))
-        assert (bench.times("a"), gave_up.attempts.calls, bench.caller.billed_retries) == (7, 7, 0)
+        history = bench.caller.again(failure, suspect=True)
+        (failure,) = await bench.all(bench.caller.call(encode_request(png("a")), bench.keep, history=history))
+        assert (bench.times("a"), failure.attempts.calls, bench.caller.billed_retries) == (7, 7, 0)
 
     go(scenario())
 
@@ -189,14 +189,14 @@ def test_one_more_call_when_all_free_retries_are_spent_and_the_service_is_well_a
 def test_a_retry_that_was_put_off_keeps_its_backoff_and_the_deadline():
     async def scenario() -> None:
         bench = Bench(document_deadline_s=60.0)
-        (gave_up,) = await bench.all(bench.call("a", ApiResponse(500, b"", 0.5, retry_after="7"), GOOD))
-        tried = bench.caller.again(gave_up, suspect=False)
-        (settled,) = await bench.all(bench.caller.call(encode_request(png("a")), bench.keep, tried=tried))
-        assert isinstance(settled, Settled)
+        (failure,) = await bench.all(bench.call("a", ApiResponse(500, b"", 0.5, retry_after="7"), GOOD))
+        history = bench.caller.again(failure, suspect=False)
+        (final,) = await bench.all(bench.caller.call(encode_request(png("a")), bench.keep, history=history))
+        assert isinstance(final, FinalResult)
         assert [call.began_at - 1000 for call in bench.ocr.calls] == [0.0, 8.0]
-        (gave_up,) = await bench.all(bench.call("b", BROKEN))
+        (failure,) = await bench.all(bench.call("b", BROKEN))
         await bench.clock.advance(60.0)
-        assert bench.caller.again(gave_up, suspect=False) is None
+        assert bench.caller.again(failure, suspect=False) is None
 
     go(scenario())
 
@@ -207,7 +207,7 @@ def test_failures_of_what_is_suspect_open_no_breaker():
         for number in range(20):
             image = png(str(number))
             bench.ocr.answers[image] = [BROKEN]
-            await bench.all(bench.caller.call(encode_request(image), bench.keep, tried=Tried(suspect=True)))
+            await bench.all(bench.caller.call(encode_request(image), bench.keep, history=CallHistory(suspect=True)))
         assert bench.caller.breaker.state(bench.clock.monotonic()) is BreakerState.CLOSED
 
     go(scenario())
@@ -227,7 +227,7 @@ def test_nothing_is_retried_past_the_deadline():
     async def scenario() -> None:
         bench = Bench(document_deadline_s=1.2)
         (result,) = await bench.all(bench.call("a", DOWN))
-        assert isinstance(result, GaveUp)
+        assert isinstance(result, Failure)
         assert bench.times("a") == 1, "the answer took 1 s, the next pause would be 0.25 s"
 
     go(scenario())
@@ -263,8 +263,8 @@ def test_429_without_retry_after_stops_after_three_pauses_that_grow():
 def test_429_that_passes_costs_nothing():
     async def scenario() -> None:
         bench = Bench(billed_budget=0)
-        (settled,) = await bench.all(bench.call("a", THROTTLED, THROTTLED, GOOD))
-        assert settled.attempts == 3
+        (final,) = await bench.all(bench.call("a", THROTTLED, THROTTLED, GOOD))
+        assert final.attempts == 3
         assert bench.caller.billed_retries == 0
 
     go(scenario())
@@ -285,7 +285,7 @@ def test_ten_failures_in_a_row_stop_new_calls_until_a_probe_succeeds():
         await bench.clock.advance(10.4)
         assert len(bench.ocr.calls) == 11, "one of them probes"
         results = await bench.clock.run(waiting)
-        assert all(isinstance(result, Settled) for result in results)
+        assert all(isinstance(result, FinalResult) for result in results)
         assert bench.caller.breaker.state(bench.clock.monotonic()) is BreakerState.CLOSED
         assert bench.kept[0].attempts == 2, "the probe is a document whose answer is kept"
 
@@ -296,7 +296,7 @@ def test_with_the_breaker_open_nobody_gives_up_on_a_document():
     async def scenario() -> None:
         bench = Bench(max_in_flight=16, billed_budget=0)
         results = await bench.all(*(bench.call(str(number), BROKEN) for number in range(12)))
-        assert sum(isinstance(result, GaveUp) for result in results) == 9, "undecided: the breaker was closed still"
+        assert sum(isinstance(result, Failure) for result in results) == 9, "undecided: the breaker was closed still"
         assert sum(isinstance(result, ServiceUnavailableError) for result in results) == 3
 
     go(scenario())
@@ -315,7 +315,7 @@ def test_a_probe_that_is_cancelled_leaves_the_probe_to_the_next():
         await bench.clock.advance(0.4)
         assert bench.times("b") == 0
         probe.cancel()
-        assert isinstance(await bench.clock.run(other), Settled)
+        assert isinstance(await bench.clock.run(other), FinalResult)
 
     go(scenario())
 
@@ -350,7 +350,7 @@ def test_twenty_unknown_codes_in_a_row_are_a_new_contract_and_each_is_kept():
         bench = Bench(max_in_flight=1)
         bench.ocr.default = lambda image: refusal(400, "brand_new")
         results = [await bench.all(bench.call(str(number))) for number in range(20)]
-        assert [type(result) for (result,) in results] == [Settled] * 19 + [ContractError]
+        assert [type(result) for (result,) in results] == [FinalResult] * 19 + [ContractError]
         assert len(bench.kept) == 20
 
     go(scenario())
@@ -363,7 +363,7 @@ def test_a_known_answer_between_unknown_codes_counts_anew():
         for number in range(60):
             script = (refusal(400, "1001"),) if number % 19 == 18 else ()
             (result,) = await bench.all(bench.call(str(number), *script))
-            assert isinstance(result, Settled)
+            assert isinstance(result, FinalResult)
 
     go(scenario())
 
@@ -402,7 +402,7 @@ def test_a_call_is_in_flight_until_its_answer_is_kept():
         await bench.clock.advance(3.0)
         assert bench.caller.in_flight == {task}
         bench.stop.set(StoppedError("told to"))
-        assert isinstance(await bench.clock.run(task), Settled), "an answer that is there is kept"
+        assert isinstance(await bench.clock.run(task), FinalResult), "an answer that is there is kept"
         assert bench.caller.in_flight == set()
 
     go(scenario())

@@ -11,12 +11,12 @@ import pytest
 from airflow_provider_aigen.core.errors import ReconciliationError
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Outcome, Plan, RunReport
 from airflow_provider_aigen.pipeline.plan import make_plan
-from airflow_provider_aigen.pipeline.process import Processed
+from airflow_provider_aigen.pipeline.process import CallCounts
 from airflow_provider_aigen.pipeline.reconcile import reconcile
 from tests.kit.ledger import SetLedger
 from tests.kit.world import SETTINGS, World
 
-COST = Processed(api_calls=3, answers_reused=2, billed_retries=1)
+COST = CallCounts(api_calls=3, answers_reused=2, billed_retries=1)
 
 
 async def _plan(world: World, run_id: str = "one", batch_size: int = 2) -> Plan:

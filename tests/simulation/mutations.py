@@ -21,7 +21,7 @@ from airflow_provider_aigen.adapters.state.codec import PLAN
 from airflow_provider_aigen.adapters.state.store import S3StateStore
 from airflow_provider_aigen.core import commits
 from airflow_provider_aigen.core.models import RunIdentity
-from airflow_provider_aigen.pipeline import calls, commit, documents, undecided, workers
+from airflow_provider_aigen.pipeline import calls, commit, documents, pool, undecided
 from airflow_provider_aigen.pipeline import plan as planning
 from tests.simulation import world
 
@@ -123,11 +123,11 @@ def _() -> list[Patch]:
     original = calls.Caller.call
 
     async def call(self: Any, body: bytes, keep: Any, *rest: Any) -> Any:
-        async def later(settled: Any) -> Any:
-            return settled
+        async def later(final: Any) -> Any:
+            return final
 
         result = await original(self, body, later, *rest)
-        return await keep(result) if isinstance(result, calls.Settled) else result
+        return await keep(result) if isinstance(result, calls.FinalResult) else result
 
     return [(calls.Caller, "call", call)]
 
@@ -236,7 +236,7 @@ def _() -> list[Patch]:
 @mutation("a stop cancels the calls in flight", law="pays again")
 def _() -> list[Patch]:
     in_flight = "[task for task in tasks if task in self._caller.in_flight]"
-    return [edit(workers.Try, "_drain", (in_flight, "[]"))]
+    return [edit(pool.Pool, "_drain", (in_flight, "[]"))]
 
 
 @mutation("equal bytes under two keys are called at once", law="calls twice at once")
@@ -253,7 +253,7 @@ def _() -> list[Patch]:
 def _() -> list[Patch]:
     def at_once(self: Any) -> None:
         for opened, one in self._held:
-            self._batches.end(opened, undecided.Ended(one.outcome))
+            self._batches.end(opened, undecided.FinishedDocument(one.outcome))
         self._held = []
 
     return [(undecided.UndecidedDocuments, "decide", at_once)]

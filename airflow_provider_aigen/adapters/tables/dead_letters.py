@@ -13,9 +13,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from airflow_provider_aigen.adapters.tables.documents import dead_letter_folder, dead_letter_uri, document_facts
+from airflow_provider_aigen.adapters.tables.documents import dead_letter_folder, document_facts
 from airflow_provider_aigen.core.errors import AlreadyExists, ObjectChanged, ObjectNotFound, ObjectUnreadable
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, OutputSettings, SourceObject
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, SourceObject
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.ports import ObjectStore
 
@@ -36,10 +36,6 @@ class S3DeadLetters:
     async def probe(self) -> None:
         """Write ``_aigen_probe``. Raises ``ConfigurationError`` where the prefix can't be written."""
         await self._store.put(self._prefix.bucket, self._prefix.join("_aigen_probe"), b"", content_type="text/plain")
-
-    def uri(self, settings: OutputSettings, outcome: DocumentOutcome) -> str:
-        """Where the record of this outcome lies."""
-        return dead_letter_uri(settings, outcome)
 
     async def write(self, entry: CommitEntry, outcome: DocumentOutcome) -> None:
         """Write image and record. Writing again changes nothing, and an image that can't be had stops nothing."""

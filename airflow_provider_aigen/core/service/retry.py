@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """(verdict, what was tried, budgets, time) → ``RetryDecision`` (design §5, Retries). The only layer that retries.
 
-Two budgets: a free retry repeats a request that surely was not processed, a billed one may be paid twice. Nothing is
-retried past the document's deadline. Delays are full jitter, ``jitter * min(cap, base * 2^n)`` with n retries behind
-it; a usable ``Retry-After`` is a floor.
+There are two budgets: a free retry repeats a request that surely was not processed, a billed one may be paid twice.
+After a failure of the service a billed retry is deferred, because in an outage it would only be used up, and so is one
+more free retry when those at once are spent. Nothing is retried past the document's deadline. Delays are full jitter,
+``jitter * min(cap, base * 2^n)`` with n retries behind it; a usable ``Retry-After`` is a floor.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from airflow_provider_aigen.core.service.classify import (
     Verdict,
 )
 
-__all__ = ["Attempts", "GiveUp", "Retry", "RetryDecision", "Settle", "Stop", "decide", "parse_retry_after"]
+__all__ = ["Abort", "Attempts", "Deferral", "Final", "Retry", "RetryDecision", "decide", "parse_retry_after"]
 
 _MAX_RETRY_AFTER_S = 3600.0
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
@@ -35,14 +36,15 @@ _LONGEST_DATE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
-    """The verdict stands: keep the answer."""
+class Final:
+    """The verdict stands, so the answer is to be kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Call again in ``delay_s`` seconds. ``pause_everyone``: nobody who shares the limiter calls before that.
-    ``asked``: the endpoint itself named the delay, so no try is counted for it, only time."""
+    """One more call, after ``delay_s`` seconds. ``billed``: it repeats a call that may be on the bill.
+    ``pause_everyone``: nobody who shares the limiter calls before that. ``asked``: the endpoint itself named the delay,
+    so only its time is counted and not the call."""
 
     delay_s: float
     billed: bool
@@ -51,23 +53,28 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
-    """The service failed for this document; whether it is the document or an outage, the pipeline decides."""
+class Deferral:
+    """The service failed, and a call at once would tell nothing new: whether the document is at fault or the service is
+    down, the calls of others will tell. ``retry`` is the call that the document may get after that, None where the
+    retries of its kind are spent."""
+
+    retry: Retry | None
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """The run can't go on; ``error`` is to be raised when it has drained."""
+class Abort:
+    """The run can't go on; ``error`` is to be raised when the calls in flight are over."""
 
     error: AigenError
 
 
-RetryDecision = Settle | Retry | GiveUp | Stop
+RetryDecision = Final | Retry | Deferral | Abort
 
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """What was tried for one document. ``calls`` counts the call whose verdict is decided on, so it begins with 1."""
+    """The calls that were made for one document, counted by kind. ``calls`` includes the call whose verdict is decided
+    on, so it begins with 1."""
 
     calls: int = 1
     free_retries: int = 0
@@ -119,17 +126,17 @@ def decide(
     moment = _Moment(attempts, billed_left, config.document_deadline_s - elapsed_s, now, jitter, config)
     match verdict:
         case Extracted():
-            return Settle()
+            return Final()
         case Refused():
-            return (moment.billed_retry() if verdict.perhaps_passing else None) or Settle()
+            return (moment.billed_retry() if verdict.perhaps_passing else None) or Final()
         case Malformed():
-            return moment.billed_retry() or Settle()
+            return moment.billed_retry() or Final()
         case ServiceFailed():
             return _after_failure(verdict, moment)
         case Throttled():
             return _after_throttle(verdict, moment)
         case Fatal():
-            return Stop(AuthenticationError(_fatal_message(verdict)))
+            return Abort(AuthenticationError(_fatal_message(verdict)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +177,18 @@ class _Moment:
 
 def _after_failure(failed: ServiceFailed, moment: _Moment) -> RetryDecision:
     floor_s = parse_retry_after(failed.retry_after, moment.at) or 0.0
-    retry = moment.billed_retry(floor_s) if failed.billed else moment.free_retry(floor_s)
-    if retry is not None:
+    if failed.billed:
+        return Deferral(moment.billed_retry(floor_s))
+    if (retry := moment.free_retry(floor_s)) is not None:
         return retry
     if failed.kind is FailureKind.CONNECT:
-        return Stop(
+        return Abort(
             ServiceUnavailableError(
                 f"the endpoint can't be reached, {moment.attempts.calls} tries: is the host of the AIGEN connection "
                 "right, and may this machine connect to it?"
             )
         )
-    return GiveUp()
+    return Deferral(Retry(0.0, billed=False))
 
 
 def _after_throttle(throttled: Throttled, moment: _Moment) -> RetryDecision:
@@ -190,7 +198,7 @@ def _after_throttle(throttled: Throttled, moment: _Moment) -> RetryDecision:
         asked = Retry(
             max(pause_s, moment.backoff_s(moment.attempts.calls)), billed=False, pause_everyone=True, asked=True
         )
-        return moment.in_time(asked) or Stop(
+        return moment.in_time(asked) or Abort(
             ServiceUnavailableError(
                 f"the endpoint asks for more patience than a document has (HTTP {throttled.status} with Retry-After)",
                 retry_after_s=pause_s,
@@ -199,7 +207,7 @@ def _after_throttle(throttled: Throttled, moment: _Moment) -> RetryDecision:
     if throttled.status == 503:  # its Retry-After is absurd, so it counts as none
         return _after_failure(ServiceFailed(throttled.status, None, billed=False), moment)
     if moment.attempts.throttles >= moment.config.throttle_retries:
-        return Stop(
+        return Abort(
             AccountError(
                 f"the endpoint still answers 429 without Retry-After after {moment.attempts.throttles} pauses: either "
                 "the account's credit is exhausted (top it up at the vendor), or requests_per_second is higher than "
@@ -207,7 +215,7 @@ def _after_throttle(throttled: Throttled, moment: _Moment) -> RetryDecision:
             )
         )
     retry = moment.in_time(Retry(moment.growing_pause_s(), billed=False, pause_everyone=True))
-    return retry or Stop(
+    return retry or Abort(
         ServiceUnavailableError("the endpoint throttles (HTTP 429) for longer than a document may wait")
     )
 

@@ -21,7 +21,7 @@ from airflow_provider_aigen.core.service.classify import (
     ServiceFailed,
     Throttled,
 )
-from airflow_provider_aigen.core.service.retry import Attempts, GiveUp, Retry, Settle, Stop, decide, parse_retry_after
+from airflow_provider_aigen.core.service.retry import Abort, Attempts, Deferral, Final, Retry, decide, parse_retry_after
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CONFIG = RetryConfig()
@@ -91,9 +91,9 @@ def test_attempts_count_calls_and_each_budget():
         Retry(1.0, billed=True),
         Retry(1.0, billed=False, pause_everyone=True),
         Retry(1.0, billed=False, pause_everyone=True, asked=True),
-        Settle(),
-        GiveUp(),
-        Stop(AuthenticationError("")),
+        Final(),
+        Deferral(Retry(1.0, billed=True)),
+        Abort(AuthenticationError("")),
     ):
         attempts = attempts.after(decision)
     assert attempts == Attempts(calls=5, free_retries=1, billed_retries=1, throttles=1)
@@ -108,31 +108,41 @@ def test_full_jitter(retries, cap, jitter):
 
 @pytest.mark.parametrize("verdict", [PASSING, Malformed(200), BILLED])
 def test_a_billed_retry_needs_both_budgets_and_time(verdict):
-    end = GiveUp() if verdict is BILLED else Settle()
-    assert ask(verdict) == Retry(0.5, billed=True)
-    assert ask(verdict, billed_left=1) == Retry(0.5, billed=True)
+    def said(retry):
+        return Deferral(retry) if verdict is BILLED else retry or Final()
+
+    end = said(None)
+    assert ask(verdict) == said(Retry(0.5, billed=True))
+    assert ask(verdict, billed_left=1) == said(Retry(0.5, billed=True))
     assert ask(verdict, billed_left=0) == end
     assert ask(verdict, Attempts(billed_retries=1)) == end
-    assert ask(verdict, Attempts(free_retries=99, throttles=99)) == Retry(0.5, billed=True)
-    assert ask(verdict, elapsed_s=899.5) == Retry(0.5, billed=True)
+    assert ask(verdict, Attempts(free_retries=99, throttles=99)) == said(Retry(0.5, billed=True))
+    assert ask(verdict, elapsed_s=899.5) == said(Retry(0.5, billed=True))
     assert ask(verdict, elapsed_s=899.6) == end
 
 
 def test_a_free_retry_needs_its_budget_and_time():
     assert ask(FREE, Attempts(free_retries=4), billed_left=0) == Retry(8.0, billed=False)
-    assert ask(FREE, Attempts(free_retries=5)) == GiveUp()
-    assert ask(FREE, elapsed_s=899.6) == GiveUp()
-    assert isinstance(ask(UNREACHABLE, elapsed_s=899.6), Stop)
+    later = Deferral(Retry(0.0, billed=False))
+    assert ask(FREE, Attempts(free_retries=5)) == later
+    assert ask(FREE, elapsed_s=899.6) == later
+    assert isinstance(ask(UNREACHABLE, elapsed_s=899.6), Abort)
 
 
 @pytest.mark.parametrize(("verdict", "billed"), [(500, True), (503, False)])
 def test_retry_after_is_a_floor_under_the_backoff(verdict, billed):
+    def said(delay_s):
+        retry = Retry(delay_s, billed=billed)
+        return Deferral(retry) if billed else retry
+
     failed = ServiceFailed(verdict, None, billed=billed, retry_after="7")
-    assert ask(failed) == Retry(7.0, billed=billed)
+    assert ask(failed) == said(7.0)
     assert ask(ServiceFailed(verdict, None, billed=billed, retry_after="Sun, 22 Nov 2026 12:00:07 GMT")) == ask(failed)
-    assert ask(ServiceFailed(verdict, None, billed=billed, retry_after="0.1")) == Retry(0.5, billed=billed)
-    assert ask(ServiceFailed(verdict, None, billed=billed, retry_after="901")) == GiveUp()
-    assert ask(ServiceFailed(verdict, None, billed=billed, retry_after="soon")) == Retry(0.5, billed=billed)
+    assert ask(ServiceFailed(verdict, None, billed=billed, retry_after="0.1")) == said(0.5)
+    assert ask(ServiceFailed(verdict, None, billed=billed, retry_after="901")) == Deferral(
+        None if billed else Retry(0.0, billed=False)
+    )
+    assert ask(ServiceFailed(verdict, None, billed=billed, retry_after="soon")) == said(0.5)
 
 
 def test_a_retry_after_of_zero_is_no_busy_loop():
@@ -164,14 +174,14 @@ def test_pauses_without_retry_after_grow_whatever_the_jitter(jitters):
 
 def test_a_throttle_that_outlasts_the_deadline_is_not_the_accounts_fault():
     decision = ask(Throttled(429), elapsed_s=899.0)
-    assert isinstance(decision, Stop)
+    assert isinstance(decision, Abort)
     assert isinstance(decision.error, ServiceUnavailableError)
     assert "longer than a document may wait" in str(decision.error)
 
 
 def test_a_retry_after_that_outlasts_the_deadline_is_told_to_whoever_tries_next():
     decision = ask(Throttled(503, "901"))
-    assert isinstance(decision, Stop)
+    assert isinstance(decision, Abort)
     assert isinstance(decision.error, ServiceUnavailableError)
     assert decision.error.retry_after_s == 901.0
     assert "HTTP 503 with Retry-After" in str(decision.error)
@@ -179,7 +189,7 @@ def test_a_retry_after_that_outlasts_the_deadline_is_told_to_whoever_tries_next(
 
 def test_a_throttled_account_is_told_both_reasons():
     decision = ask(Throttled(429), Attempts(throttles=3))
-    assert isinstance(decision, Stop)
+    assert isinstance(decision, Abort)
     assert isinstance(decision.error, AccountError)
     assert "after 3 pauses" in str(decision.error)
     assert "credit" in str(decision.error)
@@ -188,14 +198,14 @@ def test_a_throttled_account_is_told_both_reasons():
 
 def test_an_endpoint_out_of_reach_says_how_often_it_was_tried():
     decision = ask(UNREACHABLE, Attempts(calls=6, free_retries=5))
-    assert isinstance(decision, Stop)
+    assert isinstance(decision, Abort)
     assert "6 tries" in str(decision.error)
 
 
 @pytest.mark.parametrize("reason", FatalReason)
 def test_every_fatal_reason_says_what_to_check(reason):
     decision = ask(Fatal(418, reason))
-    assert isinstance(decision, Stop)
+    assert isinstance(decision, Abort)
     assert isinstance(decision.error, AuthenticationError)
     assert "check" in str(decision.error) or "put" in str(decision.error)
 
@@ -235,9 +245,14 @@ def test_no_sequence_of_verdicts_exceeds_a_budget_or_the_deadline(steps, config,
         decision = ask(
             verdict, attempts, billed_left=billed_left - billed, elapsed_s=elapsed_s, jitter=jitter, config=config
         )
+        if isinstance(decision, Deferral):
+            assert isinstance(verdict, (ServiceFailed, Throttled))
+            if decision.retry is None or not decision.retry.billed:
+                return
+            decision = decision.retry
         attempts = attempts.after(decision)
         if not isinstance(decision, Retry):
-            assert isinstance(decision, Settle) == isinstance(verdict, (Extracted, Refused, Malformed))
+            assert isinstance(decision, Final) == isinstance(verdict, (Extracted, Refused, Malformed))
             return
         assert math.isfinite(decision.delay_s)
         assert decision.delay_s >= 0
