@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws ``docs/pace.svg``: the pace of one task over time, from the real limiter on a clock that does not wait.
+"""Draws ``docs/pace.svg``: the pace of one task over time, from the real limiter on a simulated clock.
 
 ``python -m benchmarks.pace_plot``. 10 calls/s allowed; at 10 s the endpoint answers 429 with ``Retry-After: 5``, at
 30 s, before the pace has recovered, once more with ``Retry-After: 2``.
@@ -21,7 +21,7 @@ _END_S = 80.0
 _THROTTLED = {10.0: 5.0, 30.0: 2.0}
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 760.0, 260.0, 46.0, 24.0, 34.0
 _FONT = 'font-family="sans-serif" font-size="11"'
-_LEGEND = "calls a second: dashed the limit, orange the pace, blue started in the last second; red: Retry-After"
+_LEGEND = "calls per second: dashed the limit, orange the pace, blue started in the last second; red: Retry-After"
 
 
 async def _simulate() -> tuple[list[float], list[tuple[float, float]]]:

@@ -30,7 +30,7 @@ _PROBE_POLL_S = 1.0
 
 
 class BreakerState(StrEnum):
-    """Open lets no call begin, half-open exactly one."""
+    """While the breaker is open no call begins, while it is half-open exactly one."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -43,7 +43,7 @@ def is_systemic(verdict: Verdict) -> bool | None:
         case ServiceFailed() | Malformed():
             return True
         case Throttled():
-            # With Retry-After it is pace, and the limiter's matter.
+            # With Retry-After it is about the pace, which is the limiter's matter.
             return True if verdict.retry_after is None else None
         case Extracted():
             return False
@@ -52,11 +52,12 @@ def is_systemic(verdict: Verdict) -> bool | None:
             # shows neither that it works nor that it doesn't.
             return False if verdict.known and not verdict.perhaps_passing else None
         case Fatal():
-            return None  # it stops the run by itself: nothing is left for a breaker to hold back
+            return None  # it stops the run, so the breaker has nothing to hold back
 
 
 class Breaker:
-    """One service's breaker; not thread-safe, it belongs to one event loop. ``failed_probes`` counts those in a row."""
+    """The circuit breaker of one service. It is not thread-safe and belongs to one event loop. ``failed_probes`` is the
+    number of probes that failed in a row."""
 
     def __init__(self, threshold: int = 10, window: int = 50, ratio: float = 0.5, cooldown_s: float = 30.0) -> None:
         self._threshold = threshold
@@ -75,8 +76,8 @@ class Breaker:
         return BreakerState.OPEN if now < self._opened_at + self._cooldown_s else BreakerState.HALF_OPEN
 
     def may_call(self, now: float) -> bool:
-        """Whether a call may start. True while half-open makes it the probe: its caller owes a record or
-        ``release_probe``, and nobody else gets True until then."""
+        """Whether a call may start. Where this is True while half-open, the call is the probe: its caller has to record
+        a result or ``release_probe``, and no other caller gets True until then."""
         state = self.state(now)
         if state is BreakerState.HALF_OPEN and not self._probing:
             self._probing = True
@@ -101,8 +102,8 @@ class Breaker:
             self._probing = False
             self.failed_probes = 0
             self._cooldown_s = self._first_cooldown_s
-        # While it is open, a late answer of an earlier call proves little: where every second call fails there is
-        # always one.
+        # While it is open, a late answer to an earlier call does not close it: where half of the calls fail, such an
+        # answer always comes.
         self._results.append(True)
         self._failures_in_a_row = 0
 

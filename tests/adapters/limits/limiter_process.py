@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A process that shares a limit through Redis and says of every call on which grounds it started.
+"""A process that shares a limit through Redis and prints by which right each of its calls started.
 
 ``python -m tests.adapters.limits.limiter_process '{"port": …, "rate": …}'``. Its limiter has more callers than it
-lets go. It prints a line of JSON for each event, and obeys a line of JSON on its standard input:
+lets start. It prints a line of JSON for each event, and obeys each line of JSON on its standard input:
 
 - ``{"ready": true}`` once it shares the limit; it works from then on
-- a start: ``slot`` and ``due_us`` as Redis gave them, null where Redis is lost; ``asked_s``, when it last asked for
-  news; ``looked_s``, when the call came to the first byte; ``start_s``, the limiter's own last look at the clock
-- ``{"throttled": [before_s, after_s]}`` around the telling of a pause, which ``{"pause_s": …}`` asks for
+- a start: ``slot`` and ``due_us`` as Redis gave them, null where Redis is lost; ``asked_s``, when Redis was last asked;
+  ``looked_s``, when the call came to the first byte; ``start_s``, the limiter's own last look at the clock
+- ``{"throttled": [before_s, after_s]}``, before and after it reported a pause, which ``{"pause_s": …}`` asks for
 - ``{"log": …}``
 
 Times in seconds are ``time.monotonic``'s, the same in every process of a machine.

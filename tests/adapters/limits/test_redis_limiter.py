@@ -199,7 +199,7 @@ def test_the_shared_pace_recovers_as_that_of_one_task(shared):
         await working
         return rates
 
-    # A sixtieth of the limit a second.
+    # A sixtieth of the limit per second.
     assert run(tasks, scenario) == pytest.approx([15, 20, 20], rel=0.05)
 
 

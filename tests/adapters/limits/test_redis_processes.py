@@ -128,8 +128,8 @@ def processes(own_redis):
 
 
 def assert_slots_are_kept(rate, starts):
-    """What holds however late the machine lets anybody run: each slot is one call's, no ``rate + 1`` slots are within a
-    second, no call starts before its slot, and none on news that were over 50 ms old when it came to its first byte."""
+    """What holds however late the machine lets the processes run: each slot is one call's, no ``rate + 1`` slots are
+    within a second, no call starts before its slot, and none more than 50 ms after the last question to Redis."""
     assert len({start["slot"] for start in starts}) == len(starts)
     due_us = sorted(start["due_us"] for start in starts)
     for first, next_one in zip(due_us, due_us[rate:], strict=False):
@@ -168,7 +168,7 @@ def test_four_processes_a_pause_a_killed_process_and_a_redis_that_is_started_aga
     four.until_more(20, *three)
 
     for process in three:
-        # Once, but for a machine that does not let Redis run for half a second.
+        # Once, except on a machine that does not let Redis run for half a second.
         assert process.logged("Redis is lost") >= 1 <= process.logged("Redis is back")
         for first, next_one in itertools.pairwise(process.starts):
             if first["slot"] is not None and next_one["slot"] is None:
