@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_aigen.core.config import PipelineConfig
+from airflow_provider_aigen.core.config import PipelineConfig, RetryConfig
 from airflow_provider_aigen.core.errors import AuthenticationError, ServiceUnavailableError, StoppedError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
 from airflow_provider_aigen.pipeline.process import billed_budget
@@ -137,6 +137,21 @@ def test_the_last_documents_of_a_run_that_fail_together_wait():
     with pytest.raises(ServiceUnavailableError, match="not dead-lettered"):
         world.go(world.run())
     assert world.said() == dict.fromkeys(("0000.png", "0001.png", "0002.png", "0003.png"), "extracted")
+
+
+@pytest.mark.parametrize("in_flight", [1, 4, 16])
+def test_most_documents_of_a_run_that_fail_again_at_its_end_wait(in_flight):
+    """The service is well after their first failures, and fails for all documents from the second ones on: so many
+    failures are an outage, although some documents were answered before."""
+    world = World()
+    images = world.scans(10)
+    for image in (*images[2:8], images[9]):
+        world.ocr.answers[image] = [BROKEN]
+    with pytest.raises(ServiceUnavailableError, match="not dead-lettered"):
+        world.go(world.run(config={"max_in_flight": in_flight, "retry": RetryConfig(billed_ratio=1.0)}))
+    assert all(world.ocr.times(image) > 1 for image in images[2:8])
+    assert set(world.said().values()) <= {"extracted"}
+    assert world.store.keys("s3://lake/dead/error_code") == []
 
 
 def test_the_last_of_all_waits_and_the_next_run_with_others_tells():
