@@ -242,6 +242,8 @@ def test_the_report_speaks_in_money():
     world = Watched()
     images = world.scans(8)
     world.ocr.answers[images[1]] = [BROKEN, world.ocr.default(images[1])]
+    unpaid = (CallFailure(FailureKind.CONNECT, sent=False, latency_s=0.25), ApiResponse(429, b"", 0.5, "2"))
+    world.ocr.answers[images[2]] = [*unpaid, world.ocr.default(images[2])]
     world.store.write("s3://scans/in/again.png", images[3])
     report, uri = world.go(
         run(
@@ -252,6 +254,7 @@ def test_the_report_speaks_in_money():
             price=Price(1.5, "THB"),
         )
     )
+    assert (report.api_calls, report.paid_calls) == (11, 9), "a call that is surely not on the bill costs nothing"
     assert report.cost == Cost("THB", 1.5, paid=13.5, saved=1.5, paid_twice_at_most=1.5)
     assert b'"paid": 13.5' in world.store.read(uri)
 
