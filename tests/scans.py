@@ -15,9 +15,16 @@ __all__ = ["scan"]
 _BOX = ((100, 100), (200, 100), (200, 120), (100, 120))
 
 
-def scan(values: Mapping[str, str] | None = None, *, width: int = 600, height: int = 500, **marker: Any) -> bytes:
-    """A JPEG on which these fields stand; without any it is no registration book. ``marker`` asks for another answer.
-    Equal arguments give equal bytes."""
+def scan(
+    values: Mapping[str, str] | None = None,
+    *,
+    document: str = "vehicle-registration-book",
+    width: int = 600,
+    height: int = 500,
+    **marker: Any,
+) -> bytes:
+    """A JPEG of such a document on which these fields stand; without fields it is none. ``marker`` asks for another
+    answer. Equal arguments give equal bytes."""
     fields = {name: TrueField(value, (_BOX,)) for name, value in (values or {}).items()}
-    truth = Truth("vehicle-registration-book", fields, simulate=Marker(**marker) if marker else None)
+    truth = Truth(document, fields, simulate=Marker(**marker) if marker else None)
     return save_image(Image.new("L", (width, height), 255), "JPEG", truth)

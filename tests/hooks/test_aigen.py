@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from airflow_provider_aigen.core.errors import (
     DocumentRefusedError,
     ServiceUnavailableError,
 )
+from airflow_provider_aigen.core.service.wire import encode_request
 from airflow_provider_aigen.hooks.aigen import AigenHook
 from airflow_provider_aigen.simulator import DEFAULT_KEY, RunningSimulator, running_simulator
 from tests.kit.servers.process import free_port
@@ -202,6 +204,20 @@ def test_extract_gives_the_pages(simulated, simulator):
     assert answer.status == 200
     assert {name: field["value"] for name, field in answer.pages[0].items()} == {"province": "เชียงใหม่", "color": "แดง"}
     assert simulator.stats()["calls"] == 1
+
+
+def test_extract_calls_the_endpoint_of_the_document_type(simulated, simulator):
+    simulated.extract(scan({"color": "แดง"}, document="idcard"), "idcard/v2")
+    assert [call["document_type"] for call in simulator.journal()] == ["idcard/v2"]
+
+
+def test_the_client_of_a_hook_calls_the_endpoint_of_the_document_type(simulated, simulator):
+    async def send() -> None:
+        async with simulated.async_client("idcard/v2") as client:
+            await client.call(encode_request(scan({"color": "แดง"})))
+
+    asyncio.run(send())
+    assert [call["document_type"] for call in simulator.journal()] == ["idcard/v2"]
 
 
 def test_extract_gives_good_pages_and_the_errors_of_the_others(simulated):

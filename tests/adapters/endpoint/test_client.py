@@ -48,6 +48,12 @@ def test_the_request_is_the_contracts():
     }
 
 
+def test_each_document_type_has_its_endpoint():
+    server = HostileServer()
+    call(server, document_type="idcard/v2")
+    assert [request.target for request in server.requests] == ["/aiscript/idcard/v2"]
+
+
 @pytest.mark.parametrize("prefix", ["/gateway/ocr", "/gateway/ocr/"])
 def test_a_base_url_may_have_a_path(prefix):
     async def scenario():
