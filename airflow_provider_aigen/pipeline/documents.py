@@ -134,7 +134,13 @@ class DocumentLine:
         checked = preflight(stored.body)
         if isinstance(checked, Rejected):
             return FinishedDocument(
-                outcomes.rejected(document, checked.code, ErrorOrigin.PREFLIGHT, content_sha256=content_sha256)
+                outcomes.rejected(
+                    document,
+                    checked.code,
+                    ErrorOrigin.PREFLIGHT,
+                    content_sha256=content_sha256,
+                    version_id=stored.version_id,
+                )
             )
         async with self._only_one(content_sha256):
             if (reused := await self._reuse(document, content_sha256, stored.version_id)) is not None:
@@ -156,6 +162,7 @@ class DocumentLine:
                     status=called.status,
                     attempts=called.attempts.calls,
                     latency_s=called.latency_s,
+                    version_id=stored.version_id,
                 )
                 return UndecidedDocument(document, claim, stored.version_id, called, history.suspect, failed)
         return called

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -43,12 +44,14 @@ class _Object:
     body: bytes
     etag: str
     at: datetime
+    version: str | None = None
     listed: SourceObject | None = None
     stored: StoredObject | None = None
 
 
 class Bucket:
-    """The objects of one bucket by key. ``keys`` are in order, ``now`` dates what is written, ``watch`` sees it."""
+    """The objects of one bucket by key. ``keys`` are in order, ``now`` dates what is written, ``watch`` sees it. Where
+    the bucket is ``versioned``, each write has a version of its own."""
 
     def __init__(self, name: str, now: Callable[[], datetime]) -> None:
         self.name = name
@@ -56,13 +59,16 @@ class Bucket:
         self.objects: dict[str, _Object] = {}
         self.keys: list[str] = []
         self.watch: Watch = lambda *_: None
+        self.versioned = False
+        self._versions = itertools.count(1)
 
     def write(self, key: str, body: bytes, writer: object = None) -> None:
         before = self.objects.get(key)
         self.watch(writer, key, body, before.body if before else None)
         if before is None:
             insort(self.keys, key)
-        self.objects[key] = _Object(body, _etag(body), self._now())
+        version = f"version-{next(self._versions)}" if self.versioned else None
+        self.objects[key] = _Object(body, _etag(body), self._now(), version)
 
     def remove(self, key: str, writer: object = None) -> None:
         """Nothing happens where nothing is."""
@@ -90,7 +96,7 @@ class Bucket:
         if if_match is not None and found.etag != if_match:
             raise ObjectChanged
         if found.stored is None:
-            found.stored = StoredObject(found.body, found.etag)
+            found.stored = StoredObject(found.body, found.etag, found.version)
         return found.stored
 
     def check(self, key: str, *, create_only: bool, if_match: str | None) -> None:

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
+from airflow_provider_aigen.core.config import RetryConfig
 from airflow_provider_aigen.core.errors import ObjectUnreadable, ServiceUnavailableError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, ErrorOrigin, FailureKind, Outcome
-from tests.kit.ocr import answer, png
+from tests.kit.ocr import answer, png, refusal
 from tests.kit.world import World
 
 BROKEN = ApiResponse(500, b"", 0.5)
@@ -118,6 +120,58 @@ def test_a_wrong_clock_may_cost_calls_but_no_rows(ahead_s):
     assert list(world.said().values()) == ["extracted"] * 12
     most = 12 if abs(ahead_s) < 30 else 24  # half a claim, 90 s, less the call's 60
     assert 12 <= len(world.ocr.calls) <= most
+
+
+# --- the version that was read ------------------------------------------------------------------------------------
+
+
+def test_the_version_that_was_read_is_in_the_document_and_in_its_dead_letter():
+    world = World()
+    bucket = world.store.buckets["scans"]
+    bucket.versioned = True
+    _, refused, malformed, failing, *_ = world.scan("good.png", "refused.png", "malformed.png", "broken.png", "z.png")
+    world.store.write("s3://scans/in/good again.png", png("good.png"))
+    world.store.write("s3://scans/in/text.txt", b"text")
+    world.ocr.answers |= {
+        refused: [refusal(400, "1003")],
+        malformed: [ApiResponse(200, b"<html>", 0.5)],
+        failing: [BROKEN],
+    }
+    world.go(world.run(config={"retry": RetryConfig(billed_ratio=1.0)}))
+    assert world.said() == {
+        "good.png": "extracted",
+        "good again.png": "extracted",
+        "z.png": "extracted",
+        "refused.png": "1003",
+        "malformed.png": "malformed_response",
+        "broken.png": "service_error",
+        "text.txt": "unsupported_media_type",
+    }
+    versions = {f"s3://scans/{key}": bucket.objects[key].version for key in bucket.keys}
+    assert len(set(versions.values())) == 7
+    tables = [json.loads(world.store.read(uri)) for uri in world.store.keys("s3://lake/books/documents/")]
+    assert {row["source_uri"]: row["source_version_id"] for rows in tables for row in rows} == versions
+    letters = [json.loads(world.store.read(uri)) for uri in world.store.keys("s3://lake/dead/") if ".json" in uri]
+    assert len(letters) == 4
+    assert all(letter["source_version_id"] == versions[letter["source_uri"]] for letter in letters)
+
+
+def test_the_version_that_was_read_stays_known_while_another_process_answers():
+    world = World()
+    world.store.buckets["scans"].versioned = True
+    world.ocr.latency_s = 30.0
+    world.store.write("s3://scans/in/a.png", png("same"))
+    world.store.write("s3://scans/more/b.png", png("same"))
+
+    async def both() -> None:
+        await asyncio.gather(world.run("one"), world.run("two", prefix="more/", matches=lambda key: True))
+
+    world.go(both())
+    assert len(world.ocr.calls) == 1
+    assert {key: outcome.source_version_id for key, outcome in world.outcomes.items()} == {
+        "in/a.png": "version-1",
+        "more/b.png": "version-2",
+    }
 
 
 # --- objects that are odd -----------------------------------------------------------------------------------------

@@ -26,16 +26,32 @@ def gone(document: SourceObject) -> DocumentOutcome:
 
 
 def rejected(
-    document: SourceObject, code: str, origin: ErrorOrigin, *, content_sha256: str | None = None
+    document: SourceObject,
+    code: str,
+    origin: ErrorOrigin,
+    *,
+    content_sha256: str | None = None,
+    version_id: str | None = None,
 ) -> DocumentOutcome:
     """A dead letter without a call: refused by preflight, or not readable at the source."""
     return DocumentOutcome(
-        document, Outcome.DEAD_LETTER, content_sha256=content_sha256, error_codes=(code,), error_origin=origin
+        document,
+        Outcome.DEAD_LETTER,
+        content_sha256=content_sha256,
+        error_codes=(code,),
+        error_origin=origin,
+        source_version_id=version_id,
     )
 
 
 def service_failed(
-    document: SourceObject, *, content_sha256: str, status: int | None, attempts: int, latency_s: float
+    document: SourceObject,
+    *,
+    content_sha256: str,
+    status: int | None,
+    attempts: int,
+    latency_s: float,
+    version_id: str | None = None,
 ) -> DocumentOutcome:
     """The service failed for this document alone, while it answered others."""
     return DocumentOutcome(
@@ -47,6 +63,7 @@ def service_failed(
         http_status=status,
         attempts=attempts,
         latency_s=latency_s,
+        source_version_id=version_id,
     )
 
 

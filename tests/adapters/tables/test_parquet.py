@@ -80,6 +80,12 @@ def test_fields_come_back():
     assert third["document_id"] == samples.document(3).document_id
 
 
+def test_the_version_that_was_read_comes_back():
+    outcome = samples.extracted(source_version_id="v7")
+    part = documents_part(samples.entry(outcome), [(outcome, ROWS)])
+    assert table(part)["source_version_id"].to_pylist() == ["v7"]
+
+
 def test_documents_come_back():
     read = table(documents_part(ENTRY, PARTS))
     assert read.schema.equals(DOCUMENTS_SCHEMA)

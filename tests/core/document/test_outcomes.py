@@ -43,15 +43,20 @@ def test_a_document_that_is_gone_has_nothing_else():
 
 @pytest.mark.parametrize("origin", [ErrorOrigin.PREFLIGHT, ErrorOrigin.SOURCE])
 def test_a_document_that_is_not_sent_is_a_dead_letter_without_a_call(origin):
-    assert rejected(DOCUMENT, "1001", origin, content_sha256="sha") == DocumentOutcome(
-        DOCUMENT, Outcome.DEAD_LETTER, content_sha256="sha", error_codes=("1001",), error_origin=origin
+    assert rejected(DOCUMENT, "1001", origin, content_sha256="sha", version_id="v7") == DocumentOutcome(
+        DOCUMENT,
+        Outcome.DEAD_LETTER,
+        content_sha256="sha",
+        error_codes=("1001",),
+        error_origin=origin,
+        source_version_id="v7",
     )
     assert rejected(DOCUMENT, "1001", origin).content_sha256 is None
 
 
 @pytest.mark.parametrize("status", [500, None])
 def test_a_service_that_failed_for_one_document(status):
-    found = service_failed(DOCUMENT, content_sha256="sha", status=status, attempts=4, latency_s=2.5)
+    found = service_failed(DOCUMENT, content_sha256="sha", status=status, attempts=4, latency_s=2.5, version_id="v7")
     assert found == DocumentOutcome(
         DOCUMENT,
         Outcome.DEAD_LETTER,
@@ -61,6 +66,7 @@ def test_a_service_that_failed_for_one_document(status):
         http_status=status,
         attempts=4,
         latency_s=2.5,
+        source_version_id="v7",
     )
 
 
