@@ -45,7 +45,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What a GET gave. ``etag`` is without quotes, ``version_id`` None where the bucket has no versions."""
+    """An object as a GET gave it. ``etag`` is without quotes, ``version_id`` None where the bucket has no versions."""
 
     body: bytes = field(repr=False)
     etag: str
@@ -53,7 +53,8 @@ class StoredObject:
 
 
 class ObjectStore(Protocol):
-    """An S3: strongly consistent, conditional on PUT (``If-None-Match: *``, ``If-Match``), GET and a copy's source."""
+    """An S3 that is strongly consistent and honours conditions on PUT (``If-None-Match: *``, ``If-Match``), GET and a
+    copy's source."""
 
     def list(self, bucket: str, prefix: str, *, after: str | None = None) -> AsyncIterator[SourceObject]:
         """All objects under ``prefix``, all pages, in the order of their keys, from behind the key ``after``."""
@@ -130,7 +131,7 @@ class RateLimiter(Protocol):
 
 
 class Clock(Protocol):
-    """Time, so that tests can move it."""
+    """The time, as a port so that tests can move it."""
 
     def now(self) -> datetime:
         """Wall-clock time, aware, UTC."""
@@ -144,7 +145,8 @@ class Clock(Protocol):
 
 
 class Ledger(Protocol):
-    """The ids of the documents that commits have taken; as many as a destination ever saw, so not a set in memory."""
+    """The ids of the documents that commits have taken. A destination may have seen so many that no set in memory holds
+    them."""
 
     def add(self, document_ids: Sequence[str]) -> None: ...
 
@@ -209,7 +211,7 @@ class StateStore(Protocol):
 
 
 class Tables(Protocol):
-    """The two tables. Equal input gives equal bytes at equal places."""
+    """The two tables. Equal input gives equal bytes in equal places."""
 
     async def probe(self) -> None:
         """Raise ``ConfigurationError`` unless the destination can be written."""
@@ -229,7 +231,7 @@ class Tables(Protocol):
 
 
 class DeadLetters(Protocol):
-    """The dead-letter prefix: a record and, by the settings, an image for each (design §4)."""
+    """The dead-letter prefix. Each letter is a record and, if the settings say so, an image (design §4)."""
 
     async def probe(self) -> None:
         """Raise ``ConfigurationError`` unless the dead-letter prefix can be written."""
@@ -294,8 +296,8 @@ class NoObserver:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Everything outside. ``new_ledger`` gives an empty ledger; ``writer_id`` is unique to this process; ``jitter``
-    gives numbers from 0 to 1."""
+    """Everything outside that a run works with. ``new_ledger`` gives an empty ledger; ``writer_id`` is unique to this
+    process; ``jitter`` gives numbers from 0 to 1."""
 
     source: ObjectStore
     ocr: OcrClient

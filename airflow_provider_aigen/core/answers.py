@@ -18,7 +18,7 @@ __all__ = ["Answer", "ApiError", "ApiResponse", "CallFailure", "Claim", "Failure
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """What came back over HTTP. ``retry_after`` is the header as received."""
+    """An HTTP response of the endpoint. ``retry_after`` is the header as received."""
 
     status: int
     body: bytes = field(repr=False)
@@ -27,7 +27,7 @@ class ApiResponse:
 
 
 class FailureKind(StrEnum):
-    """Why no answer came."""
+    """The reason why no answer came."""
 
     CONNECT = "connect"  # refused, unreachable, DNS, connect timeout: the request never left
     TLS = "tls"  # the certificate is not good: the key was not sent
@@ -39,7 +39,7 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CallFailure:
-    """No usable HTTP answer. ``sent`` is False only where the request surely never left."""
+    """A call without a usable HTTP answer. ``sent`` is False only where the request surely never left."""
 
     kind: FailureKind
     sent: bool
@@ -56,7 +56,7 @@ class ApiError:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A parsed answer: one raw JSON object a page, ``{}`` for a page that gave nothing; the errors, most specific
+    """A parsed answer: one raw JSON object per page, ``{}`` for a page that gave nothing; the errors, most specific
     first."""
 
     status: int
@@ -71,7 +71,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
-    """What the API finally said of these bytes, as received; stored once, never paid again.
+    """The API's final answer for these bytes, as received. It is stored once and never paid again.
 
     ``attempts`` counts the calls made for it, ``latency_s`` is that of the last one. ``body`` is empty where the
     answer could not be read (``failure`` says why), for example because it was over the size cap."""
@@ -88,9 +88,9 @@ class KeptAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A process is about to send these bytes, or has: others leave them alone until ``expires_at`` and look for the
-    answer meanwhile, so that overlapping runs do not pay for the same document twice. ``suspect``: an earlier try found
-    that the service failed for these bytes while it answered others."""
+    """A process's word that it is about to send these bytes, or has sent them: others leave them alone until
+    ``expires_at`` and look for the answer meanwhile, so that overlapping runs do not pay for the same document twice.
+    ``suspect``: an earlier try found that the service failed for these bytes while it answered others."""
 
     content_sha256: str
     document_type: str

@@ -25,7 +25,7 @@ _MIN_KEY_LENGTH = 8
 
 @dataclass(frozen=True, slots=True)
 class EndpointConfig:
-    """Where the API is and who calls it. ``timeout_s`` bounds one call from its start to the last byte of its
+    """The address of the API and the key for it. ``timeout_s`` bounds one call from its start to the last byte of its
     answer."""
 
     base_url: str
@@ -82,8 +82,8 @@ class EndpointConfig:
 
 @dataclass(frozen=True, slots=True)
 class RetryConfig:
-    """Design §5, Retries. ``billed_ratio`` is the share of the run's calls that may be retried though perhaps
-    billed."""
+    """The limits of retries (design §5). ``billed_ratio`` is the share of the run's documents for which a call that may
+    have been billed may be repeated."""
 
     backoff_base_s: float = 0.5
     backoff_cap_s: float = 30.0
@@ -101,9 +101,10 @@ class RetryConfig:
 
 @dataclass(frozen=True, slots=True)
 class PipelineConfig:
-    """How one task works; none of it changes a byte of what is written. ``grace_s`` is how long calls in flight may
-    take to finish at a stop, ``claim_s`` how long another process leaves a claimed document alone (more than twice as
-    long as a call and the keeping of its answer may take), ``progress_s`` the time between two lines of progress."""
+    """The settings of one task's work; none of them changes a byte of what is written. ``grace_s`` is how long calls in
+    flight may take to finish at a stop, ``claim_s`` how long another process leaves a claimed document alone (more than
+    twice as long as a call and the keeping of its answer may take), ``progress_s`` the time between two lines of
+    progress."""
 
     max_in_flight: int = 16
     grace_s: float = 4.0

@@ -8,7 +8,7 @@
     │   ├── ConfigurationError      a parameter, the connection, a bucket or a permission is wrong
     │   ├── AuthenticationError     the endpoint refused the key
     │   ├── AccountError            429 without Retry-After, again and again: credit exhausted, or the pace too high
-    │   ├── ContractError           the endpoint answers what the contract does not know, many times in a row
+    │   ├── ContractError           the endpoint answers many times in a row what the contract does not know
     │   └── DeadLetterRatioError    all is committed, but more documents were dead-lettered than the DAG allows
     ├── TransientError              try again later: what was answered is kept, the next try goes on from there
     │   ├── ServiceUnavailableError the endpoint is down, unreachable, or asks for more patience than a document has
@@ -69,19 +69,20 @@ class ConfigurationError(PermanentError, ValueError):
 
 
 class AuthenticationError(PermanentError):
-    """401, 403, 404 or 405 on the endpoint, a TLS failure or a redirect (design §5)."""
+    """The endpoint can't be used with this key: 401, 403, 404 or 405, a TLS failure or a redirect (design §5)."""
 
 
 class AccountError(PermanentError):
-    """429 without ``Retry-After`` on three tries: the credit is exhausted, or the pace is over what the key may do."""
+    """The endpoint still answers 429 without ``Retry-After`` after three pauses: the credit is exhausted, or the pace
+    is over what the key may do."""
 
 
 class ContractError(PermanentError):
-    """Unknown codes on a 4xx, 20 in a row without a success: the contract changed (design §5)."""
+    """The contract changed: 20 unknown codes came in a row, without a success (design §5)."""
 
 
 class DeadLetterRatioError(PermanentError):
-    """More dead letters than ``max_dead_letter_ratio`` allows; everything is committed."""
+    """There are more dead letters than ``max_dead_letter_ratio`` allows; everything is committed."""
 
 
 class TransientError(AigenError):
@@ -125,16 +126,16 @@ class ObjectStoreCondition(Exception):
 
 
 class ObjectNotFound(ObjectStoreCondition):
-    """404 on a GET or on the source of a copy."""
+    """The object is not there: 404 on a GET or on the source of a copy."""
 
 
 class ObjectChanged(ObjectStoreCondition):
-    """412 on a GET, PUT or copy with ``If-Match``: the object is another one by now."""
+    """The object is another one by now: 412 on a GET, PUT or copy with ``If-Match``."""
 
 
 class ObjectUnreadable(ObjectStoreCondition):
-    """The object is there and S3 will not hand out its bytes, whoever asks again. ``code`` is the dead letter's error
-    code: ``archived_object``, ``encrypted_object`` (SSE-C) or ``unreadable_object``."""
+    """The object is there and S3 will not hand out its bytes, however often one asks. ``code`` is the dead letter's
+    error code: ``archived_object``, ``encrypted_object`` (SSE-C) or ``unreadable_object``."""
 
     def __init__(self, code: str) -> None:
         super().__init__(f"the object cannot be read: {code}")
@@ -142,4 +143,4 @@ class ObjectUnreadable(ObjectStoreCondition):
 
 
 class AlreadyExists(ObjectStoreCondition):
-    """412 on a PUT with ``If-None-Match: *``: the key is taken, perhaps by one's own unacknowledged write."""
+    """The key is taken, perhaps by one's own unacknowledged write: 412 on a PUT with ``If-None-Match: *``."""

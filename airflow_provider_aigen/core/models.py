@@ -85,7 +85,7 @@ class SourceObject:
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """Whose run it is. A try number is no part of it: a retry or a clear works on the same plan (design §3)."""
+    """The identity of a run. A try number is no part of it: a retry or a clear works on the same plan (design §3)."""
 
     dag_id: str
     task_id: str
@@ -103,8 +103,9 @@ class RunIdentity:
 
 @dataclass(frozen=True, slots=True)
 class OutputSettings:
-    """Every setting that changes what a commit writes: it travels in plan and commit, so that whoever finishes a
-    commit writes the same bytes to the same places. ``partition`` is ``""`` or ``name=value[/name=value…]``."""
+    """Every setting that changes what a commit writes: it travels in plan and commit, so that every process that
+    finishes a commit writes the same bytes to the same places. ``partition`` is ``""`` or
+    ``name=value[/name=value…]``."""
 
     document_type: str
     destination: str
@@ -116,7 +117,7 @@ class OutputSettings:
 
 @dataclass(frozen=True, slots=True)
 class PlanBatch:
-    """Documents that become one commit and one Parquet part a table, in listing order. ``number`` counts from 0.
+    """Documents that become one commit and one Parquet part per table, in listing order. ``number`` counts from 0.
 
     ``as_of`` is the newest commit that the planner had read: newer ones may have taken documents of this batch."""
 
@@ -145,7 +146,7 @@ class Plan:
 
 
 class Outcome(StrEnum):
-    """How a planned document ends (design §3.1)."""
+    """The end of a planned document (design §3.1)."""
 
     EXTRACTED = "extracted"
     PARTIAL = "partial"
@@ -154,7 +155,7 @@ class Outcome(StrEnum):
 
 
 class ErrorOrigin(StrEnum):
-    """Who refused a document."""
+    """The place at which a document was refused."""
 
     API = "api"
     PREFLIGHT = "preflight"
@@ -203,7 +204,7 @@ class DocumentOutcome:
 class CommitEntry:
     """Commit ``number``: which documents of which batch it takes, and each one's outcome, in plan order.
 
-    ``writer_id`` tells one's own unacknowledged write from another's."""
+    By ``writer_id`` a process tells its own unacknowledged write from another's."""
 
     number: int
     writer_id: str

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Listing and ledger → batches (design §3, Plan).
 
-A plan may be made in several tries, by several processes at once: batches are create-only and numbered, so whoever
-comes second reads what is there, leaves those documents out and goes on behind them.
+A plan may be made in several tries, by several processes at once: batches are create-only and numbered, so the
+process that comes second reads what is there, leaves those documents out and goes on behind them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ __all__ = ["BatchBuilder", "PlanRequest", "is_folder"]
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """What to plan. ``matches`` says of a key whether the source takes it; ``max_documents`` None means all."""
+    """The request for a plan. ``matches`` says of a key whether the source takes it; ``max_documents`` None means
+    all."""
 
     run: RunIdentity
     settings: OutputSettings
@@ -35,7 +36,8 @@ def is_folder(listed: SourceObject) -> bool:
 
 @dataclass(slots=True)
 class BatchBuilder:
-    """Offer it the listing, it gives complete batches. ``number`` and ``documents`` count what the plan has already."""
+    """A builder of batches: it is offered the listing and gives each batch when it is complete. ``number`` and
+    ``documents`` count what the plan has already."""
 
     request: PlanRequest
     as_of: int

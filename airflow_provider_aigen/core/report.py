@@ -32,8 +32,8 @@ _MOST_CODES_IN_TEXT = 10
 
 @dataclass(slots=True)
 class Reconciliation:
-    """Fed with the run's own batches and commits first, then, while ``missing``, with the commits of other runs that
-    may have taken documents of this plan."""
+    """The account of a run. It is fed with the run's own batches and commits first, then, while documents are
+    ``missing``, with the commits of other runs that may have taken them."""
 
     run_key: str
     missing: dict[str, DocumentOutcome | None] = field(default_factory=dict)

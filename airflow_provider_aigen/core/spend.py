@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls → money, in whatever currency the connection names: multiplied, never converted, never rounded to cents.
+"""Calls → money, in the currency that the connection names: multiplied, never converted, never rounded to cents.
 
 A price is what a user says that one call costs. Which calls are paid for is no promise of the vendor (contract, "Not
 documented anywhere"): ``core.service.classify.is_paid`` says which ones are counted.
@@ -20,8 +20,9 @@ _LONGEST_CURRENCY = 16
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A try in money, by the price that the connection names. ``paid`` is for the paid calls, ``paid_twice_at_most``
-    the part of it that went into possibly billed retries; ``saved`` is what the reused answers would have cost."""
+    """What a try costs in money, by the price that the connection names. ``paid`` is for the paid calls,
+    ``paid_twice_at_most`` the part of it that went into possibly billed retries; ``saved`` is what the reused answers
+    would have cost."""
 
     currency: str
     price_per_call: float
@@ -32,7 +33,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one call costs. ``currency`` is any short word for it, ``""`` for none."""
+    """The price of one call. ``currency`` is any short word for it, ``""`` for none."""
 
     per_call: float
     currency: str = ""

@@ -27,7 +27,7 @@ _MAX_PREFIX_BYTES = 700
 
 @dataclass(frozen=True, slots=True)
 class S3Prefix:
-    """Where something is written: ``prefix`` is ``""`` or ends with ``/``."""
+    """A place in S3 where something is written: ``prefix`` is ``""`` or ends with ``/``."""
 
     bucket: str
     prefix: str = field(repr=False)
@@ -60,7 +60,7 @@ class S3Prefix:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is read: a folder, or the keys that a glob matches.
+    """What a run reads: a folder, or the keys that a glob matches.
 
     List under ``prefix`` and ask ``matches``. A folder's prefix is listed without its closing slash, for an object may
     have exactly that key; ``incoming`` takes ``incoming`` and ``incoming/…``, never ``incoming2/…``. In a glob ``*``,

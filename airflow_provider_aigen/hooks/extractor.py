@@ -79,7 +79,7 @@ class Extractor:
                 observer=NoObserver(),
             )
             said = await caller.call(body, keep)
-            # A run puts a failed document off until others were answered; here there are none to wait for.
+            # A run defers the retry until others were answered; here there are none to wait for.
             while isinstance(said, Failure) and (history := caller.again(said, suspect=False)) is not None:
                 said = await caller.call(body, keep, history=history)
             return said

@@ -27,8 +27,8 @@ class OpenBatch:
 
 
 class OpenBatches:
-    """Everything between the plan and the commits of one try. ``complete`` gives the complete batches, then None after
-    :meth:`finish`; ``moved`` is set whenever there may be room again. ``on_end`` is told each outcome."""
+    """The open batches of one try, between the plan and the commits. ``complete`` gives the complete batches, then None
+    after :meth:`finish`; ``moved`` is set whenever there may be room again. ``on_end`` is told each outcome."""
 
     def __init__(self, ahead: int, on_end: Callable[[DocumentOutcome], None]) -> None:
         self._ahead = ahead

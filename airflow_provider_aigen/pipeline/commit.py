@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commits and their effects (design §3): number and create the entry, then write what follows from it.
 
-The effects are a pure function of the entry and the kept answers, so it does not matter who writes them, or how often.
+The effects are a pure function of the entry and the kept answers, so it does not matter which process writes them, or
+how often.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ _DEAD_LETTERS_AT_ONCE = 8
 
 
 class Effects:
-    """Writes what a commit means, in the order of design §3: dead letters, fields, documents, then the applied mark."""
+    """The effects of commits, written in the order of design §3: dead letters, fields, documents, then the applied
+    mark."""
 
     def __init__(self, state: StateStore, tables: Tables, dead_letters: DeadLetters) -> None:
         self._state = state
@@ -78,7 +80,7 @@ class Effects:
 
 
 async def finish_commits(state: StateStore, effects: Effects) -> int:
-    """Write the effects of every commit that lacks its applied mark, whoever made it; returns how many (design §3)."""
+    """Write the effects of every commit that lacks its applied mark, of any run; returns how many (design §3)."""
     unapplied = await state.unapplied_commits()
     for number in unapplied:
         entry = await state.read_commit(number)
@@ -90,7 +92,7 @@ async def finish_commits(state: StateStore, effects: Effects) -> int:
 
 
 class Committer:
-    """Commits the batches of one plan, one after the other.
+    """The committer of one plan's batches, one after the other.
 
     ``done`` has the numbers of the plan's batches that are committed, ``documents_done`` counts the documents that
     they took; ``foreign`` is an empty ledger at first and then has those that other runs' newer commits took."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A line in the log every few seconds: how far the run is, how fast, and what went wrong so far.
 
-It tells counts, and error codes as dead-letter paths name them; nothing else of a document.
+It gives counts, and error codes as dead-letter paths name them; nothing else about a document.
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ _MOST_CODES = 50
 
 
 class _Moment(NamedTuple):
+    """The counts at one time."""
+
     at: float
     ended: int
     calls: int
 
 
 class Progress:
-    """Of one try on a plan of ``planned`` documents. Counts what it is told and asks caller and line for the rest."""
+    """The progress of one try on a plan of ``planned`` documents. It counts what it is told and asks caller and line
+    for the rest."""
 
     def __init__(
         self,
@@ -55,7 +58,7 @@ class Progress:
         self._clock = clock
         self._observer = observer
         self._interval_s = interval_s
-        self._elsewhere = 0
+        self._skipped = 0
         self._ended = 0
         self._codes: Counter[str] = Counter()
         self._began = self._now()
@@ -63,7 +66,7 @@ class Progress:
 
     def skipped(self, documents: int) -> None:
         """So many have their outcome by an earlier try or another run."""
-        self._elsewhere += documents
+        self._skipped += documents
 
     def ended(self, outcome: DocumentOutcome) -> None:
         """A document has its outcome."""
@@ -73,7 +76,7 @@ class Progress:
             self._codes[code if code in self._codes or len(self._codes) < _MOST_CODES else OTHER] += 1
 
     async def run(self) -> None:
-        """Tell, again and again, until cancelled."""
+        """Write a line every few seconds, until cancelled."""
         while True:
             await self._clock.sleep(self._interval_s)
             self._tell()
@@ -106,7 +109,7 @@ class Progress:
 
     @property
     def _done(self) -> int:
-        return min(self._planned, self._elsewhere + self._ended)
+        return min(self._planned, self._skipped + self._ended)
 
     def _now(self) -> _Moment:
         return _Moment(self._clock.monotonic(), self._ended, self._caller.calls)

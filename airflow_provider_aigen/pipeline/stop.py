@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 
 class Stop:
-    """Set once, by the first error or by the task's ``on_kill``: no call begins after it.
+    """The signal that ends a run early. It is set once, by the first error or by the task's ``on_kill``, and no call
+    begins after it.
 
     It belongs to one event loop; from elsewhere go through ``loop.call_soon_threadsafe``."""
 

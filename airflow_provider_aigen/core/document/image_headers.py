@@ -19,7 +19,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """``size`` is (width, height) in pixels, both over 0; None where unknown."""
+    """What an image's header says. ``size`` is (width, height) in pixels, both over 0; None where unknown."""
 
     media_type: str
     size: Size | None = None

@@ -28,7 +28,8 @@ MAX_BYTES = 10 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """To be sent. Sizes in pixels, both None where the header does not tell them: truncated, PDF, HEIC, AVIF."""
+    """An image that is to be sent. Sizes are in pixels, both None where the header does not tell them: truncated, PDF,
+    HEIC, AVIF."""
 
     media_type: str
     width: int | None = None
@@ -37,7 +38,8 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A dead letter with origin ``preflight``; ``code`` is the contract's where it has one."""
+    """An image that is not sent but becomes a dead letter with origin ``preflight``; ``code`` is the contract's where
+    it has one."""
 
     code: str
 

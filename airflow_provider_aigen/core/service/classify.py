@@ -50,7 +50,7 @@ _NO_ENDPOINT_CODES = frozenset({"404", "405", "not_found", "method_not_allowed"}
 
 
 class FatalReason(StrEnum):
-    """Why no call of this run can succeed."""
+    """The reason why no call of this run can succeed."""
 
     UNAUTHORIZED = "unauthorized"  # 401
     FORBIDDEN = "forbidden"  # 403
@@ -61,7 +61,8 @@ class FatalReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """At least one page has fields. ``error_codes`` and ``messages`` say why others failed, empty where none did."""
+    """An answer in which at least one page has fields. ``error_codes`` and ``messages`` say why others failed; they are
+    empty where none did."""
 
     answer: Answer
     error_codes: tuple[str, ...] = ()
@@ -71,8 +72,9 @@ class Extracted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The document's own fault; ``error_codes`` has at least one. ``perhaps_passing``: every page broke the service.
-    ``known`` is False where the contract's table does not have the primary code. ``pages`` is None without ``data``."""
+    """A refusal that is the document's own fault; ``error_codes`` has at least one. ``perhaps_passing``: every page
+    broke the service. ``known`` is False where the contract's table does not have the primary code. ``pages`` is None
+    without ``data``."""
 
     status: int
     error_codes: tuple[str, ...]
@@ -92,7 +94,7 @@ class Malformed:
 
 @dataclass(frozen=True, slots=True)
 class ServiceFailed:
-    """The service's bad day. ``billed``: the request may have been processed, so a repetition may be paid twice.
+    """A failure of the service. ``billed``: the request may have been processed, so a repetition may be paid twice.
     ``kind`` is None where an HTTP status said it."""
 
     status: int | None
@@ -103,7 +105,8 @@ class ServiceFailed:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """429, or 503 with ``Retry-After``. ``retry_after`` is the header as received, perhaps unusable."""
+    """A request to call later: 429, or 503 with ``Retry-After``. ``retry_after`` is the header as received, perhaps
+    unusable."""
 
     status: int
     retry_after: str | None = None
@@ -111,7 +114,7 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class Fatal:
-    """No call of this run can succeed until somebody mends the configuration."""
+    """A result after which no call of this run can succeed until somebody mends the configuration."""
 
     status: int | None
     reason: FatalReason
@@ -189,7 +192,7 @@ def _without_answer(status: int) -> Verdict:
     """A 2xx or 4xx whose body is no answer of the contract: a gateway's page, perhaps."""
     if status in (404, 405):
         return Fatal(status, FatalReason.NO_ENDPOINT)
-    if status in (413, 422):  # they are about the document, whoever says so
+    if status in (413, 422):  # they are about the document, even if a gateway says so
         return Refused(status, (f"http_{status}",), known=status == 413)
     return Malformed(status)
 

@@ -71,7 +71,7 @@ _MESSAGES = frozenset(
 
 
 class Meaning(Enum):
-    """What an error object says."""
+    """The meaning of an error object."""
 
     DOCUMENT = auto()  # the document's own fault
     PAGE_ERROR = auto()  # a page broke the service, perhaps passing

@@ -25,7 +25,7 @@ MAX_DEPTH = 64
 MAX_CODE_LENGTH = 256
 
 _MAX_INT_DIGITS = 300
-_MAX_ERRORS = 1000  # one a page is what the contract knows; a list of a million would only swell commits and records
+_MAX_ERRORS = 1000  # the contract knows one per page; a list of a million would only swell commits and records
 _BOM = b"\xef\xbb\xbf"
 # Possessive, and the closing quote optional: an unterminated string swallows the rest instead of being tried again at
 # each of its escaped quotes, so the time stays linear. The JSON parser refuses it afterwards.
