@@ -2,7 +2,7 @@
 """What ``mkdocs.yml`` can't say: files outside ``docs/`` as pages, and one way to write a link.
 
 A link is written as it works in the repository, from the file it stands in: ``../README.md#tables`` in a page,
-``docs/pace.md`` in README. In the site README is the page ``manual.md``, so links are written anew here.
+``docs/pace.md`` in README. In the site README is the page ``overview.md``, so links are written anew here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
-    "README.md": "manual.md",
+    "README.md": "overview.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "security.md",

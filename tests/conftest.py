@@ -88,9 +88,9 @@ sys.addaudithook(_stay_on_this_machine)
 _PURE = {
     _TESTS / name
     for name in (
-        *("benchmarks", "contract", "core", "crash", "docs", "pipeline", "simulation", "simulator"),
+        *("benchmarks", "contract", "core", "crash", "pipeline", "simulation", "simulator"),
         *("adapters/limits/test_local.py", "adapters/limits/test_redis_processes.py"),
-        *("test_docs.py", "test_repository.py"),
+        *("docs/test_queries.py", "docs/test_site.py", "test_repository.py"),
     )
 }
 

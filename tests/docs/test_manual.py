@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""README.md: each code block is run, and what its tables and samples say is what the code does.
+"""The manual, README and the reference: each code block is run, and what tables and samples say is what the code does.
 
-A block that can't be run has ``<!-- no-test: reason -->`` in the line above it. The DAG is run once, against SeaweedFS
-and the simulator; most tests look at what that left.
+A block that can't be run has ``<!-- no-test: reason -->`` in the line above it. The README's DAG is run once, against
+SeaweedFS and the simulator; most tests look at what that left.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import inspect
 import json
 import os
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -20,153 +19,35 @@ import sys
 import threading
 import types
 import urllib.request
-from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import reduce
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import airflow
 import duckdb
 import pytest
 
-from airflow_provider_aigen.simulator import DEFAULT_KEY, running_simulator
-from airflow_provider_aigen.simulator.books.mix import write_books
-from demo.lake import DEAD_LETTER, DESTINATION, SOURCE, Lake
+from demo.lake import DEAD_LETTER, DESTINATION
+from tests.docs.manual import MANUAL, python_blocks, runnable
+from tests.docs.markdown import ROOT, blocks, plain, table, text
 from tests.kit.servers.process import free_port
-from tests.kit.servers.s3 import seaweedfs
 from tests.parsing import parse, round_trip
 
-ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
 BIN = Path(sys.executable).parent
-BOOKS = 20
-
-
-@dataclass(frozen=True)
-class Block:
-    line: int
-    language: str
-    text: str
-    untested: str | None
-
-    def __str__(self) -> str:
-        return f"{self.language or 'text'}-line-{self.line}"
-
-
-def blocks(markdown: str) -> list[Block]:
-    found: list[Block] = []
-    lines = markdown.splitlines()
-    opened: int | None = None
-    for index, line in enumerate(lines):
-        if not line.startswith("```"):
-            continue
-        if opened is None:
-            opened = index
-            continue
-        marker = re.fullmatch(r"<!-- no-test: (.+) -->", lines[opened - 1])
-        text = "\n".join(lines[opened + 1 : index]) + "\n"
-        found.append(Block(opened + 1, lines[opened].removeprefix("```"), text, marker and marker[1]))
-        opened = None
-    assert opened is None, "a code block is not closed"
-    return found
-
-
-BLOCKS = blocks(README.read_text(encoding="utf-8"))
-
-
-def runnable(language: str) -> list[Block]:
-    return [block for block in BLOCKS if block.language == language and block.untested is None]
-
-
-def python_blocks() -> list[Block]:
-    """As the README says that they read on this Airflow."""
-    if not airflow.__version__.startswith("2."):
-        return runnable("python")
-    text = README.read_text(encoding="utf-8")
-    assert "import `dag` and `task` from `airflow.decorators`" in text
-    assert "give a DAG a `start_date`" in text
-    changes = {
-        "from airflow.sdk import": "import datetime\nfrom airflow.decorators import",
-        "@dag(": "@dag(start_date=datetime.datetime(2026, 1, 1), ",
-    }
-    return [
-        replace(block, text=reduce(lambda code, change: code.replace(*change), changes.items(), block.text))
-        for block in runnable("python")
-    ]
-
-
-def table(heading: str, *, nth: int = 0) -> list[list[str]]:
-    """The cells of the nth table under a heading, without its head."""
-    section = README.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    tables = [part for part in re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE) if part.count("\n") > 2]
-    rows = [re.split(r"\s*\|\s*", row.strip("|").strip()) for row in tables[nth].strip().splitlines()]
-    return rows[2:]
-
-
-def plain(cell: str) -> str:
-    return cell.strip("`")
-
-
-# --- the run that most tests look at ----------------------------------------------------------------------------------
-
-
-@dataclass
-class Run:
-    """What a user of the README has: its DAG in an Airflow of their own, an S3, an endpoint."""
-
-    lake: Lake
-    client: Any
-    scans: Path
-    mirror: Path
-    served: Any
-    dag: Callable[[str], None]
-    report: dict[str, Any] = field(default_factory=dict)
-    s3_calls: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def calls_served(self) -> int:
-        return self.served.stats()["calls"]
-
-
-@pytest.fixture(scope="module")
-def run(run_dag, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("readme")
-    write_books(folder / "scans", BOOKS)
-    dag_file = folder / "vehicle_registration_ocr.py"
-    dag_file.write_text(python_blocks()[0].text, encoding="utf-8")
-    dag = parse(dag_file).dags["vehicle_registration_ocr"]
-
-    def run_on(date: str) -> None:
-        assert run_dag(dag, logical_date=datetime.fromisoformat(date).replace(tzinfo=UTC)).state == "success"
-
-    with seaweedfs(folder / "s3") as s3, running_simulator() as served, pytest.MonkeyPatch.context() as patch:
-        aigen = {"conn_type": "aigen", "host": served.url, "password": DEFAULT_KEY, "extra": {"allow_http": True}}
-        patch.setenv("AIRFLOW_CONN_AIGEN_DEFAULT", json.dumps(aigen))
-        patch.setenv("AIRFLOW_CONN_AWS_DEFAULT", s3.airflow_connection())
-        patch.setenv("S3_CALLS", str(folder / "s3-calls"))
-        lake = Lake(s3.client(), folder / "lake")
-        lake.create_buckets()
-        lake.upload(folder / "scans" / "images")
-        made = Run(lake, s3.client(), folder / "scans" / "images", folder / "lake", served, run_on)
-        made.dag("2026-11-22T12:00")
-        made.s3_calls += map(json.loads, (folder / "s3-calls").read_text(encoding="utf-8").splitlines())
-        made.report |= lake.newest_report()
-        assert made.report["api_calls"] == made.calls_served > 0
-        yield made
+OPERATORS, HOOK, TABLES = "docs/reference/operators.md", "docs/reference/hook.md", "docs/reference/tables.md"
 
 
 # --- the blocks -------------------------------------------------------------------------------------------------------
 
 
 def test_every_block_has_a_language_that_is_tested_or_says_why_not():
-    assert {block.language for block in BLOCKS} == {"", "python", "bash", "json", "sql"}
-    assert [block for block in BLOCKS if block.untested is not None and len(block.untested) < 10] == []
-    assert sum(block.untested is not None for block in BLOCKS) <= 2
+    found = [block for page in MANUAL for block in blocks(page)]
+    assert {block.language for block in found} == {"", "python", "bash", "json", "sql"}
+    assert [
+        block for block in found if block.language == "" and re.search(r"^(\$|pip|export|python) ", block.text)
+    ] == []
+    assert sum(block.untested is not None for block in found) <= 3
 
 
 @pytest.mark.parametrize("block", python_blocks(), ids=str)
@@ -183,7 +64,7 @@ def test_a_python_block_is_a_dag_file_that_parses_and_serialises(block, airflow_
 def test_the_task_of_ones_own_reads_a_book(run):
     [block] = [block for block in python_blocks() if "AigenHook" in block.text]
     module = types.ModuleType("readme_hook")
-    exec(compile(block.text, str(README), "exec"), module.__dict__)
+    exec(compile(block.text, block.page, "exec"), module.__dict__)
     read = run.lake.tables().execute("SELECT source_uri FROM documents WHERE outcome = 'extracted'").fetchall()
     path = run.scans / read[0][0].rpartition("/")[2]
     assert module.read_one.function(str(path)) == 1
@@ -264,27 +145,6 @@ def test_a_json_block_parses(block):
 # --- what the text says -----------------------------------------------------------------------------------------------
 
 
-def test_the_dag_takes_every_object_once_and_the_next_run_none(run):
-    assert run.report["documents"] == sum(1 for _ in run.lake.list(*SOURCE))
-    before, reports = run.calls_served, set(run.lake.reports())
-    run.dag("2026-11-23T12:00")
-    (report,) = set(run.lake.reports()) - reports
-    assert json.loads(run.lake.read(DESTINATION[0], report))["documents"] == 0
-    assert run.calls_served == before
-
-
-def test_things_lie_where_the_picture_shows_them(run):
-    keys = [item["Key"] for bucket in {DESTINATION[0], DEAD_LETTER[0]} for item in run.lake.list(bucket, "")]
-    for pattern in (
-        r"vehicle_registration/fields/dt=2026-11-22/c\d{8}-\d{5}\.parquet",
-        r"vehicle_registration/documents/dt=2026-11-22/c\d{8}-\d{5}\.parquet",
-        r"vehicle_registration/_aigen/(plans|answers|commits|reports)/.+",
-        r"dead_letter/vehicle_registration/error_code=[^/]+/[0-9a-f]{32}\.json",
-        r"dead_letter/vehicle_registration/error_code=[^/]+/[0-9a-f]{32}\.(jpe?g|png|pdf)",
-    ):
-        assert any(re.fullmatch(pattern, key) for key in keys), pattern
-
-
 def test_a_commit_without_its_mark_is_written_again_with_the_same_bytes(run):
     bucket, prefix = DESTINATION
     [mark] = [item["Key"] for item in run.lake.list(bucket, f"{prefix}_aigen/commits/") if "applied" in item["Key"]]
@@ -317,7 +177,7 @@ def test_the_parameters_are_those_of_the_operator():
 
     signature = inspect.signature(inspect.unwrap(AigenOcrOperator.__init__)).parameters
     own = {name: parameter for name, parameter in signature.items() if name not in ("self", "kwargs")}
-    listed = {plain(name): default for name, default, _ in table("Parameters")}
+    listed = {plain(name): default for name, default, _ in table(OPERATORS, "Parameters")}
     assert list(listed) == list(own)
     for name, parameter in own.items():
         if parameter.default is inspect.Parameter.empty:
@@ -331,7 +191,7 @@ def test_the_connection_has_these_fields():
     from airflow_provider_aigen.get_provider_info import get_provider_info
 
     [connection] = get_provider_info()["connection-types"]
-    listed = {name for row in table("Connections") for name in re.findall(r"`([a-z_]+)`", row[0])}
+    listed = {name for row in table(HOOK, "The connection") for name in re.findall(r"`([a-z_]+)`", row[0])}
     assert listed == {"host", "password", *connection["conn-fields"]}
 
 
@@ -340,19 +200,18 @@ def test_the_metrics_are_called_so():
     sent = {
         name for path in package.rglob("*.py") for name in re.findall(r'"(aigen\.[a-z_]+)"', path.read_text("utf-8"))
     }
-    named = set(re.findall(r"`(aigen\.[a-z_]+)`", README.read_text(encoding="utf-8")))
-    assert named
-    assert named <= sent
+    named = set(re.findall(r"`(aigen\.[a-z_]+)`", text("docs/metrics.md")))
+    assert named == sent
 
 
-@pytest.mark.parametrize(("nth", "name"), [(0, "FIELDS_SCHEMA"), (1, "DOCUMENTS_SCHEMA")])
-def test_the_tables_have_these_columns(nth, name):
+@pytest.mark.parametrize(("name", "schema"), [("fields", "FIELDS_SCHEMA"), ("documents", "DOCUMENTS_SCHEMA")])
+def test_the_tables_have_these_columns(name, schema):
     from airflow_provider_aigen.adapters.tables import schemas
 
-    listed = [(plain(row[0]), row[1]) for row in table("Tables", nth=nth)]
+    listed = [(plain(row[0]), row[1]) for row in table(TABLES, f"Columns of `{name}`")]
     real = [
         (column.name, _type(column.type) + ("" if column.nullable else ", not null"))
-        for column in getattr(schemas, name)
+        for column in getattr(schemas, schema)
     ]
     assert listed == real
 
@@ -364,7 +223,7 @@ def _type(arrow: Any) -> str:
 def test_every_code_that_has_a_rule_is_in_the_table():
     from airflow_provider_aigen.core.service import codes
 
-    named = {code for row in table("What each failure gets") for code in re.findall(r"`([^`]+)`", row[1])}
+    named = {code for row in table("docs/reference/failures.md") for code in re.findall(r"`([^`]+)`", row[1])}
     own = {
         value
         for name, value in vars(codes).items()
@@ -374,7 +233,7 @@ def test_every_code_that_has_a_rule_is_in_the_table():
     assert own | {"1001", "1002", "1003", "20000", "20002", "400", "internal_server_error"} <= named
 
 
-# --- the IAM policy ---------------------------------------------------------------------------------------------------
+# --- the permissions --------------------------------------------------------------------------------------------------
 
 
 def needed(call: dict[str, Any]) -> set[tuple[str, str]]:
@@ -427,24 +286,3 @@ def test_the_policy_allows_nothing_that_a_run_never_calls(run):
         if not any(action == used and fnmatch.fnmatchcase(resource, pattern) for used, resource in asked)
     }
     assert unused == set()
-
-
-def test_links_lead_somewhere():
-    text = README.read_text(encoding="utf-8")
-    headings = {
-        re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-        for line in text.splitlines()
-        if line.startswith("#")
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in headings, target
-        elif "://" not in target:
-            assert (ROOT / target).exists(), target
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
-def test_the_make_targets_exist():
-    text = README.read_text(encoding="utf-8")
-    for target in set(re.findall(r"`make ([a-z-]+)`", text)):
-        subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)

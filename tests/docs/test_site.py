@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documentation: it builds without a warning and without another host, its links lead somewhere both in the
-repository and in the site, what it names exists, and the quick start runs.
-
-A block that can't be run has ``<!-- no-test: reason -->`` in the line above it.
-"""
+repository and in the site, what it names exists, and the quick start runs."""
 
 from __future__ import annotations
 
@@ -13,57 +10,19 @@ import re
 import signal
 import subprocess
 import sys
-import textwrap
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import yaml
 
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
+from tests.docs.markdown import NAMES, ROOT, blocks, prose, slugs, text
 from tests.kit.servers.process import free_port
 from tests.kit.servers.s3 import SeaweedPorts
 
-ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
-
-
-class Block(NamedTuple):
-    language: str
-    title: str | None
-    text: str
-    untested: bool
-
-
-def blocks(page: str) -> list[Block]:
-    """The fenced blocks of a page, in order."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    found = re.findall(
-        r'^(<!-- no-test: [^\n]{10,} -->\n)?( *)```(\w*)(?: title="([^"]+)")?\n(.*?)^\2```$',
-        text,
-        re.MULTILINE | re.DOTALL,
-    )
-    assert len(found) * 2 == len(re.findall(r"^ *```", text, re.MULTILINE)), "a fence that this does not understand"
-    return [
-        Block(language, title or None, textwrap.dedent(body), bool(marker))
-        for marker, _, language, title, body in found
-    ]
-
-
-def prose(page: str) -> str:
-    """The page without its code blocks."""
-    return re.sub(r"^( *)```.*?^\1```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-
-
-def slugs(page: str) -> set[str]:
-    """The anchors that GitHub gives a page's headings, and the site too."""
-    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
-    plain = (re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", heading) for heading in headings)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in plain}
 
 
 # --- in the repository ------------------------------------------------------------------------------------------------
@@ -92,9 +51,21 @@ def test_python_compiles(page):
 @pytest.mark.parametrize("page", NAMES)
 def test_make_targets_exist(page):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    text = (ROOT / page).read_text(encoding="utf-8")
-    named = set(re.findall(r"`make ([a-z-]+)", text)) | set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text(page), re.MULTILINE))
     assert named <= targets
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_programs_of_the_package_exist(page):
+    for name in re.findall(r"python -m (airflow_provider_aigen[\w.]*)", text(page)):
+        module = ROOT / Path(*name.split("."))
+        assert module.with_suffix(".py").exists() or (module / "__main__.py").exists(), name
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_nothing_is_installed_from_an_index_that_does_not_have_it(page):
+    """The package is on none yet: README says from where it is installed."""
+    assert not re.search(r"pip install '?airflow-provider-aigen", text(page))
 
 
 @pytest.mark.parametrize("page", NAMES)
@@ -171,9 +142,9 @@ def test_every_decision_is_in_the_navigation(site):
 
 
 def test_readme_leads_to_pages_and_they_back_to_it(site):
-    assert 'href="pace.html"' in (site / "manual.html").read_text(encoding="utf-8")
-    assert 'href="example-dags.html#aigen_vehicle_registration"' in (site / "manual.html").read_text(encoding="utf-8")
-    assert 'href="manual.html"' in (site / "index.html").read_text(encoding="utf-8")
+    assert 'href="pace.html"' in (site / "overview.html").read_text(encoding="utf-8")
+    assert 'href="example-dags.html#aigen_vehicle_registration"' in (site / "overview.html").read_text(encoding="utf-8")
+    assert 'href="overview.html"' in (site / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_reference_is_made_of_docstrings(site):
