@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -13,25 +12,18 @@ from airflow_provider_aigen.adapters.tables.documents import document_facts
 from airflow_provider_aigen.core.document.flatten import needs_review
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow
 from airflow_provider_aigen.ports import ObjectStore
+from tests.kit.store import location
 
-__all__ = ["JsonTables", "part_key", "read_part", "stored_row"]
+__all__ = ["JsonTables", "part_uri", "read_part"]
 
 Rows = Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
 
-_COMPARED = ["document_id", "page_number", "field_name", "value", "confidence", "needs_review"]
 
-
-def part_key(entry: CommitEntry, table: str) -> tuple[str, str]:
-    """Bucket and key of a commit's part."""
+def part_uri(entry: CommitEntry, table: str) -> str:
+    """Where a commit's part lies."""
     settings = entry.settings
-    return _part_key(settings.destination, settings.partition, table, entry.number, entry.batch)
-
-
-@lru_cache(maxsize=4096)
-def _part_key(destination: str, partition: str, table: str, number: int, batch: int) -> tuple[str, str]:
-    bucket, _, prefix = destination.removeprefix("s3://").partition("/")
-    folder = f"{partition}/" if partition else ""
-    return bucket, f"{prefix}{table}/{folder}c{number:08d}-{batch:05d}.parquet"
+    folder = f"{settings.partition}/" if settings.partition else ""
+    return f"{settings.destination}{table}/{folder}c{entry.number:08d}-{entry.batch:05d}.parquet"
 
 
 class JsonTables:
@@ -49,7 +41,7 @@ class JsonTables:
         self.fields[entry.number] = rows
         if any(fields for _, fields in rows):
             part = [
-                stored_row(outcome.document.document_id, one, entry.settings.min_confidence)
+                _row(outcome.document.document_id, one, entry.settings.min_confidence)
                 for outcome, fields in rows
                 for one in fields
             ]
@@ -60,12 +52,11 @@ class JsonTables:
         await self._write("documents", entry, [document_facts(entry, outcome) for outcome, _ in rows])
 
     async def _write(self, table: str, entry: CommitEntry, part: list[Any]) -> None:
-        bucket, key = part_key(entry, table)
+        bucket, key = location(part_uri(entry, table))
         await self._store.put(bucket, key, to_json(part))
 
 
-def stored_row(document_id: str, row: FieldRow, min_confidence: float | None) -> dict[str, Any]:
-    """What a part has of a row of ``fields``."""
+def _row(document_id: str, row: FieldRow, min_confidence: float | None) -> dict[str, Any]:
     return {
         "document_id": document_id,
         "page_number": row.page_number,
@@ -77,7 +68,7 @@ def stored_row(document_id: str, row: FieldRow, min_confidence: float | None) ->
 
 
 def read_part(body: bytes) -> list[dict[str, Any]]:
-    """The rows of a part, real or not; of ``fields`` only what ``stored_row`` has."""
+    """The rows of a part, real or not."""
     if not body.startswith(b"PAR1"):
         rows: list[dict[str, Any]] = from_json(body)
         return rows
@@ -85,5 +76,4 @@ def read_part(body: bytes) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(pa.BufferReader(body)) as file:
-        columns = _COMPARED if "field_name" in file.schema_arrow.names else None
-        return list(file.read(columns, use_threads=False).to_pylist())
+        return list(file.read(use_threads=False).to_pylist())

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -15,11 +16,13 @@ from airflow_provider_aigen.core.errors import (
     StoppedError,
 )
 from airflow_provider_aigen.core.models import RunReport
+from tests.kit.journal import Stopped
+from tests.kit.laws import violations
+from tests.kit.snapshot import Snapshot
 from tests.simulation.endpoint import POISON
-from tests.simulation.invariants import AtTheEnd
-from tests.simulation.journal import Journal, Violation
+from tests.simulation.journal import Journal, Violation, check
 from tests.simulation.loop import Process
-from tests.simulation.scenario import Blow, Run, Scenario
+from tests.simulation.scenario import FRESH, Blow, Run, Scenario
 from tests.simulation.world import DESTINATION, World
 
 __all__ = ["Crashed", "Result", "simulate"]
@@ -37,7 +40,7 @@ class Crashed(Exception):
 class Result:
     """What a schedule was, for statistics."""
 
-    def __init__(self, world: World, journal: Journal, end: AtTheEnd) -> None:
+    def __init__(self, world: World, journal: Journal, end: Snapshot) -> None:
         self.steps = world.loop.steps
         self.points = world.network.points
         self.points_of_runs = world.points_of_runs
@@ -45,8 +48,8 @@ class Result:
         self.calls = len(world.endpoint.calls)
         self.processes = len(world.processes)
         self.late = journal.late
-        self.paid_by_both = end.overlap
-        self.paid_again = end.again
+        self.paid_by_both = journal.account.count("both")
+        self.paid_again = journal.account.count("lost")
         self.service_errors = end.service_errors
 
 
@@ -54,22 +57,21 @@ def simulate(scenario: Scenario, trace: Callable[[str], None] | None = None) -> 
     """Run one schedule to its end. Raises ``Violation``, ``Stuck`` where it has no end, or ``Crashed``."""
     world = World(scenario, trace)
     journal = Journal(world)
-    end = AtTheEnd(world, journal)
     journal.watch()
-    world.loop.run(_Driver(world, end).main())
+    end = world.loop.run(_Driver(world, journal).main())
     if journal.broken is not None:
         raise journal.broken
     return Result(world, journal, end)
 
 
 class _Driver:
-    def __init__(self, world: World, end: AtTheEnd) -> None:
+    def __init__(self, world: World, journal: Journal) -> None:
         self.world = world
-        self.end = end
+        self.journal = journal
         self.reports: dict[tuple[str, str], RunReport] = {}
         self.poisoned: list[Run] = []
 
-    async def main(self) -> None:
+    async def main(self) -> Snapshot:
         world, scenario = self.world, self.world.scenario
         for at, key, what in scenario.changes:
             world.loop.later(at, world.change, key, what)
@@ -79,7 +81,7 @@ class _Driver:
         for process in world.processes:
             process.resume()
         await self._all([self._ended(process) for process in world.processes])
-        await self._quiet()
+        return await self._quiet()
 
     async def _all(self, works: list[Coroutine[Any, Any, None]]) -> None:
         """The first that fails ends the schedule."""
@@ -166,12 +168,14 @@ class _Driver:
         if not process.ended.done():
             self.world.network.say(process, "is told to stop")
             self.world.stops[process].set(StoppedError("SIGTERM"))
+            late = self.world.runs[process].max_in_flight
+            self.journal.stops.append(Stopped(self.world.loop.now, math.inf, process, late))
             process.lost.append("grace")
             self.world.loop.later(_GRACE_S, process.kill)
 
     # --- after everything: no more faults ---------------------------------------------------------------------------
 
-    async def _quiet(self) -> None:
+    async def _quiet(self) -> Snapshot:
         world, scenario = self.world, self.world.scenario
         scenario.faults.until = 0.0
         scenario.faults.crash_at = {}
@@ -179,8 +183,8 @@ class _Driver:
         world.points_of_runs = world.network.points
         world.endpoint.outages = []
         if self._has_poison():
-            for number in range(2):
-                world.change(f"fresh-{number}.png", ("success", 100 + number))
+            for number, what in enumerate(FRESH):
+                world.change(f"fresh-{number}.png", what)
         last = Run("a", "last", 0.0, 3, 4, 50.0, 20.0)
         self._reported(last, await self._once(last))
         for run in self.poisoned:
@@ -196,14 +200,18 @@ class _Driver:
         if scenario.rewrite:
             await self._rewrite()
         result = await self._finish(Run("a", "empty", 0.0, 3, 4, 50.0, 20.0))
-        self.end.check(result)
+        check(not result.documents, f"{result.documents} documents are left after the last run")
+        end = world.snapshot()
+        for violation in violations(end, self.journal):
+            raise Violation(violation)
+        return end
 
     async def _rewrite(self) -> None:
         """The tables are a pure function of the state: without them and the applied marks they come out the same."""
         world, before = self.world, self._visible()
         world.bucket.watch = lambda *_: None
-        for key in [*before, *(key for key in world.bucket.keys if key.endswith(".applied"))]:
-            if key.startswith(DESTINATION):
+        for key in [*world.bucket.under(DESTINATION)]:
+            if key.endswith((".parquet", ".applied")):
                 world.bucket.remove(key)
         await self._finish(Run("a", "rewrite", 0.0, 3, 4, 50.0, 20.0))
         if before != self._visible():
@@ -231,8 +239,8 @@ class _Driver:
     def _visible(self) -> dict[str, bytes]:
         """The bytes of what an engine or a person reads. Images are left out: one whose source was gone when its record
         was written may be copied later, if the source came back."""
-        objects = self.world.bucket.objects
-        return {key: objects[key].body for key in self.world.visible()}
+        snapshot = self.world.snapshot()
+        return {uri: snapshot.objects[uri] for uri in (*snapshot.parts, *snapshot.records)}
 
 
 def _check_end(process: Process, result: Any) -> None:

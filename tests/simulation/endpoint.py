@@ -19,6 +19,7 @@ from typing import Any
 
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
 from airflow_provider_aigen.core.service.classify import Extracted, Refused, ServiceFailed, classify
+from tests.kit import journal as kit
 from tests.simulation.loop import Process
 from tests.simulation.network import Network
 
@@ -90,26 +91,15 @@ def _read_request(body: bytes) -> tuple[str, str]:
     return hashlib.sha256(image).hexdigest(), image.partition(b"kind\0")[2].partition(b" ")[0].decode()
 
 
-@dataclass(slots=True)
-class Call:
-    """One call, as the service saw it. ``paid``: a final answer was made; ``reply_lost``: it never left the service.
-    As its sender saw it: ``failed`` by the service's fault, or answered, which shows that the service is ``well``."""
+@dataclass(slots=True, eq=False)
+class Call(kit.Call):
+    """``paid``: a final answer was made; ``reply_lost``: it never left the service; ``after_keep``: it began when an
+    answer for these bytes was kept already."""
 
-    process: Process
-    sha256: str
-    kind: str
-    started: float
-    ended: float | None = None
-    paid: bool = False
-    perhaps_paid: bool = False
-    body: bytes = b""
+    kind: str = ""
     reply_lost: bool = False
-    in_outage: bool = False
     after_keep: bool = False
-    failed: bool = False
-    well: bool = False
     claimed_until: float = 0.0
-    charged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +167,7 @@ class _Client:
             await before_send()
         endpoint, network = self._endpoint, self._endpoint.network
         sha256, kind = _read_request(body)
-        call = Call(self._process, sha256, kind, network.loop.now, after_keep=sha256 in endpoint.kept)
+        call = Call(sha256, network.loop.now, process=self._process, kind=kind, after_keep=sha256 in endpoint.kept)
         endpoint.watch(call)
         endpoint.calls.append(call)
         try:

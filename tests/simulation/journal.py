@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must hold at each write and at each call (design §3), and the journal of both for :mod:`.invariants`."""
+"""What must hold at each write and at each call (design §3), and what the laws for the end need to know."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from airflow_provider_aigen.adapters.state.codec import CLAIM, COMMIT
-from airflow_provider_aigen.adapters.tables.documents import dead_letter_uri
-from airflow_provider_aigen.core.models import CommitEntry
-from tests.kit.tables import part_key
-from tests.simulation.endpoint import Call
+from airflow_provider_aigen.core.models import CommitEntry, Outcome
+from tests.kit import journal as kit
+from tests.kit.journal import Reason, Stopped, Truth
+from tests.kit.snapshot import effects_of
+from tests.kit.store import location
+from tests.kit.tables import part_uri
+from tests.simulation.endpoint import PASSING, Call
 from tests.simulation.loop import Process
-
-if TYPE_CHECKING:
-    from tests.simulation.world import World
+from tests.simulation.scenario import FRESH, What, content_of
+from tests.simulation.world import SOURCE, World
 
 __all__ = ["Journal", "Violation", "check"]
 
@@ -32,6 +36,12 @@ _WRITTEN = re.compile(
 _PART = re.compile(r"(\w+)/.*c(\d+)-\d+")
 
 
+_OUTCOMES = {
+    **dict.fromkeys(("success", "two-pages", PASSING), Outcome.EXTRACTED),
+    **dict.fromkeys(("partial", "partial-not-found", "partial-later"), Outcome.PARTIAL),
+}
+
+
 class Violation(AssertionError):
     """A promise is broken."""
 
@@ -41,12 +51,22 @@ def check(holds: object, message: str) -> None:
         raise Violation(message)
 
 
-class Journal:
-    """``effects`` has what each commit leaves when it is applied. ``late`` counts the calls for bytes whose answer
-    another process kept after its claim ran out, or while the caller was asleep."""
+class Journal(kit.Journal):
+    """``effects`` has the keys of what each commit leaves when it is applied. ``late`` counts the calls for bytes whose
+    answer another process kept after its claim ran out, or while the caller was asleep."""
+
+    repeats = 1  # 2 % of the documents, rounded up
+    service_may_fail = True
+    sees_failures = True
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.calls = world.endpoint.calls
+        self.stops: list[Stopped] = []
+        changes = Counter(SOURCE + key for _, key, _ in world.scenario.changes)
+        self.touched = frozenset(changes)
+        self.came_back = frozenset(key for key, times in changes.items() if times > 1)
+        self.truths = _truths([*world.scenario.objects.values(), *(what for _, _, what in world.scenario.changes)])
         self.commits: dict[int, CommitEntry] = {}
         self.effects: dict[int, list[str]] = {}
         self.letters: dict[str, int] = {}  # document id of a committed dead letter → its commit
@@ -100,7 +120,7 @@ class Journal:
         check(before is None, f"commit {number} is overwritten")
         check(number == len(self.commits) + 1, f"commit {number} follows commit {len(self.commits)}")
         entry = self.commits[number] = COMMIT.from_gzip(body)
-        self.effects[number] = _effects_of(entry)
+        self.effects[number] = [location(uri)[1] for uri in effects_of(entry)]
         for outcome in entry.outcomes:
             if outcome.has_dead_letter:
                 self.letters[outcome.document.document_id] = number
@@ -120,9 +140,8 @@ class Journal:
         entry = self.commits.get(int(match[2]))
         check(entry is not None, f"{name} is written before its commit")
         assert entry is not None
-        check(
-            f"lake/{name}.parquet" == part_key(entry, match[1])[1], f"{name} is not where commit {entry.number} belongs"
-        )
+        there = location(part_uri(entry, match[1]))[1] == f"lake/{name}.parquet"
+        check(there, f"{name} is not where commit {entry.number} belongs")
         check(before in (None, body), f"{name} changes when it is written again")
 
     def _letter(self, process: Process, document_id: str, body: bytes, before: bytes | None) -> None:
@@ -160,11 +179,37 @@ class Journal:
             )
             self.late += 1
 
+    # --- why calls are paid again -----------------------------------------------------------------------------------
 
-def _effects_of(entry: CommitEntry) -> list[str]:
-    """The keys that a commit's effects leave, but for the images of dead letters."""
-    keys = [part_key(entry, "documents")[1]]
-    if any(outcome.has_rows for outcome in entry.outcomes):
-        keys.append(part_key(entry, "fields")[1])
-    letters = [dead_letter_uri(entry.settings, outcome) for outcome in entry.outcomes if outcome.has_dead_letter]
-    return [*keys, *(uri.removeprefix("s3://").partition("/")[2] for uri in letters)]
+    def reasons(self, earlier: Sequence[Call], call: Call) -> Iterator[Sequence[Reason]]:
+        """Find the reason, or there is none."""
+        others = [one for one in earlier if one.process is not call.process]
+        if any(one.reply_lost for one in earlier):
+            yield [Reason("possibly billed: nobody could know")]
+        for one in others:
+            if one.process.runs_at(call.started) and call.started >= one.claimed_until:
+                # Both run, and the answer of the first was not kept within the half of its claim that a call has.
+                yield [Reason("both")]
+        for one in reversed(others):
+            if self._was_lost(one.process):
+                most = self.world.runs[one.process].max_in_flight
+                yield [Reason("lost", one.process, most), Reason("lost answer", one, 1)]
+        if call.after_keep:
+            yield [Reason("it was claimed when it began: see `called`")]
+
+    def _was_lost(self, process: Process) -> bool:
+        """Whether calls of this process may have ended without their answer being kept: killed, asleep, a write that
+        failed; or it stopped, and the grace time was too short for slow answers."""
+        faults = self.world.scenario.faults
+        stopped = isinstance(process.ended.result(), Exception)
+        return bool(process.lost) or (stopped and bool(faults.call_slow or faults.store_slow))
+
+
+def _truths(whats: Sequence[What | None]) -> Mapping[str, Truth]:
+    found: dict[str, Truth] = {}
+    for what, times in Counter([*filter(None, whats), *FRESH]).items():
+        content, outcome = content_of(what), _OUTCOMES.get(what[0], Outcome.DEAD_LETTER)
+        etag = hashlib.md5(content).hexdigest()
+        before = found[etag].documents if etag in found else 0
+        found[etag] = Truth(content, frozenset({outcome}), documents=before + times)
+    return found

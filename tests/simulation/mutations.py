@@ -83,7 +83,7 @@ def _() -> list[Patch]:
     return [edit(commit.Committer, "_commit", ("entry = await self._read_taken(entry.number)", "pass"))]
 
 
-@mutation("412 on a commit: next number, without reading the entry", law="have two outcomes")
+@mutation("412 on a commit: next number, without reading the entry", law="no document is taken twice")
 def _() -> list[Patch]:
     taken = "entry = await self._read_taken(entry.number)"
     return [edit(commit.Committer, "_commit", (taken, "self._head = entry.number; continue"))]
@@ -94,7 +94,7 @@ def _() -> list[Patch]:
     return [edit(commit.Committer, "_commit", ("self._head + 1", "self._head + 1 + len(self.done)"))]
 
 
-@mutation("the writer's own answer instead of the kept one", law="the fields part of commit .* has other rows")
+@mutation("the writer's own answer instead of the kept one", law="the fields table says what the answers say")
 def _() -> list[Patch]:
     async def keep_answer(self: Any, answer: Any) -> Any:
         await original(self, answer)
@@ -132,7 +132,7 @@ def _() -> list[Patch]:
     return [(calls.Caller, "call", call)]
 
 
-@mutation("documents that newer commits took are not left out", law="have two outcomes")
+@mutation("documents that newer commits took are not left out", law="no document is taken twice")
 def _() -> list[Patch]:
     return [edit(commit.Committer, "_see", ("self.foreign.add(taken_ids(entry))", "pass"))]
 
@@ -175,7 +175,7 @@ def _() -> list[Patch]:
     return [edit(commit.Effects, "apply", (mark, "pass"), (rows, f"{mark}\n    {rows}"))]
 
 
-@mutation("commits without their applied mark are never finished", law="visible but not committed")
+@mutation("commits without their applied mark are never finished", law="every commit is applied")
 def _() -> list[Patch]:
     async def nothing(*_: Any) -> int:
         return 0
@@ -185,7 +185,7 @@ def _() -> list[Patch]:
     return [(pipeline, "finish_commits", nothing)]
 
 
-@mutation("gone counts as taken", law="have no outcome")
+@mutation("gone counts as taken", law="every source object is taken")
 def _() -> list[Patch]:
     changed = edit(commits, "taken_ids", (" if outcome.outcome is not Outcome.GONE", ""))
     return [(module, "taken_ids", changed[2]) for module in (commits, commit, planning)]
@@ -233,7 +233,7 @@ def _() -> list[Patch]:
     return [edit(S3StateStore, "release", ("if_match=stored.etag", "if_match=None"))]
 
 
-@mutation("a stop cancels the calls in flight", law="pays again")
+@mutation("a stop cancels the calls in flight", law="nothing is paid again without a reason")
 def _() -> list[Patch]:
     in_flight = "[task for task in tasks if task in self._caller.in_flight]"
     return [edit(pool.Pool, "_drain", (in_flight, "[]"))]
@@ -249,7 +249,7 @@ def _() -> list[Patch]:
     return [edit(documents.DocumentLine, "_fetch", (", if_match=document.etag", ""))]
 
 
-@mutation("a failure of the service is the document's", law="an outage makes a .* a dead letter")
+@mutation("a failure of the service is the document's", law="is a dead letter for an outage")
 def _() -> list[Patch]:
     def at_once(self: Any) -> None:
         for opened, one in self._held:

@@ -10,9 +10,12 @@ from random import Random
 from tests.simulation.endpoint import ANSWERS, NO_CALL, PASSING, POISON, Outage, content
 from tests.simulation.network import Faults
 
-__all__ = ["Blow", "Run", "Scenario", "content_of", "draw"]
+__all__ = ["FRESH", "Blow", "Run", "Scenario", "What", "content_of", "draw"]
 
 What = tuple[str, int]
+
+# New objects for the end, where a document that always fails needs others beside it.
+FRESH: tuple[What, ...] = (("success", 100), ("success", 101))
 
 _USUAL = ("success", "success", "success", "two-pages", "partial", "not-found")
 _ODD = (*ANSWERS, *NO_CALL)

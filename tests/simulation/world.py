@@ -19,6 +19,7 @@ from airflow_provider_aigen.core.models import OutputSettings, RunIdentity
 from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.pipeline import Ports, Stop
 from tests.kit.limiter import EvenLimiter
+from tests.kit.snapshot import Snapshot, snapshot_of
 from tests.kit.store import Buckets
 from tests.kit.world import ports_over
 from tests.simulation import encodings
@@ -66,11 +67,9 @@ class World:
         else:
             self.bucket.write(SOURCE + key, content_of(what))
 
-    def visible(self) -> set[str]:
-        """The keys of tables and dead letters: what an engine or a person reads, not the provider's own state."""
-        under = self.bucket.under
-        records = (key for key in under("dead/") if key.endswith(".json"))
-        return {*under("lake/fields/"), *under("lake/documents/"), *records}
+    def snapshot(self) -> Snapshot:
+        """What lies in the store now."""
+        return snapshot_of(self.buckets, *(f"s3://{BUCKET}/{prefix}" for prefix in (SOURCE, DESTINATION, DEAD_LETTERS)))
 
     def start(self, run: Run, *, plan_only: bool = False) -> Process:
         """A new process that works on ``run``: a try, a retry, or a cleared task."""

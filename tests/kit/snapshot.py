@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lies in the store when all has ended, read once: plans, commits, answers, tables, dead letters."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, COMMIT, PLAN
+from airflow_provider_aigen.core.document.reading import Reading, read
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Outcome, Plan, RunIdentity, SourceObject
+from tests.kit.store import Buckets, location
+from tests.kit.tables import part_uri, read_part
+
+__all__ = ["Snapshot", "effects_of", "letter_uri", "snapshot_of"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """``sources`` has what lies under the source now; ``objects`` all else by URI. ``destination`` has the state in its
+    folder ``_aigen``; ``dead_letter`` is the prefix of all runs' dead letters. Both end with a slash."""
+
+    sources: Mapping[SourceObject, bytes]
+    objects: Mapping[str, bytes]
+    destination: str
+    dead_letter: str
+
+    def _under(self, prefix: str, suffix: str = "") -> list[str]:
+        return sorted(uri for uri in self.objects if uri.startswith(prefix) and uri.endswith(suffix))
+
+    def _state(self, folder: str, suffix: str = "") -> list[str]:
+        return self._under(f"{self.destination}_aigen/{folder}/", suffix)
+
+    @cached_property
+    def commits(self) -> list[CommitEntry]:
+        return [COMMIT.from_gzip(self.objects[uri]) for uri in self._state("commits", ".json.gz")]
+
+    @cached_property
+    def applied(self) -> set[int]:
+        """The numbers of the commits that are marked as applied."""
+        return {int(uri.rpartition("/")[2].partition(".")[0]) for uri in self._state("commits", ".applied")}
+
+    @cached_property
+    def plans(self) -> list[Plan]:
+        return [PLAN.from_gzip(self.objects[uri]) for uri in self._state("plans", "/plan.json.gz")]
+
+    @cached_property
+    def planned(self) -> dict[RunIdentity, list[str]]:
+        """The ids of each run's planned documents, in order. A zombie may have written batches behind the plan's end:
+        nobody reads them."""
+        return {
+            plan.run: [
+                document.document_id
+                for number in range(plan.batches)
+                if (body := self.objects.get(self.batch_uri(plan, number))) is not None
+                for document in BATCH.from_gzip(body).documents
+            ]
+            for plan in self.plans
+        }
+
+    def batch_uri(self, plan: Plan, number: int) -> str:
+        return f"{self.destination}_aigen/plans/{plan.run.run_key}/{number:05d}.json.gz"
+
+    @cached_property
+    def answers(self) -> dict[str, Reading]:
+        """What was kept, by the SHA-256 of the content."""
+        kept = (ANSWER.from_gzip(self.objects[uri]) for uri in self._state("answers"))
+        return {one.content_sha256: read(one) for one in kept}
+
+    @property
+    def outcomes(self) -> Iterator[tuple[CommitEntry, DocumentOutcome]]:
+        return ((entry, outcome) for entry in self.commits for outcome in entry.outcomes)
+
+    @cached_property
+    def taken(self) -> dict[str, list[DocumentOutcome]]:
+        """Every document's outcomes other than ``gone``, by its id."""
+        found: defaultdict[str, list[DocumentOutcome]] = defaultdict(list)
+        for _, outcome in self.outcomes:
+            if outcome.outcome is not Outcome.GONE:
+                found[outcome.document.document_id].append(outcome)
+        return found
+
+    @cached_property
+    def parts(self) -> dict[str, bytes]:
+        """Everything at the destination that is not the provider's own state."""
+        own = (f"{self.destination}_aigen/", f"{self.destination}_aigen_probe")
+        return {uri: self.objects[uri] for uri in self._under(self.destination) if not uri.startswith(own)}
+
+    @cached_property
+    def rows(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows of each part."""
+        return {uri: read_part(body) for uri, body in self.parts.items()}
+
+    @cached_property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """The dead letters' records by URI."""
+        return {uri: json.loads(self.objects[uri]) for uri in self._under(self.dead_letter, ".json")}
+
+    @cached_property
+    def images(self) -> set[str]:
+        """The URIs of the dead letters' images."""
+        return {uri for uri in self._under(self.dead_letter) if not uri.endswith((".json", "_aigen_probe"))}
+
+    @property
+    def service_errors(self) -> int:
+        """How many documents were dead-lettered for the service's failures."""
+        return sum(outcome.error_codes == ("service_error",) for _, outcome in self.outcomes)
+
+
+def letter_uri(entry: CommitEntry, outcome: DocumentOutcome) -> str:
+    """Where an outcome's dead letter lies."""
+    folder = f"{entry.settings.dead_letter}error_code={outcome.error_code}"
+    return f"{folder}/{outcome.document.document_id}.json"
+
+
+def effects_of(entry: CommitEntry) -> list[str]:
+    """The URIs of what a commit's effects leave, except the images of dead letters."""
+    letters = [letter_uri(entry, outcome) for outcome in entry.outcomes if outcome.has_dead_letter]
+    rows = any(outcome.has_rows for outcome in entry.outcomes)
+    return [part_uri(entry, "documents"), *([part_uri(entry, "fields")] if rows else []), *letters]
+
+
+def snapshot_of(buckets: Buckets, source: str, destination: str, dead_letter: str) -> Snapshot:
+    """What lies in memory now, under these URIs. Folder markers of the source are left out."""
+    bucket, prefix = location(source)
+    there = buckets[bucket]
+    sources = {there.listed(key): there.objects[key].body for key in there.under(prefix) if not key.endswith("/")}
+    objects = {f"s3://{one.name}/{key}": found.body for one in buckets.values() for key, found in one.objects.items()}
+    return Snapshot(sources, objects, destination, dead_letter)
