@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The straight line, over ports (design §2).
+"""The line, over ports (design §2).
 
 ::
 
-    plan ──► fetch ──► preflight ──► answered before? ──► limiter ──► OCR call ──► classify ──► keep the answer
-                        report ◄── dead letters, documents part ◄── fields part ◄── commit ◄── a batch complete
+    plan ─► fetch ─► preflight ─► answered before? ─► claim ─► limiter ─► OCR call ─► classify ─► keep the answer
+    a batch complete ─► commit ─► dead letters ─► fields part ─► documents part ─► applied mark
 
 ========================  =============================================================================
 :mod:`.plan`              list, leave out what is done, write the plan

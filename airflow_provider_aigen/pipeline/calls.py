@@ -81,8 +81,8 @@ class Failure:
 
 
 class Caller:
-    """The maker of one run's calls: it has the slots, the breaker and the budget of retries. ``billed_budget`` is how
-    many calls that were perhaps billed may be repeated in the whole run; ``jitter`` gives numbers from 0 to 1."""
+    """The maker of the calls of one try: it has the slots, the breaker and the budget of retries. ``billed_budget`` is
+    how many calls that were perhaps billed may be repeated in this try; ``jitter`` gives numbers from 0 to 1."""
 
     def __init__(
         self,

@@ -39,7 +39,8 @@ class CallCounts:
 
 
 def billed_budget(plan: Plan, config: PipelineConfig) -> int:
-    """How many calls that may have been billed the run may make again: 2 % of its documents, rounded up (design §5)."""
+    """How many calls that may have been billed one try of the run may make again: 2 % of the documents that the run
+    planned, rounded up (design §5)."""
     return math.ceil(plan.documents * config.retry.billed_ratio)
 
 
