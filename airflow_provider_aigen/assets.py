@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from airflow.providers.common.compat.sdk import Asset
+
 from airflow_provider_aigen.core.uris import S3Prefix
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Asset, Context
+    from airflow.providers.common.compat.sdk import Context
 
 __all__ = ["documents_asset", "documents_uri", "fields_asset", "fields_uri", "triggering_partitions"]
 
@@ -68,6 +70,4 @@ def _uri(destination: str, table: str) -> str:
 
 
 def _asset(uri: str) -> Asset:
-    from airflow.providers.common.compat.sdk import Asset
-
     return Asset(uri)

@@ -20,7 +20,10 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "AIGEN OCR", "external-doc-url": "https://aigen.online", "tags": ["service"]}
         ],
         "operators": [
-            {"integration-name": "AIGEN OCR", "python-modules": ["airflow_provider_aigen.operators.ocr"]},
+            {
+                "integration-name": "AIGEN OCR",
+                "python-modules": ["airflow_provider_aigen.operators.base", "airflow_provider_aigen.operators.ocr"],
+            },
         ],
         "hooks": [{"integration-name": "AIGEN OCR", "python-modules": ["airflow_provider_aigen.hooks.aigen"]}],
         "extra-links": [

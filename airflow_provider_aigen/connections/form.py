@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_aigen.core.defaults import DEFAULT_BASE_URL, DEFAULT_REQUESTS_PER_SECOND, DEFAULT_TIMEOUT_S
 
-__all__ = ["conn_fields", "field_behaviour", "ui_field_behaviour", "widgets"]
+__all__ = ["conn_fields", "ui_field_behaviour", "widgets"]
 
 
 def conn_fields() -> dict[str, dict[str, Any]]:
@@ -50,19 +50,6 @@ def ui_field_behaviour() -> dict[str, Any]:
         "relabeling": {"host": "Base URL", "password": "API key"},
         "placeholders": {"host": DEFAULT_BASE_URL},
     }
-
-
-def field_behaviour() -> dict[str, Any]:
-    """:func:`ui_field_behaviour` as a hook spells it; on Airflow 2 with ``extra`` shown.
-
-    The script of that form makes an editor of ``extra`` when the page opens. Where the type that stands first in the
-    list hides it (``AIGEN OCR`` does stand first), the Test button throws and tests no connection of any type."""
-    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
-
-    behaviour = {name.replace("-", "_"): value for name, value in ui_field_behaviour().items()}
-    if not AIRFLOW_V_3_0_PLUS:
-        behaviour["hidden_fields"].remove("extra")
-    return behaviour
 
 
 def widgets() -> dict[str, Any]:

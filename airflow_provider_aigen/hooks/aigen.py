@@ -12,8 +12,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
-from airflow_provider_aigen.connections.form import field_behaviour, widgets
+from airflow_provider_aigen.connections.form import ui_field_behaviour, widgets
 from airflow_provider_aigen.core.defaults import DEFAULT_DOCUMENT_TYPE
 
 if TYPE_CHECKING:
@@ -50,8 +51,15 @@ class AigenHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Show base URL and API key, and hide the fields that AIGEN does not use."""
-        return field_behaviour()
+        """Show base URL and API key, and hide the fields that AIGEN does not use; on Airflow 2 show ``extra`` too.
+
+        The script of Airflow 2's form makes an editor of ``extra`` when the page opens. Where the type that stands
+        first in the list hides it (``AIGEN OCR`` does stand first), the Test button throws and tests no connection of
+        any type."""
+        behaviour = {name.replace("-", "_"): value for name, value in ui_field_behaviour().items()}
+        if not AIRFLOW_V_3_0_PLUS:
+            behaviour["hidden_fields"].remove("extra")
+        return behaviour
 
     @cached_property
     def connection(self) -> Any:

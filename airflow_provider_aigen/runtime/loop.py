@@ -32,14 +32,12 @@ class LoopRunner:
         self._wanted = False
         self._over = False
 
-    def run(self, main: Callable[[Stop], Coroutine[Any, Any, T]]) -> T:
-        """Like ``asyncio.run(main(stop))``, but what a signal handler raises (a timeout, SIGTERM on Airflow 2) stops
-        the run in order, with its grace time, before it goes on. A stop that was asked for before is kept."""
-        from airflow_provider_aigen.pipeline import Stop
-
+    def run(self, main: Callable[[Stop], Coroutine[Any, Any, T]], stop: Stop) -> T:
+        """Like ``asyncio.run(main(stop))``, except that what a signal handler raises (a timeout, SIGTERM on Airflow 2)
+        stops the run in order, with its grace time, before it goes on. A stop that was asked for before is kept."""
         with asyncio.Runner() as runner:
             loop = runner.get_loop()
-            stop = self._stop = Stop()
+            self._stop = stop
             loop.set_exception_handler(partial(_stop_for, stop))
             self._over, self._loop = False, loop
             try:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from airflow.providers.common.compat.sdk import Stats
+
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, CommitEntry
 
 __all__ = ["AirflowMetrics"]
@@ -32,8 +34,6 @@ class AirflowMetrics:
     When a backend raises, one warning is logged and nothing more is sent: a run does not depend on being watched."""
 
     def __init__(self, *, dag_id: str, task_id: str, document_type: str) -> None:
-        from airflow.providers.common.compat.sdk import Stats
-
         self._stats: Any = Stats
         self._tags = {"dag_id": _fit(dag_id), "task_id": _fit(task_id), "document_type": document_type}
         self._broken = False

@@ -11,8 +11,16 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import Asset, AssetAlias
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+
 from airflow_provider_aigen.assets import documents_uri, fields_uri
 from airflow_provider_aigen.core.errors import ConfigurationError
+
+if not AIRFLOW_V_3_0_PLUS:  # all three are there before a DAG file is parsed
+    from airflow.models.dataset import DatasetAliasModel  # type: ignore[import-not-found]
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -35,8 +43,6 @@ def alias_name(dag_id: str, task_id: str) -> str:
 
 def with_alias(outlets: Sequence[Any], name: str, destination: Any) -> list[Any]:
     """The outlets that the user gave and, unless these have both tables or an alias of their own, an alias ``name``."""
-    from airflow.providers.common.compat.sdk import AssetAlias
-
     given = list(outlets)
     if any(isinstance(outlet, AssetAlias) for outlet in given):
         return given
@@ -55,8 +61,6 @@ def tell(outlets: Sequence[Any], context: Context, report: RunReport) -> list[An
 
     A table that is among ``outlets`` as an asset gets its event there, with the partition as the event's partition key
     where the DAG's timetable says that keys are known at run time (Airflow 3.3 on); any other through the alias."""
-    from airflow.providers.common.compat.sdk import Asset, AssetAlias
-
     accessors: Any = context.get("outlet_events")
     settings = report.settings
     if accessors is None or settings is None:
@@ -108,15 +112,9 @@ def _add_partition(accessor: Any, context: Context, partition: str) -> None:
 def _is_known(alias: str) -> bool:
     """Airflow 2 fails a task that uses an alias which no DAG file has told it of: a mapped task's own, or that of a DAG
     which is tried before the scheduler has seen it. An asset that it doesn't know, it passes over."""
-    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
-
     if AIRFLOW_V_3_0_PLUS:
         return True
     try:
-        from airflow.models.dataset import DatasetAliasModel  # type: ignore[import-not-found]
-        from airflow.utils.session import create_session
-        from sqlalchemy import select
-
         with create_session() as session:
             found = session.scalar(select(DatasetAliasModel.id).where(DatasetAliasModel.name == alias))
     except Exception as error:  # noqa: BLE001 - a task without a way to the database does as well

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operator parameters, checked at the earliest moment: at parse time what is no template, all of it before the first S3
-call (design §1). What a run makes of them stands in :mod:`~airflow_provider_aigen.runtime.request`."""
+"""Operator parameters, checked as early as they are known: what is no template when the DAG is parsed, all of them
+before the first S3 call (design §1). What a run makes of them is in :mod:`~airflow_provider_aigen.runtime.request`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_aigen.core.checks import check_document_type, check_partit
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.uris import S3Prefix, Source, check_disjoint
 
-__all__ = ["check_parameters", "is_template", "to_number"]
+__all__ = ["check_parameters", "is_template"]
 
 _LOCATIONS = ("source", "destination", "dead_letter", "state")
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
@@ -25,8 +25,102 @@ def is_template(value: object) -> bool:
     return hasattr(value, "iter_references")  # an XComArg or a DAG's parameter
 
 
-def to_number(parameter: str, value: Any, *, integer: bool = False) -> Any:
-    """A number as it is, a rendered template's text as the number it holds. Raises ``ConfigurationError``."""
+def check_parameters(values: Mapping[str, Any], templated: Collection[str] = ()) -> dict[str, Any]:
+    """Check the parameters and return them as they count: what a template rendered to text is a number again.
+
+    Those of ``templated`` that still are templates are left out. Raises ``ConfigurationError`` naming the parameter."""
+    known = {
+        name: _READERS[name](name, value)
+        for name, value in values.items()
+        if name not in templated or not is_template(value)
+    }
+    check_disjoint({name: known[name] for name in _LOCATIONS if known.get(name)})
+    return known
+
+
+def _location(name: str, value: Any) -> Any:
+    if value is None or value == "":
+        raise ConfigurationError(name, "is required: an S3 URI such as s3://bucket/prefix/")
+    if name == "source":
+        Source.parse(value)
+    else:
+        S3Prefix.parse(name, value)
+    return value
+
+
+def _optional_location(name: str, value: Any) -> Any:
+    return _location(name, value) if value not in (None, "") else None
+
+
+def _text(name: str, value: Any) -> Any:
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(name, "must be a text that is not empty")
+    return value
+
+
+def _optional_text(name: str, value: Any) -> Any:
+    return _text(name, value) if value is not None else None
+
+
+def _rendered_optional_text(name: str, value: Any) -> Any:
+    return _text(name, value) if value not in (None, "") else None
+
+
+def _document_type(name: str, value: Any) -> Any:
+    check_document_type(_text(name, value))
+    return value
+
+
+def _partition(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ConfigurationError(name, "must be a text such as dt=2026-11-22")
+    check_partition(value)
+    return value
+
+
+def _account_id(name: str, value: Any) -> Any:
+    if value is not None and not (isinstance(value, str) and _ACCOUNT_ID.fullmatch(value)):
+        raise ConfigurationError(name, "must be an AWS account id: a text of 12 digits")
+    return value
+
+
+def _switch(name: str, value: Any) -> Any:
+    if not isinstance(value, bool):
+        raise ConfigurationError(name, "must be True or False")
+    return value
+
+
+def _whole_number(name: str, value: Any) -> Any:
+    check_positive(name, value, integer=True)
+    return value
+
+
+def _rendered_whole_number(name: str, value: Any) -> Any:
+    return _whole_number(name, _to_number(name, value, integer=True))
+
+
+def _optional_whole_number(name: str, value: Any) -> Any:
+    number = _to_number(name, value, integer=True)
+    return _whole_number(name, number) if number is not None else None
+
+
+def _optional_number(name: str, value: Any) -> Any:
+    number = _to_number(name, value)
+    if number is not None:
+        check_positive(name, number)
+    return number
+
+
+def _optional_ratio(name: str, value: Any) -> Any:
+    ratio = _to_number(name, value)
+    check_ratio(name, ratio)
+    return ratio
+
+
+def _to_number(name: str, value: Any, *, integer: bool = False) -> Any:
+    """A number as it is; text as the number that it holds, or None."""
     if not isinstance(value, str):
         return value
     if not value.strip() or value.strip() == "None":
@@ -34,112 +128,28 @@ def to_number(parameter: str, value: Any, *, integer: bool = False) -> Any:
     try:
         return int(value) if integer else float(value)
     except ValueError:
-        raise ConfigurationError(parameter, f"must be a {'whole number' if integer else 'number'}") from None
+        raise ConfigurationError(name, f"must be a {'whole number' if integer else 'number'}") from None
 
 
-def check_parameters(values: Mapping[str, Any], templated: Collection[str] = ()) -> None:
-    """Check the parameters, but for those of ``templated`` that are templates still: they are known when they are
-    rendered. Raises ``ConfigurationError`` naming the parameter."""
-    known = {name: value for name, value in values.items() if name not in templated or not is_template(value)}
-    for name, value in known.items():
-        _CHECKS[name](name, value)
-    check_disjoint({name: known[name] for name in _LOCATIONS if known.get(name)})
-
-
-def _check_location(name: str, value: Any) -> None:
-    if value is None or value == "":
-        raise ConfigurationError(name, "is required: an S3 URI such as s3://bucket/prefix/")
-    if name == "source":
-        Source.parse(value)
-    else:
-        S3Prefix.parse(name, value)
-
-
-def _check_state(name: str, value: Any) -> None:
-    if value is not None and value != "":
-        S3Prefix.parse(name, value)
-
-
-def _check_text(name: str, value: Any) -> None:
-    if not isinstance(value, str) or not value:
-        raise ConfigurationError(name, "must be a text that is not empty")
-
-
-def _check_optional_text(name: str, value: Any) -> None:
-    if value is not None:
-        _check_text(name, value)
-
-
-def _check_rendered_optional_text(name: str, value: Any) -> None:
-    if value != "":
-        _check_optional_text(name, value)
-
-
-def _check_document_type(name: str, value: Any) -> None:
-    _check_text(name, value)
-    check_document_type(value)
-
-
-def _check_partition(name: str, value: Any) -> None:
-    if value is None:
-        return
-    if not isinstance(value, str):
-        raise ConfigurationError(name, "must be a text such as dt=2026-11-22")
-    check_partition(value)
-
-
-def _check_owner(name: str, value: Any) -> None:
-    if value is not None and not (isinstance(value, str) and _ACCOUNT_ID.fullmatch(value)):
-        raise ConfigurationError(name, "must be an AWS account id: a text of 12 digits")
-
-
-def _check_switch(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise ConfigurationError(name, "must be True or False")
-
-
-def _check_whole_number(name: str, value: Any) -> None:
-    check_positive(name, value, integer=True)
-
-
-def _check_rendered_whole_number(name: str, value: Any) -> None:
-    check_positive(name, to_number(name, value, integer=True), integer=True)
-
-
-def _check_optional_whole_number(name: str, value: Any) -> None:
-    number = to_number(name, value, integer=True)
-    if number is not None:
-        check_positive(name, number, integer=True)
-
-
-def _check_optional_number(name: str, value: Any) -> None:
-    number = to_number(name, value)
-    if number is not None:
-        check_positive(name, number)
-
-
-def _check_optional_ratio(name: str, value: Any) -> None:
-    check_ratio(name, to_number(name, value))
-
-
-_CHECKS: Mapping[str, Callable[[str, Any], None]] = {
-    "source": _check_location,
-    "destination": _check_location,
-    "dead_letter": _check_location,
-    "state": _check_state,
-    "document_type": _check_document_type,
-    "aigen_conn_id": _check_text,
-    "aws_conn_id": _check_optional_text,
-    "requests_per_second": _check_optional_number,
-    "limit_shared_by": _check_rendered_whole_number,
-    "redis_conn_id": _check_rendered_optional_text,
-    "max_in_flight": _check_whole_number,
-    "batch_size": _check_whole_number,
-    "partition": _check_partition,
-    "max_documents": _check_optional_whole_number,
-    "max_dead_letter_ratio": _check_optional_ratio,
-    "min_confidence": _check_optional_ratio,
-    "copy_image": _check_switch,
-    "expected_bucket_owner": _check_owner,
-    "sse_kms_key_id": _check_optional_text,
+# Each reads one parameter: it returns the value as it counts, or raises.
+_READERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "source": _location,
+    "destination": _location,
+    "dead_letter": _location,
+    "state": _optional_location,
+    "document_type": _document_type,
+    "aigen_conn_id": _text,
+    "aws_conn_id": _optional_text,
+    "requests_per_second": _optional_number,
+    "limit_shared_by": _rendered_whole_number,
+    "redis_conn_id": _rendered_optional_text,
+    "max_in_flight": _whole_number,
+    "batch_size": _whole_number,
+    "partition": _partition,
+    "max_documents": _optional_whole_number,
+    "max_dead_letter_ratio": _optional_ratio,
+    "min_confidence": _optional_ratio,
+    "copy_image": _switch,
+    "expected_bucket_owner": _account_id,
+    "sse_kms_key_id": _optional_text,
 }

@@ -57,9 +57,9 @@ def report_text(report: RunReport, price: Price | None = None) -> str:
     )
 
 
-def problem_text(error: Exception, aigen_conn_id: str) -> str:
-    """The error's own words, and whose key it is about where it is about a key or its account."""
-    is_about_the_key = isinstance(error, (AccountError, AuthenticationError))
+def problem_text(error: Exception, aigen_conn_id: str | None) -> str:
+    """The error's own sentence, with the connection's name if it is about that connection's key or account."""
+    is_about_the_key = aigen_conn_id is not None and isinstance(error, (AccountError, AuthenticationError))
     return f"{error} (AIGEN connection {aigen_conn_id})" if is_about_the_key else str(error)
 
 

@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from airflow_provider_aigen.core.config import PipelineConfig, RetryConfig
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
+
+if TYPE_CHECKING:
+    from airflow_provider_aigen.runtime.task import Task
 
 __all__ = ["QuickOcrOperator"]
 
@@ -12,6 +17,7 @@ __all__ = ["QuickOcrOperator"]
 class QuickOcrOperator(AigenOcrOperator):
     """Waits less than the real one, and may retry as large a share of its calls as it has to."""
 
-    def _pipeline_config(self, timeout_s: float) -> PipelineConfig:
+    def work(self, task: Task) -> dict[str, Any]:
+        self._written = task.written
         retry = RetryConfig(backoff_base_s=0.02, billed_ratio=1.0)
-        return PipelineConfig(max_in_flight=self.max_in_flight, claim_s=1.0, retry=retry)
+        return task.ocr(PipelineConfig(max_in_flight=self.max_in_flight, claim_s=1.0, retry=retry))

@@ -70,7 +70,7 @@ def test_sigterm_in_mid_run_keeps_the_answers_in_flight(execute, lake, scans, si
         process.kill()
         process.wait()
     error, message = json.loads(output.splitlines()[-1])
-    assert (error, "told to stop" in message) == ("AirflowException", True)
+    assert (error, "told to stop" in message) == ("StoppedError", True)
 
     stats = simulator.stats()
     assert stats["in_flight"] == 0

@@ -19,7 +19,7 @@ from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient  # noq
 from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig, RetryConfig
 from airflow_provider_aigen.core.errors import PermanentError, TransientError
 from airflow_provider_aigen.core.models import RunIdentity
-from airflow_provider_aigen.pipeline import run
+from airflow_provider_aigen.pipeline import Stop, run
 from airflow_provider_aigen.runtime.assembly import PortSettings, open_ports
 from airflow_provider_aigen.runtime.loop import LoopRunner
 from airflow_provider_aigen.runtime.request import plan_request
@@ -60,7 +60,7 @@ def work(task: Try) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     try:
-        report = runner.run(lambda stop: run_try(task, stop))
+        report = runner.run(lambda stop: run_try(task, stop), Stop())
         print(report)
         code = DONE
     except PermanentError:

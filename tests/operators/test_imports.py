@@ -50,6 +50,7 @@ FOR_PARSING = {
     "airflow_provider_aigen.connections.form",
     "airflow_provider_aigen.links",
     "airflow_provider_aigen.operators",
+    "airflow_provider_aigen.operators.base",
     "airflow_provider_aigen.runtime",
     "airflow_provider_aigen.runtime.loop",
     "airflow_provider_aigen.runtime.outlets",
@@ -64,7 +65,9 @@ AT_RUN_TIME = (
     "airflow_provider_aigen.connections.redis",
     "airflow_provider_aigen.connections.s3",
     "airflow_provider_aigen.hooks.extractor",
+    "airflow_provider_aigen.openlineage",
     "airflow_provider_aigen.runtime.assembly",
+    "airflow_provider_aigen.runtime.task",
     "airflow_provider_aigen.simulator",
 )
 

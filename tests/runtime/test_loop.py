@@ -26,14 +26,14 @@ async def _at_once(stop: Stop) -> str:
 
 
 def test_it_runs_what_it_is_given():
-    assert LoopRunner().run(_at_once) == "done"
+    assert LoopRunner().run(_at_once, Stop()) == "done"
 
 
 def test_stop_before_the_loop_is_kept():
     runner = LoopRunner()
     runner.stop()
     with pytest.raises(StoppedError, match="told to stop"):
-        runner.run(_at_once)
+        runner.run(_at_once, Stop())
 
 
 def test_stop_while_it_runs():
@@ -44,7 +44,7 @@ def test_stop_while_it_runs():
         return await _until_stopped(stop)
 
     with pytest.raises(StoppedError, match="told to stop"):
-        runner.run(main)
+        runner.run(main, Stop())
 
 
 def test_stop_from_another_thread_and_more_than_once():
@@ -59,14 +59,14 @@ def test_stop_from_another_thread_and_more_than_once():
             thread.join()
 
     with pytest.raises(StoppedError):
-        runner.run(main)
+        runner.run(main, Stop())
 
 
 def test_stop_after_the_loop_does_nothing():
     runner = LoopRunner()
-    assert runner.run(_at_once) == "done"
+    assert runner.run(_at_once, Stop()) == "done"
     runner.stop()
-    assert runner.run(_at_once) == "done", "a task that is cleared may run in the same process"
+    assert runner.run(_at_once, Stop()) == "done", "a task that is cleared may run in the same process"
 
 
 def test_stop_after_a_run_that_failed_does_nothing():
@@ -76,9 +76,9 @@ def test_stop_after_a_run_that_failed_does_nothing():
         raise ValueError
 
     with pytest.raises(ValueError):  # noqa: PT011 - it is the test's own
-        runner.run(main)
+        runner.run(main, Stop())
     runner.stop()
-    assert runner.run(_at_once) == "done"
+    assert runner.run(_at_once, Stop()) == "done"
 
 
 class _Interrupted(BaseException):
@@ -116,7 +116,7 @@ def test_what_a_signal_handler_raises_lets_the_run_drain(handler, interrupt):
         raise stop.error or AssertionError
 
     with pytest.raises(_Interrupted):
-        LoopRunner().run(main)
+        LoopRunner().run(main, Stop())
     assert len(drained) == 1
 
 
@@ -129,4 +129,4 @@ def test_a_signal_handler_that_only_stops(handler):
         return await _until_stopped(stop)
 
     with pytest.raises(StoppedError, match="told to stop"):
-        runner.run(main)
+        runner.run(main, Stop())

@@ -8,9 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_aigen.core.errors import ConfigurationError
+from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
+from airflow_provider_aigen.runtime.loop import LoopRunner
+from airflow_provider_aigen.runtime.parameters import check_parameters
+from airflow_provider_aigen.runtime.task import Task, pipeline_config
 
 GOOD: dict[str, Any] = {
     "source": "s3://scans/incoming/",
@@ -118,9 +123,9 @@ def test_a_wrong_parameter_is_refused_when_the_dag_is_parsed(parameter, changes)
 
 
 class _NoConnection(AigenOcrOperator):
-    """Fails the test where it goes on to look for a connection."""
+    """Fails the test where it goes on to its work."""
 
-    def _port_settings(self) -> Any:
+    def work(self, task: Task) -> Any:
         raise AssertionError("the parameters were not refused")
 
 
@@ -136,20 +141,24 @@ def test_a_template_passes_the_parser_and_is_refused_once_it_is_rendered(paramet
     made = _NoConnection(task_id="ocr", **GOOD | dict.fromkeys(changes, "{{ var.value.whatever }}"))
     for name, value in changes.items():
         setattr(made, name, value)  # what rendering does
-    with pytest.raises(Exception, match=parameter) as refused:
-        made._execute(CONTEXT)
-    assert isinstance(refused.value, ConfigurationError)
+    with pytest.raises(AirflowFailException, match=parameter):
+        made.execute(CONTEXT)
+
+
+def planned(made: AigenOcrOperator) -> PlanRequest:
+    """What the operator's task would plan, had its parameters been rendered to what they are."""
+    return Task(made, check_parameters(made._parameters()), CONTEXT, LoopRunner())._plan_request()
 
 
 @pytest.mark.parametrize(("timeout_s", "claim_s"), [(10.0, 180.0), (60.0, 180.0), (300.0, 900.0)])
 def test_a_claim_outlasts_the_longest_call(timeout_s, claim_s):
-    assert operator()._pipeline_config(timeout_s).claim_s == claim_s
+    assert pipeline_config(16, timeout_s).claim_s == claim_s
 
 
 def test_a_template_that_was_not_rendered_is_no_location():
     made = _NoConnection(task_id="ocr", **GOOD | {"destination": "s3://{{ var.value.lake }}/books/"})
-    with pytest.raises(ConfigurationError, match="destination"):
-        made._execute(CONTEXT)
+    with pytest.raises(AirflowFailException, match="destination"):
+        made.execute(CONTEXT)
 
 
 def test_what_the_parser_knows_is_checked_beside_templates():
@@ -172,12 +181,12 @@ def test_another_tasks_output_is_known_at_run_time():
 @pytest.mark.parametrize("text", ["", " ", "None"])
 def test_a_number_that_renders_to_nothing_is_none(name, text):
     made = operator(**{name: text})
-    assert made._plan_request(CONTEXT).max_documents is None
+    assert planned(made).max_documents is None
 
 
 def test_rendered_numbers_count():
     made = operator(max_documents="12", min_confidence="0.8", requests_per_second="2.5")
-    request = made._plan_request(CONTEXT)
+    request = planned(made)
     assert (request.max_documents, request.settings.min_confidence) == (12, 0.8)
 
 
@@ -219,7 +228,7 @@ def test_parameters_reach_the_plan():
         min_confidence=0.9,
         copy_image=False,
     )
-    request = made._plan_request(CONTEXT)
+    request = planned(made)
     assert (request.bucket, request.prefix, request.batch_size, request.max_documents) == ("scans", "in/", 7, 3)
     assert request.matches("in/a/b.jpg")
     assert not request.matches("in/a/b.png")
@@ -231,4 +240,4 @@ def test_parameters_reach_the_plan():
 
 @pytest.mark.parametrize("partition", ["", "region=north", "dt=2026-11-22/hour=07"])
 def test_a_partition_of_ones_own(partition):
-    assert operator(partition=partition)._plan_request(CONTEXT).settings.partition == partition
+    assert planned(operator(partition=partition)).settings.partition == partition

@@ -17,8 +17,8 @@ from airflow_provider_aigen.runtime.retry_policy import RetryAfterPolicy, defaul
 has_policies = pytest.mark.skipif(not hasattr(BaseOperator, "retry_policy"), reason="Airflow 3.3 brings them")
 
 
-def _raised(error: Exception) -> AirflowException:
-    """As the operator raises it."""
+def _wrapped(error: Exception) -> AirflowException:
+    """As a task that calls the hook may raise it."""
     raised = AirflowException(str(error))
     raised.__cause__ = error
     return raised
@@ -32,15 +32,17 @@ def _decide(error: BaseException, retry_delay: Any = timedelta(minutes=5)) -> tu
 
 
 @has_policies
-def test_the_delay_is_what_the_endpoint_asked_for():
-    asked = _raised(ServiceUnavailableError("patience", retry_after_s=1800))
+@pytest.mark.parametrize("as_it_is", [True, False])
+def test_the_delay_is_what_the_endpoint_asked_for(as_it_is):
+    asked = ServiceUnavailableError("patience", retry_after_s=1800)
+    asked = asked if as_it_is else _wrapped(asked)
     assert _decide(asked) == ("retry", timedelta(minutes=30))
     assert _decide(asked, retry_delay=None) == ("retry", timedelta(minutes=30))
 
 
 @has_policies
 def test_a_task_that_waits_longer_by_itself_does():
-    asked = _raised(ServiceUnavailableError("patience", retry_after_s=1800))
+    asked = ServiceUnavailableError("patience", retry_after_s=1800)
     assert _decide(asked, timedelta(hours=1)) == ("default", None)
 
 
@@ -49,7 +51,7 @@ def test_a_task_that_waits_longer_by_itself_does():
     "error", [ServiceUnavailableError("down"), StoppedError("told to"), ValueError("another"), KeyError("x")]
 )
 def test_anything_else_is_as_without_a_policy(error):
-    assert _decide(_raised(error)) == ("default", None)
+    assert _decide(_wrapped(error)) == ("default", None)
     assert _decide(error) == ("default", None)
 
 

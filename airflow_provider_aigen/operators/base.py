@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the operators have in common (design §1). DAG files import this module.
+
+A new operator names its parameters, sets them in its constructor, and says in ``work`` what its task does::
+
+    class AigenCountOperator(AigenOperator):
+        template_fields = (*AigenOperator.template_fields, "source")
+
+        def __init__(self, *, source: str, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.source = source
+            self.check()
+
+        def work(self, task: Task) -> int:
+            return task.count()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+
+from airflow_provider_aigen.core.errors import PermanentError, TransientError
+from airflow_provider_aigen.links import AigenDeadLettersLink, AigenOutputLink
+from airflow_provider_aigen.runtime.loop import LoopRunner
+from airflow_provider_aigen.runtime.parameters import check_parameters
+from airflow_provider_aigen.runtime.retry_policy import default_retry_policy
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
+
+    from airflow_provider_aigen.runtime.task import Task
+
+__all__ = ["AigenCallingOperator", "AigenOperator"]
+
+
+class AigenOperator(BaseOperator):
+    """An operator that works on one destination: its parameters are checked, its errors translated, its task stopped.
+
+    :param destination: S3 prefix of the tables. (templated)
+    :param aws_conn_id: the AWS connection, for S3. (templated)
+    :param state: S3 prefix of plans, answers and commits; None for ``<destination>/_aigen``. (templated)
+    :param expected_bucket_owner: AWS account id that must own every bucket. (templated)
+    :param sse_kms_key_id: KMS key for all that is written. (templated)
+
+    Raises ``ConfigurationError`` (a ``ValueError``) for a wrong parameter when the DAG is parsed. At run time an error
+    that no retry can heal becomes ``AirflowFailException``; one that a retry may heal rises as it is.
+    """
+
+    template_fields: Sequence[str] = (
+        "destination",
+        "aws_conn_id",
+        "state",
+        "expected_bucket_owner",
+        "sse_kms_key_id",
+    )
+    # The parameters that take no template.
+    plain_fields: ClassVar[Sequence[str]] = ()
+    # URIs and numbers: plain text, nothing to highlight.
+    template_fields_renderers: ClassVar[dict[str, str]] = {}
+    operator_extra_links: Sequence[BaseOperatorLink] = (AigenOutputLink(),)
+    ui_color = "#e8f4ea"
+
+    def __init__(
+        self,
+        *,
+        destination: str,
+        aws_conn_id: str | None = "aws_default",
+        state: str | None = None,
+        expected_bucket_owner: str | None = None,
+        sse_kms_key_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if getattr(self, "retry_policy", None) is None and (policy := default_retry_policy()) is not None:
+            self.retry_policy = policy
+        self.destination = destination
+        self.aws_conn_id = aws_conn_id
+        self.state = state
+        self.expected_bucket_owner = expected_bucket_owner
+        self.sse_kms_key_id = sse_kms_key_id
+        self._runner = LoopRunner()
+
+    def check(self) -> None:
+        """Check every parameter that is not a template. A constructor ends with it."""
+        check_parameters(self._parameters(), templated=self.template_fields)
+
+    def execute(self, context: Context) -> Any:
+        """Check the rendered parameters and do the work."""
+        from airflow_provider_aigen.runtime.task import Task, problem_text
+
+        # Without "from None" the log would end with what led to the error, and not with the sentence that says it.
+        try:
+            return self.work(Task(self, check_parameters(self._parameters()), context, self._runner))
+        except PermanentError as error:
+            raise AirflowFailException(problem_text(error, getattr(self, "aigen_conn_id", None))) from None
+        except TransientError as error:
+            raise error from None
+
+    def work(self, task: Task) -> Any:
+        """Do the operator's own work; what it returns is the task's XCom."""
+        raise NotImplementedError
+
+    def on_kill(self) -> None:
+        """Stop in order: no new call begins, and answers that arrive within the grace time are kept (design §5)."""
+        self._runner.stop()
+
+    def _parameters(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in (*self.template_fields, *self.plain_fields)}
+
+
+class AigenCallingOperator(AigenOperator):
+    """An operator whose task calls the endpoint.
+
+    :param dead_letter: S3 prefix for what the API refuses. (templated)
+    :param aigen_conn_id: the AIGEN connection. (templated)
+    :param requests_per_second: calls started in any second; None takes the connection's. (templated)
+    :param limit_shared_by: how many tasks share that limit at once: without Redis each takes an equal part of it, with
+        Redis it does so only while Redis is lost. (templated)
+    :param redis_conn_id: the Redis connection through which everything that names the same AIGEN connection shares the
+        limit, over tasks and DAGs; needs the extra ``redis``. (templated)
+    :param max_in_flight: calls that wait for an answer at once.
+    """
+
+    template_fields: Sequence[str] = (
+        *AigenOperator.template_fields,
+        "dead_letter",
+        "aigen_conn_id",
+        "requests_per_second",
+        "limit_shared_by",
+        "redis_conn_id",
+    )
+    plain_fields: ClassVar[Sequence[str]] = ("max_in_flight",)
+    operator_extra_links: Sequence[BaseOperatorLink] = (AigenDeadLettersLink(), AigenOutputLink())
+
+    def __init__(
+        self,
+        *,
+        dead_letter: str,
+        aigen_conn_id: str = "aigen_default",
+        requests_per_second: float | str | None = None,
+        limit_shared_by: int | str = 1,
+        redis_conn_id: str | None = None,
+        max_in_flight: int = 16,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.dead_letter = dead_letter
+        self.aigen_conn_id = aigen_conn_id
+        self.requests_per_second = requests_per_second
+        self.limit_shared_by = limit_shared_by
+        self.redis_conn_id = redis_conn_id
+        self.max_in_flight = max_in_flight

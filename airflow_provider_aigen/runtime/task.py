@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running task: its connections, its event loop, and what it leaves in Airflow.
+
+An operator's ``execute`` imports this module and no other; everything that only a running task needs is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_aigen.connections.redis import redis_settings
+from airflow_provider_aigen.connections.s3 import s3_client
+from airflow_provider_aigen.core.config import PipelineConfig
+from airflow_provider_aigen.core.defaults import DEFAULT_CLAIM_S
+from airflow_provider_aigen.core.models import RunReport
+from airflow_provider_aigen.core.planning import PlanRequest
+from airflow_provider_aigen.core.report import check_dead_letter_ratio
+from airflow_provider_aigen.core.uris import S3Prefix
+from airflow_provider_aigen.hooks.aigen import AigenHook
+from airflow_provider_aigen.lineage import Written, collect_hook_lineage
+from airflow_provider_aigen.links import AigenDeadLettersLink, AigenOutputLink, AigenReportLink
+from airflow_provider_aigen.pipeline import Stop, run
+from airflow_provider_aigen.runtime import outlets
+from airflow_provider_aigen.runtime.assembly import PortSettings, open_ports
+from airflow_provider_aigen.runtime.loop import LoopRunner
+from airflow_provider_aigen.runtime.metrics import AirflowMetrics
+from airflow_provider_aigen.runtime.observers import Observers
+from airflow_provider_aigen.runtime.request import default_partition, plan_request, run_identity
+from airflow_provider_aigen.runtime.results import point, problem_text, report_text, returned
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+__all__ = ["Task", "problem_text"]
+
+T = TypeVar("T")
+
+
+class Task:
+    """A task that runs, with its parameters as they were rendered and checked.
+
+    ``written`` counts what its commits have written so far."""
+
+    def __init__(
+        self, operator: BaseOperator, parameters: Mapping[str, Any], context: Context, runner: LoopRunner
+    ) -> None:
+        self.parameters = parameters
+        self.written = Written()
+        self._operator = operator
+        self._context = context
+        self._runner = runner
+
+    def run(self, main: Callable[[Stop], Coroutine[Any, Any, T]]) -> T:
+        """Run ``main(stop)`` in the task's event loop; ``on_kill`` sets the stop."""
+        return self._runner.run(main, Stop())
+
+    def ocr(self, config: PipelineConfig | None = None) -> dict[str, Any]:
+        """Plan, OCR, commit, report. ``config`` says how patient the run is; None fits the connection's timeout.
+
+        Raises what stopped the run; a later try goes on from there."""
+        request = self._plan_request()
+        settings = self._port_settings()
+        config = config or pipeline_config(settings.max_in_flight, settings.endpoint.timeout_s)
+        point(self._context, run_key=request.run.run_key)
+        self._keep(AigenOutputLink, settings, request.settings.destination)
+        self._keep(AigenDeadLettersLink, settings, request.settings.dead_letter)
+        report, uri = self.run(lambda stop: _run(request, settings, config, stop))
+        point(self._context, report=uri)
+        self._keep(AigenReportLink, settings, uri)
+        self._operator.log.info("%s", report_text(report, settings.price))
+        if report.documents:
+            hook = AigenHook(self.parameters["aigen_conn_id"])
+            collect_hook_lineage(hook, self.parameters["source"], self.parameters["destination"])
+        check_dead_letter_ratio(report, self.parameters["max_dead_letter_ratio"])
+        self._operator.outlets = outlets.tell(self._operator.outlets, self._context, report)
+        return returned(report, uri)
+
+    def _plan_request(self) -> PlanRequest:
+        given = self.parameters
+        partition = given["partition"]
+        return plan_request(
+            run_identity(self._context),
+            source=given["source"],
+            destination=given["destination"],
+            dead_letter=given["dead_letter"],
+            document_type=given["document_type"],
+            partition=default_partition(self._context) if partition is None else partition,
+            batch_size=given["batch_size"],
+            max_documents=given["max_documents"],
+            min_confidence=given["min_confidence"],
+            copy_image=given["copy_image"],
+        )
+
+    def _port_settings(self) -> PortSettings:
+        """Look the connections up, synchronously (design §7)."""
+        given = self.parameters
+        hook = AigenHook(given["aigen_conn_id"])
+        metrics = AirflowMetrics(
+            dag_id=self._operator.dag_id, task_id=self._operator.task_id, document_type=given["document_type"]
+        )
+        requests_per_second = given["requests_per_second"]
+        return PortSettings(
+            client=s3_client(given["aws_conn_id"], given["max_in_flight"]),
+            endpoint=hook.endpoint(given["document_type"]),
+            requests_per_second=hook.requests_per_second if requests_per_second is None else requests_per_second,
+            aigen_conn_id=given["aigen_conn_id"],
+            limit_shared_by=given["limit_shared_by"],
+            redis=redis_settings(given["redis_conn_id"]) if given["redis_conn_id"] else None,
+            price=hook.price,
+            observer=Observers(metrics, self.written),
+            max_in_flight=given["max_in_flight"],
+            destination=given["destination"],
+            state=given["state"] or f"{S3Prefix.parse('destination', given['destination']).uri}_aigen/",
+            dead_letter=given["dead_letter"],
+            expected_bucket_owner=given["expected_bucket_owner"],
+            sse_kms_key_id=given["sse_kms_key_id"],
+        )
+
+    def _keep(
+        self, link: type[AigenOutputLink | AigenDeadLettersLink | AigenReportLink], settings: PortSettings, uri: str
+    ) -> None:
+        link.persist(self._context, self._operator, settings.client, uri)
+
+
+def pipeline_config(max_in_flight: int, timeout_s: float) -> PipelineConfig:
+    """Half a claim outlasts the longest call, so that nobody takes over a document that is still being read."""
+    return PipelineConfig(max_in_flight=max_in_flight, claim_s=max(DEFAULT_CLAIM_S, 3 * timeout_s))
+
+
+async def _run(
+    request: PlanRequest, settings: PortSettings, config: PipelineConfig, stop: Stop
+) -> tuple[RunReport, str]:
+    async with open_ports(settings) as ports:
+        return await run(request, ports, config=config, stop=stop, price=settings.price)
