@@ -47,6 +47,7 @@ FOR_PARSING = {
     "airflow_provider_aigen.core.path_segments",
     "airflow_provider_aigen.core.uris",
     "airflow_provider_aigen.hooks",
+    "airflow_provider_aigen.connections",
     "airflow_provider_aigen.connections.form",
     "airflow_provider_aigen.links",
     "airflow_provider_aigen.operators",
