@@ -13,7 +13,6 @@ from airflow_provider_aigen.core.config import PipelineConfig, RetryConfig
 from airflow_provider_aigen.core.errors import AuthenticationError, ServiceUnavailableError, StoppedError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
 from airflow_provider_aigen.pipeline.process import billed_budget
-from tests.kit.ocr import png, refusal
 from tests.kit.world import World
 
 DOWN = ApiResponse(503, b"", 0.5)
@@ -389,29 +388,3 @@ def test_an_error_that_stops_the_run_is_raised_after_what_is_in_flight_was_kept(
     assert len(world.ocr.calls) == 8
     assert len(world.store.keys("s3://lake/books/_aigen/answers/")) == 7
     assert world.said() == dict.fromkeys(("0000.png", "0001.png", "0002.png", "0003.png"), "extracted")
-
-
-def test_refusals_are_dead_letters_of_one_call_each():
-    world = World()
-    images = world.scans(4)
-    for image, code in zip(images, ("1001", "can_not_find_vehicle_registration_on_image", "1003", "new"), strict=True):
-        world.ocr.answers[image] = [refusal(400, code, "bad_request")]
-    report = world.go(world.run())
-    assert sorted(world.said().values()) == ["1001", "1003", "can_not_find_vehicle_registration_on_image", "new"]
-    assert (report.api_calls, report.dead_letter) == (4, 4)
-
-
-def test_a_text_is_not_an_image():
-    world = World()
-    world.store.write("s3://scans/in/notes.txt", b"hello")
-    world.store.write("s3://scans/in/empty.jpg", b"")
-    world.store.write("s3://scans/in/small.png", png("small", width=499))
-    world.store.write("s3://scans/in/big.png", png("x" * (11 * 1024 * 1024)))
-    report = world.go(world.run())
-    assert world.said() == {
-        "notes.txt": "unsupported_media_type",
-        "empty.jpg": "empty_object",
-        "small.png": "1001",
-        "big.png": "20000",
-    }
-    assert report.api_calls == 0

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_aigen.core.config import RetryConfig
-from airflow_provider_aigen.core.errors import AccountError, AuthenticationError, ServiceUnavailableError
+from airflow_provider_aigen.core.errors import AuthenticationError, ServiceUnavailableError
 from airflow_provider_aigen.core.models import Answer, FailureKind
 from airflow_provider_aigen.core.service.classify import (
     Extracted,
@@ -177,29 +177,6 @@ def test_a_throttle_that_outlasts_the_deadline_is_not_the_accounts_fault():
     assert isinstance(decision, Abort)
     assert isinstance(decision.error, ServiceUnavailableError)
     assert "longer than a document may wait" in str(decision.error)
-
-
-def test_a_retry_after_that_outlasts_the_deadline_is_told_to_whoever_tries_next():
-    decision = ask(Throttled(503, "901"))
-    assert isinstance(decision, Abort)
-    assert isinstance(decision.error, ServiceUnavailableError)
-    assert decision.error.retry_after_s == 901.0
-    assert "HTTP 503 with Retry-After" in str(decision.error)
-
-
-def test_a_throttled_account_is_told_both_reasons():
-    decision = ask(Throttled(429), Attempts(throttles=3))
-    assert isinstance(decision, Abort)
-    assert isinstance(decision.error, AccountError)
-    assert "after 3 pauses" in str(decision.error)
-    assert "credit" in str(decision.error)
-    assert "requests_per_second" in str(decision.error)
-
-
-def test_an_endpoint_out_of_reach_says_how_often_it_was_tried():
-    decision = ask(UNREACHABLE, Attempts(calls=6, free_retries=5))
-    assert isinstance(decision, Abort)
-    assert "6 tries" in str(decision.error)
 
 
 @pytest.mark.parametrize("reason", FatalReason)
