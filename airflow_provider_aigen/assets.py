@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two tables of a destination as Airflow assets: what a DAG that reads them is scheduled on.
+"""The two tables of a destination as Airflow assets. A DAG that reads the tables can be scheduled on them.
 
-DAG files import this module, so nothing heavy is imported at its head. Making an ``Asset`` with an S3 URI has Airflow
-import the amazon provider; a DAG file that only writes the tables need not make one (docs/decisions/0006-assets.md).
+DAG files import this module. When an ``Asset`` with an S3 URI is made, Airflow imports the amazon provider; a DAG file
+that only writes the tables need not make one (docs/decisions/0006-assets.md).
 """
 
 from __future__ import annotations
@@ -20,25 +20,28 @@ if TYPE_CHECKING:
 
 __all__ = ["documents_asset", "documents_uri", "fields_asset", "fields_uri", "triggering_partitions"]
 
-# What a path of a URI may hold as it is (RFC 3986); a key may hold more, and Airflow drops what follows # or ?.
+# The characters that a URI's path may hold as they are (RFC 3986). A key may hold others, and Airflow drops what stands
+# behind "#" or "?".
 _AS_IT_IS = "/!$&'()*+,;=:@-._~"
 
 
 def fields_asset(destination: str) -> Asset:
-    """The table ``fields`` of a destination, one row a field: ``schedule=[fields_asset("s3://lake/books/")]``.
+    """The table ``fields`` of a destination, with one row per field: ``schedule=[fields_asset("s3://lake/books/")]``.
 
-    Raises ``ConfigurationError`` for anything but an S3 prefix; a template is none."""
+    Raises ``ConfigurationError`` for anything except an S3 prefix, so for a template too."""
     return _asset(fields_uri(destination))
 
 
 def documents_asset(destination: str) -> Asset:
-    """The table ``documents`` of a destination, one row an object of the source. Raises as :func:`fields_asset`."""
+    """The table ``documents`` of a destination, with one row per object of the source.
+
+    Raises as :func:`fields_asset`."""
     return _asset(documents_uri(destination))
 
 
 def fields_uri(destination: str) -> str:
-    """The URI of :func:`fields_asset`: no slash at its end, and percent-encoded where a URI must be. No key of an
-    object is ever in it. Raises ``ConfigurationError``."""
+    """The URI of :func:`fields_asset`, without a slash at its end, and percent-encoded as a URI must be. It never holds
+    the key of an object. Raises ``ConfigurationError``."""
     return _uri(destination, "fields")
 
 
@@ -48,12 +51,12 @@ def documents_uri(destination: str) -> str:
 
 
 def triggering_partitions(context: Context | Mapping[str, Any]) -> list[str]:
-    """The partitions that the events which started this run tell of, sorted, each once: ``["dt=2026-11-22"]``.
+    """The partitions in the events that started this run, sorted, each once: ``["dt=2026-11-22"]``.
 
-    Several runs of the writer may have gone by before the reader's began. Empty where no event of the operator started
-    the run: triggered by hand, for one."""
+    There may be events of several runs, because the writer may have run more often than the reader. The list is empty
+    if no event of the operator started the run, for example if it was triggered by hand."""
     events: Any = context.get("triggering_asset_events") or context.get("triggering_dataset_events") or {}
-    # On Airflow 3 an event stands under its asset and under its alias.
+    # On Airflow 3 an event is listed under its asset and under its alias.
     return sorted(
         {
             event.extra["partition"]

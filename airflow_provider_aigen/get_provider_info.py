@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow learns about this provider when it discovers it.
+"""The provider's metadata, which Airflow reads when it discovers the provider.
 
-Imports texts and nothing else: Airflow loads it at every start."""
+Airflow imports this module at every start, so it imports texts and nothing else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def get_provider_info() -> dict[str, Any]:
                 "connection-type": "aigen",
                 "hook-class-name": "airflow_provider_aigen.hooks.aigen.AigenHook",
                 "hook-name": "AIGEN OCR",
-                # The form from Airflow 3.2 on; before it, the hook has the same one.
+                # The form from Airflow 3.2 on. Before that version the hook gives the same one.
                 "ui-field-behaviour": ui_field_behaviour(),
                 "conn-fields": conn_fields(),
             }

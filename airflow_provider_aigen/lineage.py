@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lineage of a run: the source's prefix in, the two tables out. By prefix, never by object: a key may hold a plate.
+"""Lineage of a run for Airflow's own collector: the source's prefix in, the two tables out.
 
-This is Airflow's own hook lineage; what OpenLineage gets is in :mod:`~airflow_provider_aigen.openlineage`.
+Lineage names prefixes and never an object, because a key may hold a number plate. What OpenLineage gets is in
+:mod:`~airflow_provider_aigen.openlineage`.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from airflow_provider_aigen.core.models import CommitEntry
 from airflow_provider_aigen.core.uris import Source
 from airflow_provider_aigen.ports import NoObserver
 
-__all__ = ["Written", "collect_hook_lineage", "source_folder"]
+__all__ = ["WriteCounter", "collect_hook_lineage", "source_folder"]
 
 
-class Written(NoObserver):
+class WriteCounter(NoObserver):
     """An observer that counts what this try's commits have written so far, for the statistics of the outputs.
 
     ``documents`` and ``rows`` are rows of the two tables, ``documents_parts`` and ``fields_parts`` their Parquet files.
@@ -37,7 +38,7 @@ class Written(NoObserver):
 
 
 def collect_hook_lineage(hook: Any, source: str, destination: str) -> None:
-    """Tell Airflow's collector of the same three, for whoever reads it; ``hook`` is the one that they belong to."""
+    """Give the source's prefix and both tables to Airflow's collector of hook lineage, as ``hook``'s."""
     collector: Any = get_hook_lineage_collector()  # type: ignore[no-untyped-call]
     bucket, folder = source_folder(source)
     collector.add_input_asset(hook, scheme="s3", asset_kwargs={"bucket": bucket, "key": folder})
@@ -46,9 +47,10 @@ def collect_hook_lineage(hook: Any, source: str, destination: str) -> None:
 
 
 def source_folder(source: str) -> tuple[str, str]:
-    """Bucket, and the folder that all of the source lies in, without a slash at its end; ``""`` for the whole bucket.
+    """The bucket, and the folder that holds all of the source, without a slash at its end; ``""`` for the whole bucket.
 
-    A source may also be one object: what looks like a file's name is left out. Raises ``ConfigurationError``."""
+    A source may also be one object, so a last part that looks like a file's name is left out. Raises
+    ``ConfigurationError``."""
     listed = Source.parse(source)
     folder, _, last = listed.prefix.rpartition("/")
     if listed.pattern is None and last and "." not in last:

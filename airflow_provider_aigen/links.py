@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Buttons on the task's page: the run's report, its dead letters, its output.
 
-A URL is put together where the AWS connection is open and kept as the task's XCom, so that whoever shows the page needs
-neither connection nor provider: Airflow 3 reads the XCom by its key, Airflow 2 asks ``get_link``. It holds what the
-user's own parameters say, and the report's name, which is a hash: no key or value of a document (design §1).
+The task makes the URLs while its AWS connection is open and keeps them as XComs, so that the web server needs neither
+connection nor provider: Airflow 3 reads the XCom by its key, Airflow 2 asks ``get_link``. A URL holds what the user's
+own parameters say, and the report's name, which is a hash: no key or value of a document (design §1).
 """
 
 from __future__ import annotations
@@ -32,58 +32,60 @@ _ANY_REGION = "aws-global"
 
 
 class _S3Link(BaseOperatorLink):
-    """``xcom_key`` is where Airflow 3 looks by itself; so the link is there while the task still runs."""
+    """A button that leads to a place on S3.
+
+    Airflow 3 reads the URL from the XCom ``xcom_key`` by itself, also while the task still runs."""
 
     name: ClassVar[str]
     xcom_key: ClassVar[str]
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - the XCom says it all
-        """The URL that the task kept; empty where it got not so far."""
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - the XCom holds the URL
+        """The URL that the task kept, or ``""`` if the task has not kept one."""
         return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
 
     @classmethod
     def persist(cls, context: Context, operator: Any, client: Any, uri: str) -> None:
         """Keep the URL of ``uri``, an S3 URI, as XCom; ``client`` is the boto3 client that serves it.
 
-        A convenience: a failure is no reason to fail the task. Nothing is kept without ``do_xcom_push``, as with the
-        amazon provider's links. Never call it while the event loop runs (design §7)."""
+        If that fails, the task goes on. Nothing is kept without ``do_xcom_push``, as with the amazon provider's links.
+        Never call this while the event loop runs (design §7)."""
         meta = client.meta
         url = s3_url(uri, endpoint_url=meta.endpoint_url, region=meta.region_name, partition=meta.partition)
         if not url or not operator.do_xcom_push:
             return
         try:
             context["ti"].xcom_push(key=cls.xcom_key, value=url)
-        except Exception as error:  # noqa: BLE001 - whatever the API server says
+        except Exception as error:  # noqa: BLE001 - whatever the API server answers
             log.debug("The link %s was not kept: %s", cls.name, type(error).__name__)
 
 
 class AigenReportLink(_S3Link):
-    """The run's report: counts, codes, cost."""
+    """A button that leads to the run's report: counts, codes, cost."""
 
     name = "Run report"
     xcom_key = "_link_AigenReportLink"
 
 
 class AigenDeadLettersLink(_S3Link):
-    """The prefix of the dead letters, by code."""
+    """A button that leads to the prefix of the dead letters, with one folder per code."""
 
     name = "Dead letters"
     xcom_key = "_link_AigenDeadLettersLink"
 
 
 class AigenOutputLink(_S3Link):
-    """The prefix of the tables."""
+    """A button that leads to the prefix of the tables."""
 
     name = "Output"
     xcom_key = "_link_AigenOutputLink"
 
 
 def s3_url(uri: str, *, endpoint_url: str, region: str | None, partition: str) -> str:
-    """Where a browser finds an S3 URI: a prefix if it ends with ``/``, else an object.
+    """The URL at which a browser finds an S3 URI, which is a prefix if it ends with ``/``, and else an object.
 
-    At Amazon's own endpoints, VPC endpoints included, the page of the AWS console; ``""`` in a partition without a
-    public one. At any other the endpoint's own URL: the object, or the listing of the prefix (ListObjectsV2), for those
-    whom it lets."""
+    For Amazon's own endpoints, VPC endpoints included, that is the page of the AWS console, or ``""`` in a partition
+    without a public console. For any other endpoint it is the endpoint's own URL of the object, or of the prefix's
+    listing (ListObjectsV2), which opens for a person who may read it without a signature."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     is_prefix = not key or key.endswith("/")
     parts = urlsplit(endpoint_url)

@@ -19,13 +19,13 @@ from airflow.providers.openlineage.extractors import OperatorLineage
 
 from airflow_provider_aigen.adapters.tables.schemas import DOCUMENTS_SCHEMA, FIELDS_SCHEMA
 from airflow_provider_aigen.core.uris import S3Prefix
-from airflow_provider_aigen.lineage import Written, source_folder
+from airflow_provider_aigen.lineage import WriteCounter, source_folder
 
 __all__ = ["operator_lineage"]
 
 
-def operator_lineage(source: str, destination: str, written: Written | None = None) -> OperatorLineage[Any, Any]:
-    """The input and both outputs with their schemas; with ``written`` also what was added to them.
+def operator_lineage(source: str, destination: str, written: WriteCounter | None = None) -> OperatorLineage[Any, Any]:
+    """The input and both outputs with their columns; with ``written`` also what was added to the outputs.
 
     Raises ``ConfigurationError`` for what is no S3 URI."""
     bucket, folder = source_folder(source)
@@ -52,5 +52,5 @@ def operator_lineage(source: str, destination: str, written: Written | None = No
 
 
 def _type(arrow: Any) -> str:
-    """As the manual writes it, without Arrow's names for what a list holds."""
+    """A column's type as the manual writes it, without Arrow's names for the items of a list."""
     return str(arrow).replace("item: ", "").replace("element: ", "")

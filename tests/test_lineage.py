@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_aigen.lineage import Written, source_folder
+from airflow_provider_aigen.lineage import WriteCounter, source_folder
 from tests.adapters import samples
 
 
@@ -29,7 +29,7 @@ def test_the_folder_that_all_of_a_source_lies_in(source, folder):
 
 
 def test_what_was_written_is_counted():
-    written = Written()
+    written = WriteCounter()
     written.committed(samples.entry(samples.extracted(1, rows=12), samples.refused(2), samples.extracted(3, rows=8)))
     written.committed(samples.entry(samples.refused(4), samples.refused(5)))
     assert (written.documents, written.documents_parts) == (5, 2)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Airflow connections: the form, its test, and the clients that they open."""
+"""Airflow connections: the AIGEN form and its test, and what each connection is read into."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a connection's test says: one call with an empty image → a sentence (design §1, Connection)."""
+"""The test of an AIGEN connection: one call with an empty image → a sentence (design §1, Connection)."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ _BY_STATUS = {
 
 
 def judge(result: ApiResponse | CallFailure) -> tuple[bool, str]:
-    """Whether the connection is good, and a sentence for whoever pressed the Test button. ``result`` is what came of an
-    empty image."""
+    """Whether the connection is good, and a sentence for the person who pressed the Test button.
+
+    ``result`` is what the call with an empty image gave."""
     if isinstance(result, CallFailure):
         return False, _BY_FAILURE.get(result.kind, f"{_NOT_AIGEN}.")
-    # Without a page and without an error object of the contract it is what any server might say.
+    # An answer without a page and without an error object of the contract may come from any server.
     ours = {NO_CONTENT, f"http_{result.status}"}
     match classify(result):
         case Extracted():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The connection's form, each text once, in the two shapes that Airflow asks for: data in ``get_provider_info()`` from
-3.2 on, the hook's widgets before it. Imports nothing that costs: every start of Airflow pays for it."""
+"""The connection's form in the two shapes that Airflow asks for: data in ``get_provider_info()`` from Airflow 3.2 on,
+and the hook's widgets before that. Every start of Airflow imports this module, and so it imports little."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ __all__ = ["conn_fields", "ui_field_behaviour", "widgets"]
 
 
 def conn_fields() -> dict[str, dict[str, Any]]:
-    """The extras' fields by their names, in the form's order, each with ``label``, ``description`` and ``schema`` (JSON
-    schema): ``conn-fields`` of Airflow's ``provider_info``."""
+    """The fields of the extras: ``conn-fields`` of Airflow's ``provider_info``.
+
+    They are in the form's order, and each has a ``label``, a ``description`` and a ``schema`` (JSON schema)."""
     return {
         "requests_per_second": {
             "label": "Requests per second",
@@ -44,7 +45,8 @@ def conn_fields() -> dict[str, dict[str, Any]]:
 
 
 def ui_field_behaviour() -> dict[str, Any]:
-    """Show base URL and API key, hide what AIGEN has not: ``ui-field-behaviour`` of ``provider_info``."""
+    """``ui-field-behaviour`` of ``provider_info``: show base URL and API key, and hide the fields that AIGEN does not
+    use."""
     return {
         "hidden-fields": ["schema", "login", "port", "extra"],
         "relabeling": {"host": "Base URL", "password": "API key"},
@@ -53,15 +55,18 @@ def ui_field_behaviour() -> dict[str, Any]:
 
 
 def widgets() -> dict[str, Any]:
-    """:func:`conn_fields` as wtforms' fields, which Airflow 2 brings."""
+    """:func:`conn_fields` as fields of wtforms, which Airflow 2 brings."""
     return {name: _widget(**field) for name, field in conn_fields().items()}
 
 
 def _widget(label: str, description: str, schema: dict[str, Any]) -> Any:
-    """Airflow takes no hook whose form has another class than these two, integers and passwords."""
-    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-    from flask_babel import lazy_gettext
-    from wtforms import BooleanField, StringField
+    """One field. Airflow accepts a hook's form only with these two classes, and those for integers and passwords.
+
+    wtforms and the rest are imported here because Airflow 3.0 and newer do not bring them, and put stand-ins in their
+    places for as long as they ask the hook."""
+    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # noqa: PLC0415 - see above
+    from flask_babel import lazy_gettext  # noqa: PLC0415
+    from wtforms import BooleanField, StringField  # noqa: PLC0415
 
     if "boolean" in schema["type"]:
         return BooleanField(lazy_gettext(label), description=description, default=schema["default"])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Airflow's Redis connection, as the redis provider's own hook reads it, without that provider: host, port, login,
-password, and the extras ``db`` and ``ssl…``."""
+"""Airflow's Redis connection → the settings of a Redis client. It is read as the redis provider's own hook reads it
+(host, port, login, password, the extras ``db`` and ``ssl…``), and that provider is not needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "
 
 
 def redis_settings(redis_conn_id: str) -> RedisSettings:
-    """Look the connection up, synchronously (design §7). Raises ``ConfigurationError``; no message holds a value."""
+    """Look the connection up, synchronously (design §7), and read it. Raises ``ConfigurationError``, and no message
+    holds a value of the connection."""
     connection = BaseHook.get_connection(redis_conn_id)
     extra = connection.extra_dejson
     if not isinstance(extra, dict):
@@ -28,7 +29,7 @@ def redis_settings(redis_conn_id: str) -> RedisSettings:
     return RedisSettings(
         host=connection.host,
         port=connection.port or 6379,
-        # As the redis provider has it in its form; a URL names it redis://host/2.
+        # The redis provider's form has it as an extra; a URL has it as a path: redis://host/2.
         db=_number(extra.get("db") or connection.schema or 0),
         username=connection.login or None,
         password=connection.password or None,
@@ -56,7 +57,7 @@ def _number(value: Any) -> int:
 
 
 def _switch(extra: dict[str, Any], name: str) -> bool:
-    """A connection's form gives text."""
+    """A switch; a connection's form gives it as text."""
     try:
         return _SWITCHES[str(extra.get(name, "")).strip().lower()]
     except KeyError:

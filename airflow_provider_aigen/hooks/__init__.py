@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The AIGEN connection, as Airflow's hooks go."""
+"""The hook of the AIGEN connection."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an ``AigenHook`` needs once it is used. Parsing a DAG file imports none of it."""
+"""The calls of an ``AigenHook``. The hook imports this module when it is used; parsing a DAG file does not."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Extractor:
         requests_per_second = self.connection.requests_per_second
         final = asyncio.run(self._call(encode_request(image), endpoint, requests_per_second))
         if isinstance(final, Failure):
-            # There is no other document to tell whether this one is at fault (design §5): so it is the service's day.
+            # No other document shows whether this one is at fault (design §5), so the service counts as down.
             said = f" (HTTP {final.status})" if final.status else ""
             raise ServiceUnavailableError(
                 f"the AIGEN endpoint failed {final.attempts.calls} times for this image{said}"

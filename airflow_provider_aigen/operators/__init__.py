@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operators, and what assembles the pipeline for them."""
+"""The operators, each in a module of its own, and their base."""

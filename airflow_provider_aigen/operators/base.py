@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operators have in common (design §1). DAG files import this module.
+"""What all operators share (design §1). DAG files import this module.
 
-A new operator names its parameters, sets them in its constructor, and says in ``work`` what its task does::
+A new operator lists its parameters, sets them in its constructor, and does its work in ``work``::
 
     class AigenCountOperator(AigenOperator):
         template_fields = (*AigenOperator.template_fields, "source")
@@ -37,7 +37,7 @@ __all__ = ["AigenCallingOperator", "AigenOperator"]
 
 
 class AigenOperator(BaseOperator):
-    """An operator that works on one destination: its parameters are checked, its errors translated, its task stopped.
+    """An operator that works on one destination. It checks its parameters, translates errors and stops in order.
 
     :param destination: S3 prefix of the tables. (templated)
     :param aws_conn_id: the AWS connection, for S3. (templated)
@@ -45,8 +45,8 @@ class AigenOperator(BaseOperator):
     :param expected_bucket_owner: AWS account id that must own every bucket. (templated)
     :param sse_kms_key_id: KMS key for all that is written. (templated)
 
-    Raises ``ConfigurationError`` (a ``ValueError``) for a wrong parameter when the DAG is parsed. At run time an error
-    that no retry can heal becomes ``AirflowFailException``; one that a retry may heal rises as it is.
+    A wrong parameter raises ``ConfigurationError`` (a ``ValueError``) when the DAG is parsed. At run time an error that
+    no retry can heal becomes an ``AirflowFailException``, and an error that a retry may heal rises as it is.
     """
 
     template_fields: Sequence[str] = (
@@ -56,7 +56,7 @@ class AigenOperator(BaseOperator):
         "expected_bucket_owner",
         "sse_kms_key_id",
     )
-    # The parameters that take no template.
+    # The parameters that take no template. All others are in `template_fields`.
     plain_fields: ClassVar[Sequence[str]] = ()
     # URIs and numbers: plain text, nothing to highlight.
     template_fields_renderers: ClassVar[dict[str, str]] = {}
@@ -84,14 +84,14 @@ class AigenOperator(BaseOperator):
         self._runner = LoopRunner()
 
     def check(self) -> None:
-        """Check every parameter that is not a template. A constructor ends with it."""
+        """Check every parameter that is not a template. The last line of each constructor calls this."""
         check_parameters(self._parameters(), templated=self.template_fields)
 
     def execute(self, context: Context) -> Any:
         """Check the rendered parameters and do the work."""
-        from airflow_provider_aigen.runtime.task import Task, problem_text
+        from airflow_provider_aigen.runtime.task import Task, problem_text  # noqa: PLC0415 - parsing needs none of it
 
-        # Without "from None" the log would end with what led to the error, and not with the sentence that says it.
+        # Both are raised from None: otherwise the log would go on, after the error's sentence, with what led to it.
         try:
             return self.work(Task(self, check_parameters(self._parameters()), context, self._runner))
         except PermanentError as error:
@@ -100,7 +100,7 @@ class AigenOperator(BaseOperator):
             raise error from None
 
     def work(self, task: Task) -> Any:
-        """Do the operator's own work; what it returns is the task's XCom."""
+        """Do the operator's own work, and return the task's XCom."""
         raise NotImplementedError
 
     def on_kill(self) -> None:
@@ -116,12 +116,12 @@ class AigenCallingOperator(AigenOperator):
 
     :param dead_letter: S3 prefix for what the API refuses. (templated)
     :param aigen_conn_id: the AIGEN connection. (templated)
-    :param requests_per_second: calls started in any second; None takes the connection's. (templated)
-    :param limit_shared_by: how many tasks share that limit at once: without Redis each takes an equal part of it, with
-        Redis it does so only while Redis is lost. (templated)
-    :param redis_conn_id: the Redis connection through which everything that names the same AIGEN connection shares the
-        limit, over tasks and DAGs; needs the extra ``redis``. (templated)
-    :param max_in_flight: calls that wait for an answer at once.
+    :param requests_per_second: how many calls may start in any second; None takes the connection's. (templated)
+    :param limit_shared_by: how many tasks share that limit at once. Without Redis each of them takes an equal part of
+        it; with Redis it does so only while Redis is lost. (templated)
+    :param redis_conn_id: the Redis connection through which all tasks, of any DAG, that name the same AIGEN connection
+        share the limit; needs the extra ``redis``. (templated)
+    :param max_in_flight: how many calls may wait for an answer at once.
     """
 
     template_fields: Sequence[str] = (

@@ -14,16 +14,18 @@ from airflow_provider_aigen.runtime import outlets
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_aigen.lineage import Written
+    from airflow_provider_aigen.lineage import WriteCounter
     from airflow_provider_aigen.runtime.task import Task
 
 __all__ = ["AigenOcrOperator"]
 
 
 class AigenOcrOperator(AigenCallingOperator):
-    """Take the images under ``source`` that no earlier run took, and leave one row a field in ``destination``.
+    """An operator that takes the images under ``source`` that no earlier run took, and leaves one row per field in
+    ``destination``.
 
-    All in one task: plan, OCR, commit, report. A retried or cleared task works on the same plan and pays nothing twice.
+    One task does all of it: plan, OCR, commit, report. A retried or cleared task works on the same plan and pays
+    nothing twice.
 
     :param source: S3 prefix or glob (``s3://scans/incoming/**/*.jpg``) of the images. (templated)
     :param destination: S3 prefix of the tables ``fields`` and ``documents``. (templated)
@@ -31,32 +33,33 @@ class AigenOcrOperator(AigenCallingOperator):
     :param document_type: ``<document>/<version>`` of the AIGEN endpoint. (templated)
     :param aigen_conn_id: the AIGEN connection. (templated)
     :param aws_conn_id: the AWS connection, for S3. (templated)
-    :param requests_per_second: calls started in any second; None takes the connection's. (templated)
-    :param limit_shared_by: how many tasks share that limit at once: without Redis each takes an equal part of it, with
-        Redis it does so only while Redis is lost. (templated)
-    :param redis_conn_id: the Redis connection through which everything that names the same AIGEN connection shares the
-        limit, over tasks and DAGs; needs the extra ``redis``. (templated)
-    :param max_in_flight: calls that wait for an answer at once.
-    :param batch_size: documents a commit and a Parquet part.
+    :param requests_per_second: how many calls may start in any second; None takes the connection's. (templated)
+    :param limit_shared_by: how many tasks share that limit at once. Without Redis each of them takes an equal part of
+        it; with Redis it does so only while Redis is lost. (templated)
+    :param redis_conn_id: the Redis connection through which all tasks, of any DAG, that name the same AIGEN connection
+        share the limit; needs the extra ``redis``. (templated)
+    :param max_in_flight: how many calls may wait for an answer at once.
+    :param batch_size: how many documents one commit, and so one Parquet part, has.
     :param partition: Hive partition path such as ``region=north``; ``""`` for none; None for ``dt=`` and the UTC day of
         the run (data interval start, else logical date, else ``run_after``). Not every run has a ``ds``. (templated)
-    :param max_documents: take at most so many documents in a run; None for all. (templated)
-    :param max_dead_letter_ratio: over it, 0 to 1, the task fails after everything is committed. (templated)
-    :param min_confidence: fields under it, 0 to 1, are flagged ``needs_review``. (templated)
+    :param max_documents: how many documents a run takes at most; None for all. (templated)
+    :param max_dead_letter_ratio: a share from 0 to 1. If more documents than that became dead letters, the task fails
+        after everything is committed. (templated)
+    :param min_confidence: a number from 0 to 1. Fields under it are flagged ``needs_review``. (templated)
     :param copy_image: put the image beside its dead-letter record.
     :param state: S3 prefix of plans, answers and commits; None for ``<destination>/_aigen``. (templated)
     :param expected_bucket_owner: AWS account id that must own every bucket. (templated)
     :param sse_kms_key_id: KMS key for all that is written. (templated)
 
-    The tables are the task's assets (:mod:`airflow_provider_aigen.assets`): a run that added rows to one emits an event
-    with its counts and its partition, any other run none. ``outlets`` may name the assets, or an alias, instead of the
-    operator's own alias ``<dag_id>.<task_id>``.
+    The tables are the task's assets (:mod:`airflow_provider_aigen.assets`). A run that added rows to a table emits an
+    event for it, with the run's counts and partition; any other run emits none. ``outlets`` may name the assets, or an
+    alias, instead of the operator's own alias ``<dag_id>.<task_id>``.
 
     Returns counts and the report's URI, without a key or a value of any document:
     ``{"run_key", "documents", "extracted", "partial", "dead_letter", "gone", "api_calls", "answers_reused", "rows",
     "commits", "error_codes": {code: n}, "report": uri}``, where
-    ``documents == extracted + partial + dead_letter + gone``. ``error_codes`` has the 50 most frequent, named as
-    dead-letter paths name them, and the sum of the rest as ``other``.
+    ``documents == extracted + partial + dead_letter + gone``. ``error_codes`` has the 50 most frequent codes, named as
+    dead-letter paths name them, and the sum of the others as ``other``.
 
     Raises ``ConfigurationError`` (a ``ValueError``) for a wrong parameter when the DAG is parsed. At run time it raises
     ``AirflowFailException`` if no retry helps, and a ``TransientError`` if the next try goes on from where this one
@@ -131,7 +134,7 @@ class AigenOcrOperator(AigenCallingOperator):
         self.max_dead_letter_ratio = max_dead_letter_ratio
         self.min_confidence = min_confidence
         self.copy_image = copy_image
-        self._written: Written | None = None
+        self._written: WriteCounter | None = None
         self.check()
         self.outlets = outlets.with_alias(self.outlets, outlets.alias_name(self.dag_id, self.task_id), destination)
 
@@ -141,21 +144,21 @@ class AigenOcrOperator(AigenCallingOperator):
         return task.ocr()
 
     def get_openlineage_facets_on_start(self) -> OperatorLineage[Any, Any]:
-        """The source's prefix in, both tables out."""
+        """Inputs and outputs of the task: the source's prefix in, both tables out."""
         return self._lineage(None)
 
     def get_openlineage_facets_on_complete(
         self,
-        task_instance: Any,  # noqa: ARG002 - all that is to tell is here
+        task_instance: Any,  # noqa: ARG002 - the operator knows all that is needed
     ) -> OperatorLineage[Any, Any]:
-        """The same, and what this try added to the tables."""
+        """The same, with what this try added to the tables."""
         return self._lineage(self._written)
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """As on completion: what was committed before the failure is there, and stays."""
+        """The same as on completion: what was committed before the failure is in the tables and stays there."""
         return self.get_openlineage_facets_on_complete(task_instance)
 
-    def _lineage(self, written: Written | None) -> OperatorLineage[Any, Any]:
-        from airflow_provider_aigen.openlineage import operator_lineage
+    def _lineage(self, written: WriteCounter | None) -> OperatorLineage[Any, Any]:
+        from airflow_provider_aigen.openlineage import operator_lineage  # noqa: PLC0415 - the provider is optional
 
         return operator_lineage(self.source, self.destination, written)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a running task is assembled from."""
+"""The parts that a running task is assembled from, and the few of them that parsing a DAG file needs."""

@@ -30,7 +30,7 @@ __all__ = ["PortSettings", "open_limiter", "open_ports"]
 
 @dataclass(frozen=True, slots=True)
 class PortSettings:
-    """What the adapters need, resolved before the loop runs.
+    """The settings of all adapters, made before the event loop runs.
 
     ``client`` is a boto3 S3 client; as many S3 calls are made at once as it has connections. ``requests_per_second`` is
     the whole limit, which all that name ``aigen_conn_id`` share through ``redis``, or ``limit_shared_by`` tasks without
@@ -54,13 +54,14 @@ class PortSettings:
 
 @asynccontextmanager
 async def open_limiter(settings: PortSettings, clock: Clock) -> AsyncIterator[RateLimiter]:
-    """The limit's limiter (design §6). Raises ``ConfigurationError`` or ``TransientError`` where Redis can't serve."""
+    """The limiter of the task's calls (design §6). Raises ``ConfigurationError`` or ``TransientError`` if there are
+    settings for Redis, and it can't be used."""
     if settings.redis is None:
         yield LocalRateLimiter(settings.requests_per_second / settings.limit_shared_by, clock)
         return
     client = open_client(settings.redis, timeout_s=TIMEOUT_S)
     # The extra redis is optional: this import would fail before `open_client` can say what to install.
-    from airflow_provider_aigen.adapters.limits.redis_limiter import RedisRateLimiter
+    from airflow_provider_aigen.adapters.limits.redis_limiter import RedisRateLimiter  # noqa: PLC0415 - see above
 
     async with (
         aclosing(client),
@@ -73,7 +74,7 @@ async def open_limiter(settings: PortSettings, clock: Clock) -> AsyncIterator[Ra
 
 @asynccontextmanager
 async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
-    """The pipeline's ports over the real adapters; closes client, threads and ledgers at the end."""
+    """The pipeline's ports over the real adapters. Client, threads and ledgers are closed at the end."""
     state = S3Prefix.parse("state", settings.state)
     destination = S3Prefix.parse("destination", settings.destination)
     async with AsyncExitStack() as stack:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one event loop of a task (design §7), and how it is stopped.
 
-An operator has its runner from the start, for ``on_kill`` may come at any time: so a DAG file imports this module, and
-nothing heavy is imported at its head.
+DAG files import this module: an operator has its runner from the start, because ``on_kill`` may come at any time.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ T = TypeVar("T")
 
 
 class LoopRunner:
-    """Runs the one event loop of a task, and stops it from a signal handler."""
+    """A runner of one task's event loop, which a signal handler can stop."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -56,8 +55,8 @@ class LoopRunner:
                 self._loop, self._wanted, self._over = None, False, True
 
     def stop(self) -> None:
-        """Start no new call, let those in flight finish. Safe from a signal handler or thread, and any number of
-        times: before the loop runs it is remembered, after it there is nothing to do."""
+        """Stop the run in order: no new call begins, and those in flight may finish. A signal handler or a thread may
+        call this, any number of times. Before the loop runs it is remembered, and after it nothing happens."""
         if self._over:
             return
         self._wanted = True
@@ -69,7 +68,7 @@ class LoopRunner:
 
 
 def _stop_for(stop: Stop, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What a signal handler raises may hit one of the loop's own callbacks: asyncio would log it and go on."""
+    """Stop for what a signal handler raised while one of the loop's callbacks ran: asyncio would log it and go on."""
     error = context.get("exception")
     if isinstance(error, BaseException) and not isinstance(error, (Exception, asyncio.CancelledError)):
         stop.set(error)
@@ -78,4 +77,4 @@ def _stop_for(stop: Stop, loop: asyncio.AbstractEventLoop, context: dict[str, An
 
 
 def _stopped() -> StoppedError:
-    return StoppedError("the task was told to stop; what was answered is kept, the next try goes on from there")
+    return StoppedError("the task was told to stop; what was answered is kept, and the next try goes on from there")

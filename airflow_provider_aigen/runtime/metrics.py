@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is observed of a run → Airflow's own metrics, to StatsD, Datadog or OpenTelemetry. docs/metrics.md lists them.
+"""A run's events → Airflow's own metrics, for StatsD, Datadog or OpenTelemetry. docs/metrics.md lists them.
 
-No name and no tag is taken from a document or from an answer's body: a status is a number of HTTP or a failure's kind.
+No name and no tag comes from a document or from an answer's body: a status is an HTTP status or the kind of a failure.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class AirflowMetrics:
             return
         try:
             how(name, value, tags=self._tags | tags)
-        except Exception as error:  # noqa: BLE001 - whatever a backend of somebody else raises
+        except Exception as error:  # noqa: BLE001 - a backend may raise anything
             self._broken = True
             log.warning("Airflow's metrics fail (%s): this task sends no more of them", type(error).__name__)
 

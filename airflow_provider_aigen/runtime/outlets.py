@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables as a task's outlets: one event for each table that the run added rows to, none where it added none.
+"""The tables as a task's outlets: one event for each table that the run added rows to.
 
-A static outlet would tell of every success, could not be templated, and has Airflow import the amazon provider while a
-DAG file is parsed; so the operator's own outlet is an asset alias (docs/decisions/0006-assets.md).
+The operator's own outlet is an asset alias. A static outlet would emit an event for every success, could not be
+templated, and would have Airflow import the amazon provider while a DAG file is parsed (docs/decisions/0006-assets.md).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_aigen.core.models import RunReport
 
-__all__ = ["alias_name", "tell", "with_alias"]
+__all__ = ["alias_name", "announce", "with_alias"]
 
 log = logging.getLogger(__name__)
 
@@ -37,30 +37,30 @@ _LONGEST_NAME = 1500
 
 
 def alias_name(dag_id: str, task_id: str) -> str:
-    """``<dag_id>.<task_id>``: whoever knows the task can be scheduled on it, wherever its destination is."""
+    """``<dag_id>.<task_id>``: a DAG that knows the task can be scheduled on this name, whatever the destination is."""
     return f"{dag_id}.{task_id}"
 
 
 def with_alias(outlets: Sequence[Any], name: str, destination: Any) -> list[Any]:
-    """The outlets that the user gave and, unless these have both tables or an alias of their own, an alias ``name``."""
+    """The outlets that the user gave, and an alias ``name`` unless both tables, or an alias, are among them."""
     given = list(outlets)
     if any(isinstance(outlet, AssetAlias) for outlet in given):
         return given
     try:
         tables = {fields_uri(destination), documents_uri(destination)}
-    except ConfigurationError:  # a template still
+    except ConfigurationError:  # it still is a template
         tables = {""}
     if tables <= {getattr(outlet, "uri", None) for outlet in given}:
         return given
     return [*given, AssetAlias(name)]
 
 
-def tell(outlets: Sequence[Any], context: Context, report: RunReport) -> list[Any]:
-    """Put the run's counts on the events, and return the outlets that the task has then: without the tables that the
-    run added nothing to.
+def announce(outlets: Sequence[Any], context: Context, report: RunReport) -> list[Any]:
+    """Put the run's counts on the events, and return the outlets that the task has from now on: those without the
+    tables that the run added nothing to.
 
-    A table that is among ``outlets`` as an asset gets its event there, with the partition as the event's partition key
-    where the DAG's timetable says that keys are known at run time (Airflow 3.3 on); any other through the alias."""
+    A table that is itself among ``outlets`` gets its event there, any other table through the alias. From Airflow 3.3
+    on the event has the partition as its key, if the DAG's timetable says that keys are known at run time."""
     accessors: Any = context.get("outlet_events")
     settings = report.settings
     if accessors is None or settings is None:
@@ -74,20 +74,20 @@ def tell(outlets: Sequence[Any], context: Context, report: RunReport) -> list[An
     alias = next((outlet for outlet in left if isinstance(outlet, AssetAlias)), None)
     for uri in (uri for uri, has_changed in changed.items() if has_changed):
         if uri in assets:
-            accessors[assets[uri]].extra = told(report)
+            accessors[assets[uri]].extra = event_extra(report)
             _add_partition(accessors[assets[uri]], context, settings.partition)
         elif len(uri) > _LONGEST_NAME:
-            log.warning("The destination is too long for an asset's name: no event tells of its tables")
+            log.warning("The destination is too long for the name of an asset, so no event is emitted for its tables")
         elif alias is not None and _is_known(alias.name):
-            accessors[alias].add(Asset(uri), extra=told(report))
+            accessors[alias].add(Asset(uri), extra=event_extra(report))
         elif alias is not None:
             left.append(asset := Asset(uri))
-            accessors[asset].extra = told(report)
+            accessors[asset].extra = event_extra(report)
     return left
 
 
-def told(report: RunReport) -> dict[str, Any]:
-    """The extra of both tables' events: counts of the run, whatever its try, and the partition that it wrote to."""
+def event_extra(report: RunReport) -> dict[str, Any]:
+    """The extra of both tables' events: the counts of the run over all its tries, and the partition that it wrote."""
     return {
         "run_key": report.run_key,
         "partition": report.settings.partition if report.settings else "",
@@ -101,7 +101,8 @@ def told(report: RunReport) -> dict[str, Any]:
 
 
 def _add_partition(accessor: Any, context: Context, partition: str) -> None:
-    """Only for a DAG that says so: an event with a key starts none of the DAGs on the plain asset."""
+    """Add the partition's key, for a DAG that asks for it only: an event with a key starts no DAG that is scheduled on
+    the plain asset."""
     timetable = getattr(context.get("dag"), "timetable", None)
     if not getattr(timetable, "partitioned_at_runtime", False) or not hasattr(accessor, "add_partitions"):
         return
@@ -110,14 +111,16 @@ def _add_partition(accessor: Any, context: Context, partition: str) -> None:
 
 
 def _is_known(alias: str) -> bool:
-    """Airflow 2 fails a task that uses an alias which no DAG file has told it of: a mapped task's own, or that of a DAG
-    which is tried before the scheduler has seen it. An asset that it doesn't know, it passes over."""
+    """Whether Airflow knows the alias from a DAG file.
+
+    Airflow 2 fails a task that uses any other: a mapped task's own alias, or that of a DAG that is tested before the
+    scheduler has seen it. An asset that it does not know it ignores."""
     if AIRFLOW_V_3_0_PLUS:
         return True
     try:
         with create_session() as session:
             found = session.scalar(select(DatasetAliasModel.id).where(DatasetAliasModel.name == alias))
-    except Exception as error:  # noqa: BLE001 - a task without a way to the database does as well
-        log.debug("The alias was not looked for: %s", type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - a task may have no way to the database
+        log.debug("The alias was not looked up: %s", type(error).__name__)
         return False
     return found is not None

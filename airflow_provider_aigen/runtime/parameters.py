@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operator parameters, checked as early as they are known: what is no template when the DAG is parsed, all of them
-before the first S3 call (design §1). What a run makes of them is in :mod:`~airflow_provider_aigen.runtime.request`."""
+"""The checks of operator parameters, made as early as possible: when the DAG is parsed for all that are no templates,
+and for all of them before the first S3 call (design §1)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_template(value: object) -> bool:
 
 
 def check_parameters(values: Mapping[str, Any], templated: Collection[str] = ()) -> dict[str, Any]:
-    """Check the parameters and return them as they count: what a template rendered to text is a number again.
+    """Check the parameters and return them, with numbers for what a template rendered to the text of a number.
 
     Those of ``templated`` that still are templates are left out. Raises ``ConfigurationError`` naming the parameter."""
     known = {
@@ -131,7 +131,7 @@ def _to_number(name: str, value: Any, *, integer: bool = False) -> Any:
         raise ConfigurationError(name, f"must be a {'whole number' if integer else 'number'}") from None
 
 
-# Each reads one parameter: it returns the value as it counts, or raises.
+# Each reader returns the parameter's value as the task uses it, or raises.
 _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "source": _location,
     "destination": _location,

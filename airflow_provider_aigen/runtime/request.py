@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run and its rendered parameters → what to plan (design §1). Only a running task imports this."""
+"""A run and its rendered parameters → the request for a plan (design §1). Only a running task imports this."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["default_partition", "plan_request", "run_identity"]
 def default_partition(context: Context | Mapping[str, Any]) -> str:
     """``dt=`` and the UTC day of the run: data interval start, else logical date, else ``run_after`` (design §1).
 
-    A run for one of its schedule's partitions has neither of the first two: the partition's date is its day."""
+    A run for one of its schedule's partitions has neither of the first two: its day is the partition's date."""
     run = context.get("dag_run")
     moments = (
         context.get("data_interval_start"),
@@ -36,7 +36,7 @@ def default_partition(context: Context | Mapping[str, Any]) -> str:
 
 
 def run_identity(context: Context | Mapping[str, Any]) -> RunIdentity:
-    """Who this task instance is, whatever its try."""
+    """The identity of this task instance, which is the same for all its tries."""
     instance: Any = context["ti"]
     map_index = instance.map_index if instance.map_index is not None else -1
     return RunIdentity(instance.dag_id, instance.task_id, instance.run_id, map_index)
@@ -55,7 +55,7 @@ def plan_request(
     min_confidence: float | None,
     copy_image: bool,
 ) -> PlanRequest:
-    """What to plan, from rendered and checked parameters."""
+    """The request for a plan, from rendered and checked parameters."""
     listed = Source.parse(source)
     return PlanRequest(
         run=run,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a task tells of its run: the return value, a line in the log, pointers for whoever looks while it goes on."""
+"""What a task reports to Airflow: its return value, a line in the log, and pointers in its state store."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from airflow_provider_aigen.core.models import RunReport
     from airflow_provider_aigen.core.spend import Price
 
-__all__ = ["point", "problem_text", "report_text", "returned"]
+__all__ = ["keep_pointers", "problem_text", "report_text", "return_value"]
 
 log = logging.getLogger(__name__)
 
 
-def returned(report: RunReport, uri: str) -> dict[str, Any]:
-    """The XCom (design §1): counts and a URI; small, and without a key or a value of any document."""
+def return_value(report: RunReport, uri: str) -> dict[str, Any]:
+    """The task's XCom (design §1): counts and a URI. It is small, and has no key or value of any document."""
     return {
         "run_key": report.run_key,
         "documents": report.documents,
@@ -39,7 +39,7 @@ def returned(report: RunReport, uri: str) -> dict[str, Any]:
 
 
 def report_text(report: RunReport, price: Price | None = None) -> str:
-    """The run in a sentence, in money too where a ``price`` is known."""
+    """The run in one sentence, with its cost if there is a ``price``."""
     counts = (
         f"{counted(report.documents, 'document')}: {report.extracted} extracted, {report.partial} partial, "
         f"{counted(report.dead_letter, 'dead letter')}, {report.gone} gone; {counted(report.api_calls, 'call')}, "
@@ -63,17 +63,17 @@ def problem_text(error: Exception, aigen_conn_id: str | None) -> str:
     return f"{error} (AIGEN connection {aigen_conn_id})" if is_about_the_key else str(error)
 
 
-def point(context: Context, **pointers: str) -> None:
-    """Put pointers into the task's state store, which the UI shows and a retry keeps; from Airflow 3.3 on.
+def keep_pointers(context: Context, **pointers: str) -> None:
+    """Put pointers into the task's state store, which the UI shows and a retry keeps. It exists from Airflow 3.3 on.
 
-    Nothing reads them: the run's state lies on S3, so one that can't be set is no reason to fail. Never call it while
-    the event loop runs (design §7)."""
+    Nothing reads the pointers, because the run's state is on S3: if one can't be set, the task goes on. Never call this
+    while the event loop runs (design §7)."""
     store: Any = context.get("task_state_store")
     if store is None:
         return
     for name, value in pointers.items():
         try:
             store.set(name, value)
-        except Exception as error:  # noqa: BLE001 - a convenience, whatever the API server says
+        except Exception as error:  # noqa: BLE001 - whatever the API server answers
             log.debug("The pointer %s was not set: %s", name, type(error).__name__)
             return

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An endpoint that asks to be left alone for longer than a document may wait says when the task is to be tried again.
+"""When Airflow tries a task again, if the endpoint asked for a longer pause than a document may wait.
 
-Retry policies exist from Airflow 3.3 on. Before it there is none, and the task's own ``retry_delay`` holds.
+Retry policies exist from Airflow 3.3 on. Before that version the task's own ``retry_delay`` holds.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ __all__ = ["RetryAfterPolicy", "default_retry_policy"]
 
 
 class RetryAfterPolicy(RetryPolicy):
-    """Retry when the endpoint asked for it, where that is later than the task's own ``retry_delay``; everything else
-    stays as it would be without a policy. For any task that calls AIGEN: ``@task(retry_policy=RetryAfterPolicy())``."""
+    """A retry policy that waits as long as the endpoint asked for, if that is longer than the task's ``retry_delay``.
+
+    Everything else stays as it is without a policy. Any task that calls AIGEN may use it:
+    ``@task(retry_policy=RetryAfterPolicy())``."""
 
     def evaluate(
         self,
         exception: BaseException,
-        try_number: int,  # noqa: ARG002 - how often is the task's matter, and Airflow's
+        try_number: int,  # noqa: ARG002 - the task and Airflow decide how often
         max_tries: int,  # noqa: ARG002
         context: Context | None = None,
     ) -> RetryDecision:
-        """The number of retries is the task's, whatever this says."""
+        """Decide how long to wait before the next try. The number of retries stays the task's own."""
         asked_s = _asked_s(exception)
         own = getattr((context or {}).get("task"), "retry_delay", None)
         if asked_s is None or (isinstance(own, timedelta) and own.total_seconds() >= asked_s):
@@ -43,21 +45,21 @@ class RetryAfterPolicy(RetryPolicy):
         )
 
     def serialize(self) -> dict[str, Any]:
-        """It has no settings."""
+        """The policy's settings: it has none."""
         return {}
 
     @classmethod
-    def deserialize(cls, data: dict[str, Any]) -> RetryAfterPolicy:  # noqa: ARG003 - it has none
+    def deserialize(cls, data: dict[str, Any]) -> RetryAfterPolicy:  # noqa: ARG003 - there are no settings
         return cls()
 
 
 def default_retry_policy() -> RetryAfterPolicy | None:
-    """None before Airflow 3.3."""
+    """The policy of an operator that has none of its own; None before Airflow 3.3."""
     return None if RetryDecision is None else RetryAfterPolicy()
 
 
 def _asked_s(exception: BaseException) -> float | None:
-    """Seconds, of the ``ServiceUnavailableError`` behind what the task raised."""
+    """The seconds that the endpoint asked for, if a ``ServiceUnavailableError`` is, or caused, what the task raised."""
     seen: BaseException | None = exception
     while seen is not None:
         if isinstance(seen, ServiceUnavailableError) and seen.retry_after_s is not None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A running task: its connections, its event loop, and what it leaves in Airflow.
 
-An operator's ``execute`` imports this module and no other; everything that only a running task needs is imported here.
+``AigenOperator.execute`` imports this module and no other. All that only a running task needs is imported here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.core.report import check_dead_letter_ratio
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.hooks.aigen import AigenHook
-from airflow_provider_aigen.lineage import Written, collect_hook_lineage
+from airflow_provider_aigen.lineage import WriteCounter, collect_hook_lineage
 from airflow_provider_aigen.links import AigenDeadLettersLink, AigenOutputLink, AigenReportLink
 from airflow_provider_aigen.pipeline import Stop, run
 from airflow_provider_aigen.runtime import outlets
@@ -27,7 +27,7 @@ from airflow_provider_aigen.runtime.loop import LoopRunner
 from airflow_provider_aigen.runtime.metrics import AirflowMetrics
 from airflow_provider_aigen.runtime.observers import Observers
 from airflow_provider_aigen.runtime.request import default_partition, plan_request, run_identity
-from airflow_provider_aigen.runtime.results import point, problem_text, report_text, returned
+from airflow_provider_aigen.runtime.results import keep_pointers, problem_text, report_text, return_value
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -38,43 +38,43 @@ T = TypeVar("T")
 
 
 class Task:
-    """A task that runs, with its parameters as they were rendered and checked.
+    """A running task of one operator.
 
-    ``written`` counts what its commits have written so far."""
+    ``parameters`` are the operator's, as they were rendered and checked. ``written`` counts what the task's commits
+    have written so far."""
 
     def __init__(
         self, operator: BaseOperator, parameters: Mapping[str, Any], context: Context, runner: LoopRunner
     ) -> None:
         self.parameters = parameters
-        self.written = Written()
+        self.written = WriteCounter()
         self._operator = operator
         self._context = context
         self._runner = runner
 
     def run(self, main: Callable[[Stop], Coroutine[Any, Any, T]]) -> T:
-        """Run ``main(stop)`` in the task's event loop; ``on_kill`` sets the stop."""
+        """Run ``main(stop)`` in the task's event loop and return its result. ``on_kill`` sets the stop."""
         return self._runner.run(main, Stop())
 
     def ocr(self, config: PipelineConfig | None = None) -> dict[str, Any]:
-        """Plan, OCR, commit, report. ``config`` says how patient the run is; None fits the connection's timeout.
-
-        Raises what stopped the run; a later try goes on from there."""
+        """Plan, OCR, commit, report, and return the task's XCom. Raises what stopped the run; a later try goes on from
+        there. ``config`` says how patient the run is; None takes what fits the connection's timeout."""
         request = self._plan_request()
         settings = self._port_settings()
         config = config or pipeline_config(settings.max_in_flight, settings.endpoint.timeout_s)
-        point(self._context, run_key=request.run.run_key)
-        self._keep(AigenOutputLink, settings, request.settings.destination)
-        self._keep(AigenDeadLettersLink, settings, request.settings.dead_letter)
+        keep_pointers(self._context, run_key=request.run.run_key)
+        self._keep_link(AigenOutputLink, settings, request.settings.destination)
+        self._keep_link(AigenDeadLettersLink, settings, request.settings.dead_letter)
         report, uri = self.run(lambda stop: _run(request, settings, config, stop))
-        point(self._context, report=uri)
-        self._keep(AigenReportLink, settings, uri)
+        keep_pointers(self._context, report=uri)
+        self._keep_link(AigenReportLink, settings, uri)
         self._operator.log.info("%s", report_text(report, settings.price))
         if report.documents:
             hook = AigenHook(self.parameters["aigen_conn_id"])
             collect_hook_lineage(hook, self.parameters["source"], self.parameters["destination"])
         check_dead_letter_ratio(report, self.parameters["max_dead_letter_ratio"])
-        self._operator.outlets = outlets.tell(self._operator.outlets, self._context, report)
-        return returned(report, uri)
+        self._operator.outlets = outlets.announce(self._operator.outlets, self._context, report)
+        return return_value(report, uri)
 
     def _plan_request(self) -> PlanRequest:
         given = self.parameters
@@ -117,14 +117,15 @@ class Task:
             sse_kms_key_id=given["sse_kms_key_id"],
         )
 
-    def _keep(
+    def _keep_link(
         self, link: type[AigenOutputLink | AigenDeadLettersLink | AigenReportLink], settings: PortSettings, uri: str
     ) -> None:
         link.persist(self._context, self._operator, settings.client, uri)
 
 
 def pipeline_config(max_in_flight: int, timeout_s: float) -> PipelineConfig:
-    """Half a claim outlasts the longest call, so that nobody takes over a document that is still being read."""
+    """The pipeline's settings. Half a claim outlasts the longest call, so that no other process takes over a document
+    while it is still being read."""
     return PipelineConfig(max_in_flight=max_in_flight, claim_s=max(DEFAULT_CLAIM_S, 3 * timeout_s))
 
 

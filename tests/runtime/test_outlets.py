@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias
 from airflow_provider_aigen.assets import documents_asset, fields_asset
 from airflow_provider_aigen.core.models import OutputSettings, RunReport
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
-from airflow_provider_aigen.runtime.outlets import tell, with_alias
+from airflow_provider_aigen.runtime.outlets import announce, with_alias
 
 DESTINATION = "s3://lake/books/"
 SETTINGS = OutputSettings("idcard/v2", DESTINATION, "s3://lake/dead/", "dt=2026-11-22")
@@ -97,7 +97,7 @@ def test_the_alias_is_named_after_dag_and_task():
 @asks_the_database
 def test_news_goes_through_the_alias():
     there = context()
-    assert tell([ALIAS], there, REPORT) == [ALIAS]
+    assert announce([ALIAS], there, REPORT) == [ALIAS]
     added = there["outlet_events"][ALIAS].added
     assert set(added) == {"s3://lake/books/fields", "s3://lake/books/documents"}
     assert added["s3://lake/books/fields"] == {
@@ -115,14 +115,14 @@ def test_news_goes_through_the_alias():
 def test_an_outlet_without_news_is_no_outlet_of_this_run():
     other = Asset("s3://lake/other")
     there = context()
-    assert tell([*BOTH, other, ALIAS], there, NOTHING) == [other, ALIAS]
+    assert announce([*BOTH, other, ALIAS], there, NOTHING) == [other, ALIAS]
     assert len(there["outlet_events"]) == 0
 
 
 def test_dead_letters_alone_are_no_news_of_fields():
     report = RunReport("key", 2, 0, 0, 2, 0, 0, 1, {"1001": 2}, settings=SETTINGS)
     there = context()
-    assert tell(BOTH, there, report) == BOTH[1:]
+    assert announce(BOTH, there, report) == BOTH[1:]
     assert len(there["outlet_events"]) == 1
     assert there["outlet_events"][BOTH[1]].extra["dead_letter"] == 2
 
@@ -130,7 +130,7 @@ def test_dead_letters_alone_are_no_news_of_fields():
 @asks_the_database
 def test_an_outlet_of_ones_own_is_told_and_the_alias_is_not():
     there = context()
-    assert tell([BOTH[0], ALIAS], there, REPORT) == [BOTH[0], ALIAS]
+    assert announce([BOTH[0], ALIAS], there, REPORT) == [BOTH[0], ALIAS]
     assert there["outlet_events"][BOTH[0]].extra["rows"] == 26
     assert list(there["outlet_events"][ALIAS].added) == ["s3://lake/books/documents"]
 
@@ -148,14 +148,14 @@ def test_a_partition_is_a_key_only_where_the_dag_says_so_and_airflow_takes_it(pa
     there = context(partitioned_at_runtime=at_runtime)
     settings = OutputSettings("idcard/v2", DESTINATION, "s3://lake/dead/", partition)
     report = RunReport("key", 1, 1, 0, 0, 0, 26, 1, {}, settings=settings)
-    tell(BOTH, there, report)
+    announce(BOTH, there, report)
     assert there["outlet_events"][BOTH[0]].partitions == keys
 
 
 @pytest.mark.skipif(not AIRFLOW_2, reason="Airflow 2 only: it fails a task for an alias that it does not know")
 def test_where_the_alias_is_unknown_the_tables_themselves_are_outlets():
     there = context()
-    assert tell([ALIAS], there, REPORT) == [ALIAS, *BOTH]
+    assert announce([ALIAS], there, REPORT) == [ALIAS, *BOTH]
     assert there["outlet_events"][BOTH[1]].extra["documents"] == 3
 
 
@@ -163,10 +163,10 @@ def test_a_destination_that_is_too_long_for_an_asset_has_none():
     there = context()
     settings = OutputSettings("idcard/v2", f"s3://lake/{'ก' * 200}/", "s3://lake/dead/", "")
     report = RunReport("key", 1, 1, 0, 0, 0, 26, 1, {}, settings=settings)
-    assert tell([ALIAS], there, report) == [ALIAS]
+    assert announce([ALIAS], there, report) == [ALIAS]
     assert not there["outlet_events"][ALIAS].added
 
 
 @pytest.mark.parametrize("report", [REPORT, RunReport("key", 3, 1, 0, 2, 0, 26, 1, {})])
 def test_where_there_is_nobody_to_tell_nothing_happens(report):
-    assert tell([ALIAS], {}, report) == [ALIAS]  # type: ignore[arg-type]
+    assert announce([ALIAS], {}, report) == [ALIAS]  # type: ignore[arg-type]

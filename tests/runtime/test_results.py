@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_aigen.core.errors import AccountError, AuthenticationError, ContractError
 from airflow_provider_aigen.core.models import RunReport
 from airflow_provider_aigen.core.spend import Price
-from airflow_provider_aigen.runtime.results import point, problem_text, report_text, returned
+from airflow_provider_aigen.runtime.results import keep_pointers, problem_text, report_text, return_value
 
 REPORT = RunReport(
     "key", 10, 6, 1, 2, 1, 40, 2, {"1001": 2, "no_content": 1}, api_calls=9, answers_reused=3, paid_calls=8
@@ -20,7 +20,7 @@ RETRIED = RunReport("key", 1, 1, 0, 0, 0, 4, 1, {}, api_calls=2, billed_retries=
 
 
 def test_the_return_value_has_exactly_these_keys():
-    result = returned(REPORT, "s3://lake/report.json")
+    result = return_value(REPORT, "s3://lake/report.json")
     assert list(result) == [
         "run_key",
         "documents",
@@ -74,14 +74,14 @@ class Store(dict):
 
 def test_pointers_go_into_the_tasks_state_where_there_is_one():
     store = Store()
-    point({"task_state_store": store}, run_key="key")
-    point({"task_state_store": store}, report="s3://lake/report.json")
+    keep_pointers({"task_state_store": store}, run_key="key")
+    keep_pointers({"task_state_store": store}, report="s3://lake/report.json")
     assert store == {"run_key": "key", "report": "s3://lake/report.json"}
 
 
 def test_without_one_nothing_happens():
-    point({}, run_key="key")
-    point({"task_state_store": None}, run_key="key")
+    keep_pointers({}, run_key="key")
+    keep_pointers({"task_state_store": None}, run_key="key")
 
 
 def test_a_pointer_that_cannot_be_set_fails_nothing():
@@ -89,4 +89,4 @@ def test_a_pointer_that_cannot_be_set_fails_nothing():
         def set(self, key: str, value: str) -> None:
             raise RuntimeError
 
-    point({"task_state_store": Broken()}, run_key="key", report="uri")
+    keep_pointers({"task_state_store": Broken()}, run_key="key", report="uri")

@@ -38,9 +38,9 @@ def open_client(settings: RedisSettings, *, timeout_s: float) -> Redis:
 
     Raises ``ConfigurationError`` where redis-py is not installed, or TLS files can't be used."""
     try:
-        from redis.asyncio import Redis
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
+        from redis.asyncio import Redis  # noqa: PLC0415 - the extra redis is optional
+        from redis.asyncio.retry import Retry  # noqa: PLC0415
+        from redis.backoff import NoBackoff  # noqa: PLC0415
     except ImportError:
         raise ConfigurationError("redis_conn_id", _NOT_INSTALLED) from None
     return Redis(
@@ -61,7 +61,12 @@ def open_client(settings: RedisSettings, *, timeout_s: float) -> Redis:
 def startup_errors() -> Iterator[None]:
     """For the first request to Redis, before any call is made. Raises ``ConfigurationError`` where Redis refuses,
     ``TransientError`` where it can't be reached."""
-    from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+    from redis.exceptions import (  # noqa: PLC0415 - the extra redis is optional
+        AuthenticationError,
+        NoPermissionError,
+        RedisError,
+        ResponseError,
+    )
 
     try:
         yield
