@@ -8,12 +8,9 @@ What the client makes of each of these is said in ``tests/adapters/endpoint``.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import json
-import threading
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -22,31 +19,13 @@ import pytest
 import trustme
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from tests.adapters.endpoint.hostile import HostileServer, answer, drip, endless, gzip_bomb, raw, reset_now
 from tests.adapters.endpoint.ocr_calls import trusted_authority
 from tests.kit.ocr import png
+from tests.kit.servers.hostile import HostileServer, answer, drip, endless, gzip_bomb, in_a_thread, raw, reset_now
 
 KEY = "key-that-nobody-may-see"
 FOREIGN = "foreign text ชื่อ"
 HEAD = b"HTTP/1.1 200 OK\r\nX-Note: " + FOREIGN.encode() + b"\r\n"
-
-
-@contextmanager
-def serving(*servers):
-    """In a thread: a DAG run has a loop of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        for server in servers:
-            asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
-        yield
-    finally:
-        for server in servers:
-            asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 def body(http_status=200, **parts):
@@ -149,7 +128,7 @@ def test_no_answer_ends_a_run_loses_a_document_or_is_quoted(run_ocr, lake, conne
         await acts[base64.b64decode(json.loads(exchange.body)["image"])](exchange)
 
     server = HostileServer(by_image)
-    with serving(server):
+    with in_a_thread(server):
         connections.aigen(server.url, KEY, timeout_s=5.0)
         ran = run_ocr(max_in_flight=4, batch_size=20)
         assert ran.state == "success", ran.errors
@@ -209,7 +188,7 @@ def test_a_redirect_stops_and_neither_key_nor_image_follow_it(
         await answer(status, Location=where)(exchange)
 
     server = HostileServer(redirect)
-    with serving(server, second):
+    with in_a_thread(server, second):
         connections.aigen(server.url, KEY)
         ran = run_ocr(max_in_flight=1, retries=3, retry_delay=timedelta(0))
     assert_stopped_for_good(ran, lake, str(status))
@@ -231,7 +210,7 @@ def test_a_bad_certificate_stops_and_never_gets_the_key(
     run_ocr, lake, connections, some_scans, monkeypatch, tmp_path, name, changes
 ):
     server = HostileServer(body(), tls=trusted_authority(monkeypatch, tmp_path)(name, **changes))
-    with serving(server):
+    with in_a_thread(server):
         connections.aigen(server.url, KEY, allow_http=False)
         ran = run_ocr(max_in_flight=1, retries=3, retry_delay=timedelta(0))
     assert_stopped_for_good(ran, lake, "certificate")
@@ -247,7 +226,7 @@ def test_a_server_that_speaks_no_tls_never_gets_the_key(run_ocr, lake, connectio
         writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
     server = HostileServer(on_connect=listen)
-    with serving(server):
+    with in_a_thread(server):
         connections.aigen(f"https://localhost:{server.port}", KEY)
         ran = run_ocr(max_in_flight=1, retries=3, retry_delay=timedelta(0))
     assert_stopped_for_good(ran, lake, "certificate")

@@ -11,7 +11,8 @@ from airflow_provider_aigen import __version__
 from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import FailureKind
-from tests.adapters.endpoint.hostile import (
+from tests.adapters.endpoint.ocr_calls import BODY, CLIENT, KEY, call, config, failure, run_client, trusted_authority
+from tests.kit.servers.hostile import (
     Exchange,
     HostileServer,
     answer,
@@ -20,7 +21,6 @@ from tests.adapters.endpoint.hostile import (
     reset_now,
     silence,
 )
-from tests.adapters.endpoint.ocr_calls import BODY, CLIENT, KEY, call, config, failure, run_client, trusted_authority
 
 
 @pytest.fixture

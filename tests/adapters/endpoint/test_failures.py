@@ -13,7 +13,8 @@ import pytest
 
 from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
 from airflow_provider_aigen.core.models import ApiResponse, FailureKind
-from tests.adapters.endpoint.hostile import (
+from tests.adapters.endpoint.ocr_calls import BODY, CLIENT, call, config, failure, run_client
+from tests.kit.servers.hostile import (
     HostileServer,
     answer,
     close_now,
@@ -25,7 +26,6 @@ from tests.adapters.endpoint.hostile import (
     reset_now,
     silence,
 )
-from tests.adapters.endpoint.ocr_calls import BODY, CLIENT, call, config, failure, run_client
 
 
 def test_a_refused_connection():

@@ -13,12 +13,12 @@ import trustme
 from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import FailureKind
-from tests.adapters.endpoint.hostile import (
+from tests.adapters.endpoint.ocr_calls import BODY, KEY, call, config, failure, trusted_authority
+from tests.kit.servers.hostile import (
     HostileServer,
     answer,
     reset_now,
 )
-from tests.adapters.endpoint.ocr_calls import BODY, KEY, call, config, failure, trusted_authority
 
 
 @pytest.fixture

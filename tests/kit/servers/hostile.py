@@ -12,12 +12,13 @@ import contextlib
 import socket
 import ssl
 import struct
+import threading
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-__all__ = ["Act", "Exchange", "HostileServer", "answer", "raw"]
+__all__ = ["Act", "Exchange", "HostileServer", "answer", "in_a_thread", "raw"]
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Exchange:
     """One request as it came, and the connection for whatever the act does to it."""
 
     connection: int
+    method: str
     target: str
     headers: dict[str, str]
     body: bytes
@@ -125,7 +127,7 @@ class HostileServer:
         tls: ssl.SSLContext | None = None,
         on_connect: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] | None = None,
     ) -> None:
-        self._acts = acts or (answer(),)
+        self.acts: Sequence[Act] = acts or (answer(),)
         self._tls = tls
         self._on_connect = on_connect
         self._tasks: set[asyncio.Task[None]] = set()
@@ -166,7 +168,7 @@ class HostileServer:
                 connection = self.connections
                 while not writer.is_closing():
                     exchange = await self._read(connection, reader, writer)
-                    act = self._acts[min(len(self.requests), len(self._acts) - 1)]
+                    act = self.acts[min(len(self.requests), len(self.acts) - 1)]
                     self.requests.append(exchange)
                     self.arrived.set()
                     await act(exchange)
@@ -181,4 +183,23 @@ class HostileServer:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        return Exchange(connection, head[0].split(" ")[1], headers, body, reader, writer)
+        method, target, _ = head[0].split(" ")
+        return Exchange(connection, method, target, headers, body, reader, writer)
+
+
+@contextlib.contextmanager
+def in_a_thread(*servers: HostileServer) -> Iterator[None]:
+    """Serve from a loop of its own, for a client that blocks, or has a loop of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        for server in servers:
+            asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
+        yield
+    finally:
+        for server in servers:
+            asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
