@@ -20,7 +20,7 @@ PATH = Path(__file__).resolve().parent.parent / "docs" / "images" / "scan.jpg"
 
 _NUMBER, _SEED = 1, 7  # as `write_books` draws it by default
 _UPPER_HALF = (60, 60, 1594, 1240)
-_SIZE = (640, 492)
+_SIZE = (520, 400)
 
 
 def drawn() -> Image.Image:
