@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisSettings", "open_client", "startup_errors"]
 
-_NOT_INSTALLED = "needs the extra redis: pip install 'airflow-provider-aigen[redis]'"
+_NOT_INSTALLED = "needs the extra redis: install the provider as airflow-provider-aigen[redis]"
 
 
 @dataclass(frozen=True, slots=True)
