@@ -106,7 +106,7 @@ def outcomes(tables: duckdb.DuckDBPyConnection, manifest: list[dict[str, Any]]) 
     for outcome, words in meaning.items():
         line(outcome.replace("_", " "), f"{found.get(outcome, 0):>4}   {words}")
     (rows,) = tables.execute("SELECT count(*) FROM fields").fetchall()[0]
-    line("rows", f"{rows:>4}   in the table `fields`, one a field and page")
+    line("rows", f"{rows:>4}   in the table `fields`, one per field and page")
     became = dict(tables.execute("SELECT parse_filename(source_uri), outcome FROM documents").fetchall())
     meant = {entry["name"].rpartition("/")[2]: entry["expected"]["outcome"] for entry in manifest}
     right = sum(became.get(name) == outcome for name, outcome in meant.items())

@@ -2,7 +2,7 @@
 """What ``mkdocs.yml`` can't say: files outside ``docs/`` as pages, and one way to write a link.
 
 A link is written as it works in the repository, from the file it stands in: ``../README.md#tables`` in a page,
-``docs/pace.md`` in README. In the site README is the page ``overview.md``, so links are written anew here.
+``docs/pace.md`` in README. In the site README is the page ``overview.md``, so links are rewritten here.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _example_dags() -> str:
 
 
 class PlainText(griffe.Extension):
-    """Docstrings are written to be read in the source; what Markdown would show wrongly is written anew."""
+    """Docstrings are written to be read in the source; what Markdown would show wrongly is rewritten."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
         """``::`` before a block goes, roles become code."""

@@ -43,7 +43,7 @@ def expect(holds: object, otherwise: str) -> None:
 
 
 def build() -> tuple[Path, Path]:
-    """The sdist, and the wheel that is built from it: whoever builds it from the sdist gets the same."""
+    """The sdist, and the wheel that is built from it, so that a build from the sdist gives the same."""
     shutil.rmtree(DIST, ignore_errors=True)
     # Not in isolation: that would fetch a build backend that is not in the lock.
     run(BIN / "uv", "build", "--quiet", "--no-build-isolation", "--python", sys.executable, "--out-dir", DIST)

@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     add("--malformed-share", type=float, default=0.0, metavar="SHARE", help="share of calls with a malformed answer")
     add("--seed", type=int, default=0, help="decides which calls (default: %(default)s)")
     add("--price-per-call", type=float, default=1.0, help="for the cost in /stats (default: %(default)s)")
-    add("--quiet", action="store_true", help="no line a call")
+    add("--quiet", action="store_true", help="no line per call")
     return new
 
 

@@ -37,8 +37,8 @@ def unreadable(codes: str) -> Answer:
 
 
 def answer(scan: Scan, *, document: str, codes: str, seed: int, sha256: str, nth: int) -> Answer:
-    """What the endpoint says of a file. ``nth``: the how-manieth call with these bytes, from 1, for pages that fail
-    only in passing. A scan's sides are checked, the pages of a PDF are not: the contract has limits for images."""
+    """What the endpoint says about a file. ``nth`` counts the calls with these bytes, from 1, for pages that fail only
+    once. A scan's sides are checked, the pages of a PDF are not: the contract has limits for images."""
     if not scan.pages:
         return unreadable(codes)
     if codes == "later" and scan.size_bytes > MAX_BYTES:

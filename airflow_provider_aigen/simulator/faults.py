@@ -45,8 +45,8 @@ class ImageState:
 
 
 def passing_fault(options: Options, sha256: str, state: ImageState) -> str | None:
-    """The fault of this call, None for none. Decided by the seed, the bytes and the how-manieth call of these bytes it
-    is; after a fault the next call of the same bytes passes."""
+    """The fault of this call, None for none. Decided by the seed, the bytes, and the number of calls with these bytes
+    before it; after a fault the next call of the same bytes passes."""
     if state.failed_last:
         state.failed_last = False
         return None

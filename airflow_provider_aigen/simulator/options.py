@@ -35,8 +35,9 @@ class Options:
       last reset, ``outage_calls`` (first, last) call, both from 1 and inclusive. ``outage_fault`` is one of `FAULTS`.
     - ``error_share``, ``reset_share``, ``malformed_share``: shares (0 to 1) of the calls that fail in passing. The next
       call with the same bytes passes.
-    - ``seed`` decides, with the image's hash and the how-manieth call of these bytes it is, never the order of arrival.
-    - ``price_per_call``: in whatever currency; multiplied, never converted.
+    - ``seed`` decides, with the image's hash and the number of calls with these bytes before; the order of arrival does
+      not.
+    - ``price_per_call``: in any currency; multiplied, never converted.
     """
 
     host: str = "127.0.0.1"

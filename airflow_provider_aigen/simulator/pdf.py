@@ -23,7 +23,7 @@ def jpegs_of(data: bytes) -> Iterator[bytes | None]:
     for page in PdfReader(io.BytesIO(data)).pages:
         resources: Any = page.get("/Resources") or {}
         pictures = (resources["/XObject"][name] for name in resources.get("/XObject") or {})
-        # `_data`, for pypdf's own way to a picture would decode it and encode it anew.
+        # `_data`, because pypdf's own way to a picture would decode it and encode it again.
         yield next((bytes(p._data) for p in pictures if p.get("/Filter") == "/DCTDecode"), None)  # noqa: SLF001
 
 

@@ -2,7 +2,7 @@
 """The endpoint over HTTP: one call in, one answer out, each step in the module that is named for it.
 
 Beside the vendor's path there are four of its own, without a key: `GET /stats`, `GET /journal`, `POST /control`,
-`POST /reset`. The log has a line a call: number, document type, status, code, seconds. No key, no value, no image.
+`POST /reset`. The log has one line per call: number, document type, status, code, seconds. No key, no value, no image.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Stats:
         self.reset(0.0)
 
     def reset(self, now: float) -> None:
-        """Starts anew; the how-manieth call of an image starts at 1 again. ``now``: monotonic seconds."""
+        """Starts again, and counts the calls per image from 1 again. ``now``: monotonic seconds."""
         self.since = now
         self.calls = self.billed = self.possibly_billed = self.busiest_second = 0
         self.max_in_flight = self.in_flight

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is told of a document, in its row of ``documents`` and in its dead-letter record alike (design §4)."""
+"""The facts about a document, which its row of ``documents`` and its dead-letter record share (design §4)."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def fields_part(entry: CommitEntry, rows: Rows) -> bytes:
 
 
 def documents_part(entry: CommitEntry, rows: Rows) -> bytes:
-    """The bytes of the commit's ``documents`` part: one row an outcome."""
+    """The bytes of the commit's ``documents`` part: one row per outcome."""
     facts = [document_facts(entry, outcome) for outcome, _ in rows]
     spans = [confidences(fields) or (None, None) for _, fields in rows]
     columns: dict[str, Any] = {

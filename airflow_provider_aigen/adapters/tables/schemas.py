@@ -22,7 +22,7 @@ def _required(name: str, type_: pa.DataType) -> pa.Field:
     return pa.field(name, type_, nullable=False)
 
 
-# One row a field on a page of a document.
+# One row per field on a page of a document.
 FIELDS_SCHEMA = pa.schema(
     [
         _required("document_id", pa.string()),
@@ -41,7 +41,7 @@ FIELDS_SCHEMA = pa.schema(
     metadata=_METADATA,
 )
 
-# One row a planned object. The two lists are empty, never null.
+# One row per planned object. The two lists are empty, never null.
 DOCUMENTS_SCHEMA = pa.schema(
     [
         _required("document_id", pa.string()),
