@@ -40,12 +40,13 @@ import-rules: $(INSTALLED)
 	@$(BIN)/lint-imports --no-logo
 
 # No coverage, no server, no Airflow run: what answers within two minutes on two cores.
-QUICK_TESTS := tests/core tests/contract tests/pipeline tests/test_repository.py
+QUICK_TESTS := tests/core tests/contract tests/pipeline tests/kit tests/test_repository.py
 check: $(INSTALLED)  ## between commits, under two minutes: format, lint, types, import rules, tests of core and pipeline
 	@$(MAKE) --no-print-directory -j1 format-check lint types import-rules
 	@$(BIN)/pytest -q -n $(PYTEST_WORKERS) $(QUICK_TESTS)
 
-# Each worker has an Airflow home and database of its own; see tests/conftest.py. loadgroup hands out test by test.
+# Each worker has an Airflow home and database of its own. loadgroup hands out test by test, except for those that
+# tests/conftest.py names.
 tests: $(INSTALLED)
 	@$(BIN)/pytest -q -n $(PYTEST_WORKERS) --dist loadgroup --cov --cov-report term
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 _HOME = tempfile.mkdtemp(prefix="airflow-home-")
 _OWNER = os.getpid()
@@ -88,11 +89,28 @@ sys.addaudithook(_stay_on_this_machine)
 _PURE = {
     _TESTS / name
     for name in (
-        *("benchmarks", "contract", "core", "crash", "pipeline", "simulation", "simulator"),
+        *("benchmarks", "contract", "core", "crash", "kit", "pipeline", "simulation", "simulator"),
         *("adapters/limits/test_local.py", "adapters/limits/test_redis_processes.py"),
         *("docs/test_queries.py", "docs/test_site.py", "test_repository.py"),
     )
 }
+
+
+# These share what takes long to start and is started once per worker (Airflow's pages, the DAG run that the docs show):
+# they run on one worker. xdist's own mark for it has no effect with pytest 9.2, whose node ids are no plain strings.
+_ON_ONE_WORKER = (("tests/acceptance/ui/",), ("tests/docs/test_manual.py", "tests/docs/test_readme.py"))
+
+
+class _Scheduling(LoadScopeScheduling):
+    """Test by test, except for those; the largest group begins."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((paths[0] for paths in _ON_ONE_WORKER if nodeid.startswith(paths)), nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)  # there is none without xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling | None:
+    return _Scheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

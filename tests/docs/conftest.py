@@ -13,13 +13,6 @@ from tests.docs.world import World
 _NUMBERS = count(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The DAG of the README is run once, by one of xdist's workers."""
-    for item in items:
-        if "run" in getattr(item, "fixturenames", ()) and item.path.parent.name == "docs":
-            item.add_marker(pytest.mark.xdist_group("readme"))
-
-
 @pytest.fixture(scope="session")
 def run(run_dag, tmp_path_factory) -> Iterator[Run]:
     with run_once(run_dag, tmp_path_factory.mktemp("readme")) as made:
