@@ -27,7 +27,7 @@ from urllib.parse import quote
 
 from airflow_provider_aigen.simulator import RunningSimulator, running_simulator
 from tests.airflow_campaign.running import KEY, Airflow, airflow
-from tests.crash.checker import Event, Facts, Found, inspect
+from tests.crash.checker import Event, Facts, Found, etags, inspect
 from tests.kit.servers.s3 import seaweedfs
 from tests.scans import scan
 from tests.waiting import until
@@ -112,21 +112,21 @@ class Campaign:
     # --- after the runs ---------------------------------------------------------------------------------------------
 
     def _clear(self, name: str) -> None:
-        before, calls = self._bytes(name), len(self.endpoints[name].journal())
+        before, calls = etags(self.client, name), len(self.endpoints[name].journal())
         tries = self.airflow.task(name, RUN)["try_number"]
         self.airflow.clear(name, RUN)
         until("the clear", lambda: self.airflow.task(name, RUN)["try_number"] > tries)
         self._wait_for_success(name)
         again = len(self.endpoints[name].journal()) - calls
         self.check(not again, f"a cleared task made {again} calls")
-        self.check(self._bytes(name) == before, "a cleared task left other bytes")
+        self.check(etags(self.client, name) == before, "a cleared task left other bytes")
         self.lines.append(f"| cleared | 1 | {DOCUMENTS} | {again} | 0 | 0 | {len(before)} objects, the same bytes |")
 
     def _read(self, times: int) -> None:
         """However often the task was tried: one event of each run that succeeds, and it tells of the partition."""
         runs = until("the reader", lambda: self._readers(times), limit_s=120)
         self.check(len(runs) == times, f"the reader was started {len(runs)} times, not {times}")
-        written = {key.split("/")[2] for key in self._bytes("killed") if key.startswith("killed/fields/")}
+        written = {key.split("/")[2] for key in etags(self.client, "killed") if key.startswith("killed/fields/")}
         for run in runs:
             path = f"dags/reader/dagRuns/{quote(run['dag_run_id'])}/taskInstances/partitions/xcomEntries/return_value"
             told = self.airflow.ask("GET", f"{path}?deserialize=true")["value"]
@@ -137,15 +137,6 @@ class Campaign:
     def _readers(self, times: int) -> Any:
         runs = [run for run in self.airflow.runs("reader") if run["state"] in ("success", "failed")]
         return runs if len(runs) >= times else None
-
-    def _bytes(self, name: str) -> dict[str, str]:
-        found = {}
-        for prefix in (f"{name}/", f"dead/{name}/"):
-            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket="lake", Prefix=prefix):
-                found.update(
-                    {item["Key"]: item["ETag"] for item in page.get("Contents", ()) if "/reports/" not in item["Key"]}
-                )
-        return found
 
     def _backfill(self) -> None:
         name = "backfilled"
@@ -165,7 +156,7 @@ class Campaign:
         states = sorted(run["state"] for run in runs)
         self.check(states == ["success"] * 5, f"the backfill's runs are {states}")
         found = self._inspect(name)
-        commits = [item for item in self._bytes(name) if "/fields/" in item]
+        commits = [item for item in etags(self.client, name) if "/fields/" in item]
         shares = {part.partition("/fields/")[2].partition("/")[0] for part in commits}
         self._told(name, found, f"{len(runs)} runs, the documents are in {len(shares)} partitions")
 

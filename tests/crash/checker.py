@@ -16,7 +16,7 @@ from tests.kit.journal import Call, Journal, Reason, Stopped, Truth
 from tests.kit.laws import violations
 from tests.kit.snapshot import Snapshot
 
-__all__ = ["Event", "Facts", "Found", "TrialJournal", "inspect"]
+__all__ = ["Event", "Facts", "Found", "TrialJournal", "etags", "inspect"]
 
 _LATE_S = 0.25  # a call that was on its way when a signal came reaches the endpoint so much later at most
 _COSTS = ("SIGKILL", "SIGSTOP", "retry")  # after each of them at most max_in_flight answers are lost
@@ -106,6 +106,17 @@ class TrialJournal(Journal):
                 elif event.kind == "SIGCONT" and stopped is not None:
                     found.append(stopped)
         return found
+
+
+def etags(client: Any, prefix: str) -> dict[str, str]:
+    """Everything that lies in the lake for ``prefix``, except the reports: they say what the last try cost."""
+    return {
+        item["Key"]: item["ETag"]
+        for place in (f"{prefix}/", f"dead/{prefix}/")
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket="lake", Prefix=place)
+        for item in page.get("Contents", ())
+        if "/_aigen/reports/" not in item["Key"]
+    }
 
 
 def _call(call: dict[str, Any]) -> Call:

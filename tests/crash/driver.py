@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.crash.checker import Event, Facts, inspect
+from tests.crash.checker import Event, Facts, etags, inspect
 from tests.crash.proxy import Faults, Network, Proxy
 from tests.crash.trial import Strike, Trial
 from tests.crash.worker import BUG, DONE, KEY, NO_RETRY, RETRY, Try, work
@@ -280,28 +280,18 @@ class _Driver:
 
     def _clear(self) -> None:
         """A clear calls nothing and leaves the same bytes, also where it has to write the tables again."""
-        before, calls = self._bytes(), self.there.ask("/stats")["calls"]
+        before, calls = etags(self.there.client, self.trial.prefix), self.there.ask("/stats")["calls"]
         if self.trial.rewrite:
             for key in before:
                 if key.endswith((".applied", ".parquet")) or (key.startswith("dead/") and key.endswith(".json")):
                     self.there.client.delete_object(Bucket="lake", Key=key)
         self._finish("run")
-        after = self._bytes()
+        after = etags(self.there.client, self.trial.prefix)
         if (again := self.there.ask("/stats")["calls"] - calls) != 0:
             self._violated(f"a cleared run made {again} calls")
         differing = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
         if differing:
             self._violated(f"a cleared run left {len(differing)} objects with other bytes, {min(differing)}")
-
-    def _bytes(self) -> dict[str, str]:
-        """ETags of everything in the lake, but for the reports: they say what the last try cost."""
-        found = {}
-        for prefix in (f"{self.trial.prefix}/", f"dead/{self.trial.prefix}/"):
-            for page in self.there.client.get_paginator("list_objects_v2").paginate(Bucket="lake", Prefix=prefix):
-                for item in page.get("Contents", ()):
-                    if "/_aigen/reports/" not in item["Key"]:
-                        found[item["Key"]] = item["ETag"]
-        return found
 
 
 def run_trial(trial: Trial, there: Machine) -> Result:

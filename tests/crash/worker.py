@@ -19,13 +19,12 @@ from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient  # noq
 from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig, RetryConfig
 from airflow_provider_aigen.core.errors import PermanentError, TransientError
 from airflow_provider_aigen.core.models import RunIdentity
-from airflow_provider_aigen.pipeline import Stop, run
-from airflow_provider_aigen.runtime.assembly import PortSettings, open_ports
+from airflow_provider_aigen.pipeline import Stop
 from airflow_provider_aigen.runtime.loop import LoopRunner
-from airflow_provider_aigen.runtime.request import plan_request
 from tests.kit.servers.s3 import S3Server
+from tests.kit.tries import run_try
 
-__all__ = ["BUG", "DONE", "KEY", "NO_RETRY", "RETRY", "Try", "run_try", "work"]
+__all__ = ["BUG", "DONE", "KEY", "NO_RETRY", "RETRY", "Try", "work"]
 
 DONE, RETRY, NO_RETRY, BUG = 0, 10, 11, 12  # exit codes
 KEY = "simulator-key-0000"
@@ -60,7 +59,7 @@ def work(task: Try) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     try:
-        report = runner.run(lambda stop: run_try(task, stop), Stop())
+        report = runner.run(lambda stop: _run(task, stop), Stop())
         print(report)
         code = DONE
     except PermanentError:
@@ -77,31 +76,30 @@ def work(task: Try) -> None:
     os._exit(code)
 
 
-async def run_try(task: Try, stop: Any) -> Any:
-    request = plan_request(
-        RunIdentity("crash", "ocr", task.run_id),
-        source=f"s3://scans/{task.prefix}/",
-        destination=f"s3://lake/{task.prefix}/",
-        dead_letter=f"s3://lake/dead/{task.prefix}/",
-        document_type="vehicle-registration-book/v2",
-        partition="dt=2026-01-01",
-        batch_size=task.batch_size,
-        max_documents=None,
-        min_confidence=0.8,
-        copy_image=True,
-    )
+async def _run(task: Try, stop: Any) -> Any:
     config = PipelineConfig(
         max_in_flight=task.max_in_flight,
         grace_s=task.grace_s,
         claim_s=task.claim_s,
         retry=RetryConfig(backoff_base_s=0.05, backoff_cap_s=0.5),
     )
-    async with open_ports(_port_settings(task)) as ports:
-        return await run(request, ports, config=config, stop=stop)
+    return await run_try(
+        _client(task),
+        EndpointConfig(task.aigen_url, KEY, timeout_s=task.timeout_s, allow_http=True),
+        RunIdentity("crash", "ocr", task.run_id),
+        stop,
+        config=config,
+        source=f"s3://scans/{task.prefix}/",
+        destination=f"s3://lake/{task.prefix}/",
+        dead_letter=f"s3://lake/dead/{task.prefix}/",
+        requests_per_second=task.requests_per_second,
+        batch_size=task.batch_size,
+        min_confidence=0.8,
+    )
 
 
-def _port_settings(task: Try) -> PortSettings:
-    client = _SESSION.client(
+def _client(task: Try) -> Any:
+    return _SESSION.client(
         "s3",
         endpoint_url=task.s3.endpoint_url,
         aws_access_key_id=task.s3.access_key,
@@ -115,15 +113,4 @@ def _port_settings(task: Try) -> PortSettings:
             read_timeout=task.s3_timeout_s,
             max_pool_connections=task.max_in_flight + 8,
         ),
-    )
-    return PortSettings(
-        client=client,
-        endpoint=EndpointConfig(task.aigen_url, KEY, timeout_s=task.timeout_s, allow_http=True),
-        requests_per_second=task.requests_per_second,
-        max_in_flight=task.max_in_flight,
-        destination=f"s3://lake/{task.prefix}/",
-        state=f"s3://lake/{task.prefix}/_aigen/",
-        dead_letter=f"s3://lake/dead/{task.prefix}/",
-        expected_bucket_owner=None,
-        sse_kms_key_id=None,
     )

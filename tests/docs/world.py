@@ -18,11 +18,10 @@ from pyarrow import BufferReader
 
 from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig
 from airflow_provider_aigen.core.models import RunIdentity, RunReport
-from airflow_provider_aigen.pipeline import Stop, run
-from airflow_provider_aigen.runtime.assembly import PortSettings, open_ports
-from airflow_provider_aigen.runtime.request import plan_request
+from airflow_provider_aigen.pipeline import Stop
 from airflow_provider_aigen.simulator import DEFAULT_KEY
 from tests.kit.servers.s3 import S3Server
+from tests.kit.tries import run_try
 
 __all__ = ["World"]
 
@@ -53,36 +52,18 @@ class World:
 
     def run(self, run_id: str) -> RunReport:
         """One try of the task, as the operator does it; batches of two, so that there are several commits."""
-        settings = PortSettings(
-            client=self.client,
-            endpoint=EndpointConfig(self.served.url, DEFAULT_KEY, TYPE, allow_http=True),
-            requests_per_second=500,
-            max_in_flight=4,
-            destination=self.destination,
-            state=f"{self.destination}_aigen/",
-            dead_letter=self.dead_letter,
-            expected_bucket_owner=None,
-            sse_kms_key_id=None,
-        )
-        request = plan_request(
+        work = run_try(
+            self.client,
+            EndpointConfig(self.served.url, DEFAULT_KEY, TYPE, allow_http=True),
             RunIdentity("books", "ocr", run_id),
+            Stop(),
+            config=PipelineConfig(max_in_flight=4),
             source=self.source,
             destination=self.destination,
-            dead_letter=settings.dead_letter,
-            document_type=TYPE,
-            partition="dt=2026-11-22",
+            dead_letter=self.dead_letter,
             batch_size=2,
-            max_documents=None,
-            min_confidence=None,
-            copy_image=True,
         )
-
-        async def once() -> RunReport:
-            async with open_ports(settings) as ports:
-                report, _ = await run(request, ports, config=PipelineConfig(max_in_flight=4), stop=Stop())
-                return report
-
-        return asyncio.run(once())
+        return asyncio.run(work)
 
     def program(self, name: str, *arguments: str) -> str:
         """Run ``python -m airflow_provider_aigen.cli.<name>``; what it prints."""
