@@ -91,7 +91,8 @@ _PURE = {
     for name in (
         *("benchmarks", "contract", "core", "crash", "kit", "pipeline", "simulation", "simulator"),
         *("adapters/limits/test_local.py", "adapters/limits/test_redis_processes.py"),
-        *("docs/test_queries.py", "docs/test_site.py", "test_repository.py"),
+        *("docs/test_design.py", "docs/test_queries.py", "docs/test_site.py", "docs/test_troubleshooting.py"),
+        "test_repository.py",
     )
 }
 

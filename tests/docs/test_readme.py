@@ -60,9 +60,10 @@ def test_the_row_beside_the_scan_is_what_the_query_says_about_it(run):
     answer = duckdb.connect().execute(query.replace(f"s3://{'/'.join(DESTINATION)}", f"{run.mirror}/"))
     names = [column[0] for column in answer.description]
     [row] = [row for row in answer.fetchall() if row[0] == head]
-    assert {name: str(value) for name, value in zip(names[1:], row[1:], strict=True)} == {
-        name: value.strip() for name, value in shown.items()
-    }
+    found = dict(zip(names[1:], row[1:], strict=True))
+    # The simulator draws confidences from the image's hash, and another Pillow writes other bytes.
+    assert float(shown.pop("lowest_confidence")) == pytest.approx(found.pop("lowest_confidence"), abs=0.1)
+    assert found == {name: value.strip() for name, value in shown.items()}
 
 
 def test_the_scan_is_the_book_that_is_read():
