@@ -7,7 +7,7 @@ Every port raises the exceptions of :mod:`~airflow_provider_aigen.core.errors` a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -20,6 +20,7 @@ from airflow_provider_aigen.core.models import (
     DocumentOutcome,
     FieldRow,
     KeptAnswer,
+    OutputSettings,
     Plan,
     PlanBatch,
     RunReport,
@@ -27,6 +28,7 @@ from airflow_provider_aigen.core.models import (
 )
 
 __all__ = [
+    "LATER_ID",
     "Clock",
     "DeadLetters",
     "Ledger",
@@ -43,13 +45,19 @@ __all__ = [
 ]
 
 
+LATER_ID = "~"
+"""Between the first id of a writer and the number of a later one: ``<id>~2`` is the same process as ``<id>``."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object as a GET gave it. ``etag`` is without quotes, ``version_id`` None where the bucket has no versions."""
+    """What a GET gave. ``etag`` is without quotes, ``version_id`` None where the bucket has no versions,
+    ``last_modified`` by the store's clock."""
 
     body: bytes = field(repr=False)
     etag: str
     version_id: str | None = None
+    last_modified: datetime | None = None
 
 
 class ObjectStore(Protocol):
@@ -61,7 +69,8 @@ class ObjectStore(Protocol):
         ...
 
     async def get(self, bucket: str, key: str, *, if_match: str | None = None) -> StoredObject:
-        """The whole object. Raises ``ObjectNotFound``, and ``ObjectChanged`` where ``if_match`` is another ETag."""
+        """The whole object. Raises ``ObjectNotFound``, ``ObjectChanged`` where ``if_match`` is another ETag,
+        ``ObjectDenied`` where S3 denies it, and ``ObjectUnreadable``."""
         ...
 
     async def put(
@@ -157,7 +166,14 @@ class StateStore(Protocol):
     """The create-only objects of design §3, under one state prefix."""
 
     async def probe(self) -> None:
-        """Raise ``ConfigurationError`` unless the store refuses a second create of the same key."""
+        """Raise ``ConfigurationError`` unless the store refuses a second create of the same key, and a write with
+        another object's ``If-Match``."""
+        ...
+
+    async def own(self, settings: OutputSettings) -> tuple[str, OutputSettings]:
+        """Make this state the one of the settings' destination, or see that it is. Returns the state's id, and the
+        settings with the suffix of the dead letters' names. Raises ``ConfigurationError`` where the destination has
+        another state, or partitions of another shape."""
         ...
 
     async def read_plan(self, run_key: str) -> Plan | None: ...
@@ -175,18 +191,34 @@ class StateStore(Protocol):
     async def read_answer(self, document_type: str, content_sha256: str) -> KeptAnswer | None: ...
 
     async def keep_answer(self, answer: KeptAnswer) -> KeptAnswer:
-        """Create, or return the one that is there: the first answer stands."""
+        """Create, or return the one that is there: the first answer stands. This, reading answers and claims raise
+        ``DamagedState`` for an object that cannot be read."""
+        ...
+
+    async def beat(self, writer_id: str) -> None:
+        """Say that this writer is alive: its claims end when it has not for 30 s."""
+        ...
+
+    async def remove_old_writers(self) -> None:
+        """Remove what writers left that have long been gone."""
         ...
 
     async def claim(self, wanted: Claim) -> tuple[Claim, bool]:
-        """Create the claim, renew the writer's own, or take over one that expired by ``wanted.claimed_at``; what is
-        suspect stays so. Returns the claim that stands and whether it is the first on these bytes: where it is not, an
-        answer may have been kept meanwhile."""
+        """Create the claim, find the writer's own, or take over one that nobody holds. Returns the claim that stands
+        and whether it is the first on these bytes: where it is not, an answer may have been kept meanwhile."""
+        ...
+
+    async def beats(self) -> Mapping[str, datetime]:
+        """When each writer was last alive, by the store's clock."""
+        ...
+
+    async def is_held(self, claim: Claim, writer_id: str, beats: Mapping[str, datetime]) -> bool:
+        """Whether another writer than ``writer_id`` holds the bytes of ``claim``, judged by ``beats``."""
         ...
 
     async def release(self, claim: Claim) -> None:
-        """End the writer's claim on these bytes, as it stands by now, so that nobody waits for its expiry; they are
-        suspect from now on if ``claim`` says so. Nothing happens where it is another's."""
+        """End the writer's claim on these bytes, so that nobody waits for it, and note the tries that ``claim`` counts.
+        Nothing happens where it is another's."""
         ...
 
     async def read_commit(self, number: int) -> CommitEntry | None: ...
@@ -238,7 +270,13 @@ class DeadLetters(Protocol):
         ...
 
     async def write(self, entry: CommitEntry, outcome: DocumentOutcome) -> None:
-        """Write record and, where ``settings.copy_image``, the image. Writing again changes nothing."""
+        """Write record and, where ``settings.copy_image``, the image. Writing again changes nothing, nor does writing
+        what a later commit has written."""
+        ...
+
+    async def remove(self, entry: CommitEntry, outcome: DocumentOutcome, *, resolved_by: int) -> None:
+        """Remove the letter that ``entry`` gave this outcome, which commit ``resolved_by`` resolved; where that is
+        denied, its record says so. Nothing happens where it is not there, or is not this state's."""
         ...
 
 

@@ -27,7 +27,7 @@ from airflow_provider_aigen.adapters.tables.documents import dead_letter_uri
 from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, SourceObject
 from airflow_provider_aigen.core.uris import S3Prefix
-from airflow_provider_aigen.pipeline.commit import Effects, finish_commits
+from airflow_provider_aigen.pipeline.effects import Effects, finish_commits
 
 
 class Versions:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
-from airflow_provider_aigen.core.service.classify import NO_CONTENT, Extracted, Refused, classify
+from airflow_provider_aigen.core.service.classify import Extracted, Refused, classify
+from airflow_provider_aigen.core.service.codes import NO_CONTENT
 
 __all__ = ["judge"]
 

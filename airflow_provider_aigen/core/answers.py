@@ -88,18 +88,16 @@ class KeptAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A process's word that it is about to send these bytes, or has sent them: others leave them alone until
-    ``expires_at`` and look for the answer meanwhile, so that overlapping runs do not pay for the same document twice.
-    ``suspect``: an earlier try found that the service failed for these bytes while it answered others."""
+    """A process is about to send these bytes, or has: others leave them alone as long as it lives, and look for the
+    answer meanwhile, so that overlapping runs do not pay for the same document twice.
+
+    ``released``: nobody holds it. ``tries`` counts the tries at whose end the service still failed for these bytes,
+    ``first_failed_at`` is when it did first."""
 
     content_sha256: str
     document_type: str
     writer_id: str
     claimed_at: datetime
-    expires_at: datetime
-    suspect: bool = False
-
-    @property
-    def renew_at(self) -> datetime:
-        """From here on it is renewed before a call: each call has at least half of the claim's time to end in."""
-        return self.claimed_at + (self.expires_at - self.claimed_at) / 2
+    released: bool = False
+    tries: int = 0
+    first_failed_at: datetime | None = None

@@ -12,9 +12,19 @@ import re
 
 from airflow_provider_aigen.core.errors import ConfigurationError
 
-__all__ = ["check_document_type", "check_partition", "check_positive", "check_ratio"]
+__all__ = ["COLUMNS", "check_document_type", "check_partition", "check_positive", "check_ratio", "partition_keys"]
 
 _DOCUMENT_TYPE = re.compile(r"[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9._-]*")
+COLUMNS = frozenset(
+    {
+        "answer_reused", "attempts", "bboxes", "bboxes_norm", "commit", "confidence", "content_sha256", "dag_id",
+        "dead_letter_uri", "document_id", "document_type", "error_code", "error_codes", "error_origin", "extracted_at",
+        "failed_pages", "field_count", "field_name", "http_status", "latency_s", "mean_confidence",
+        "min_confidence", "needs_review", "outcome", "page_number", "pages", "run_id", "source_etag",
+        "source_last_modified", "source_size", "source_uri", "source_version_id", "value",
+    }
+)  # fmt: skip
+"""The columns of the two tables: no partition key may have one of these names (``adapters/tables/schemas.py``)."""
 _PARTITION_SEGMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9_.:+%@-]+")
 
 
@@ -40,10 +50,25 @@ def check_document_type(value: str) -> None:
         raise ConfigurationError("document_type", "must be <document>/<version>, such as vehicle-registration-book/v2")
 
 
+def partition_keys(value: str) -> tuple[str, ...]:
+    """The names in a partition path, in order; none for an empty one."""
+    return tuple(segment.partition("=")[0] for segment in value.split("/")) if value else ()
+
+
 def check_partition(value: str) -> None:
-    """Raise unless ``value`` is empty or a Hive partition path, ``name=value[/name=value…]``."""
+    """Raise unless ``value`` is empty or a Hive partition path, ``name=value[/name=value…]``.
+
+    No name may be a column of the tables: an engine would read the path's value instead of the column's. Engines ignore
+    the case of names."""
     if value and not all(_PARTITION_SEGMENT.fullmatch(segment) for segment in value.split("/")):
         raise ConfigurationError(
             "partition",
             "must be empty or name=value[/name=value…] without a leading or trailing slash, such as dt={{ ds }}",
         )
+    keys = [key.lower() for key in partition_keys(value)]
+    if taken := COLUMNS.intersection(keys):
+        raise ConfigurationError(
+            "partition", f"has the key {min(taken)}, which is a column of the tables: choose another name for it"
+        )
+    if len(set(keys)) < len(keys):
+        raise ConfigurationError("partition", "has the same key twice")

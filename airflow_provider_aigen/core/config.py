@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from airflow_provider_aigen.core.checks import check_document_type, check_positive
+from airflow_provider_aigen.core.checks import check_document_type, check_positive, check_ratio
 from airflow_provider_aigen.core.defaults import (
     DEFAULT_BASE_URL,
-    DEFAULT_CLAIM_S,
     DEFAULT_DOCUMENT_TYPE,
+    DEFAULT_MAX_REPEAT_RATIO,
+    DEFAULT_RETRY_PASSING_ROUNDS,
     DEFAULT_TIMEOUT_S,
 )
 from airflow_provider_aigen.core.errors import ConfigurationError
@@ -82,16 +83,15 @@ class EndpointConfig:
 
 @dataclass(frozen=True, slots=True)
 class RetryConfig:
-    """The limits of retries (design §5). ``billed_ratio`` is the share of the run's documents for which a call that may
-    have been billed may be repeated."""
+    """How calls are made again. ``connect_retries`` are those of a request that never left; ``pauses_s`` are the waits
+    for a service that answers nobody, ``breaker_cooldown_s`` is the breaker's first one."""
 
     backoff_base_s: float = 0.5
     backoff_cap_s: float = 30.0
     document_deadline_s: float = 900.0
-    free_retries: int = 5
-    throttle_retries: int = 3
-    billed_retries: int = 1
-    billed_ratio: float = 0.02
+    connect_retries: int = 5
+    pauses_s: tuple[float, ...] = (2.0, 8.0)
+    breaker_cooldown_s: float = 30.0
     unknown_code_limit: int = 20
 
     def __post_init__(self) -> None:
@@ -101,19 +101,20 @@ class RetryConfig:
 
 @dataclass(frozen=True, slots=True)
 class PipelineConfig:
-    """The settings of one task's work; none of them changes a byte of what is written. ``grace_s`` is how long calls in
-    flight may take to finish at a stop, ``claim_s`` how long another process leaves a claimed document alone (more than
-    twice as long as a call and the keeping of its answer may take), ``progress_s`` the time between two lines of
-    progress."""
+    """How one task works. ``grace_s`` is how long calls in flight may take to finish at a stop, ``progress_s`` the time
+    between two lines of progress. ``max_repeat_ratio`` is the share of the planned documents for which a call that may
+    be billed twice is made, ``passing_rounds`` after how many failed rounds a passing dead letter is final."""
 
     max_in_flight: int = 16
     grace_s: float = 4.0
-    claim_s: float = DEFAULT_CLAIM_S
     progress_s: float = 15.0
+    max_repeat_ratio: float = DEFAULT_MAX_REPEAT_RATIO
+    passing_rounds: int = DEFAULT_RETRY_PASSING_ROUNDS
     retry: RetryConfig = field(default_factory=RetryConfig)
 
     def __post_init__(self) -> None:
         check_positive("max_in_flight", self.max_in_flight, integer=True)
         check_positive("grace_s", self.grace_s)
-        check_positive("claim_s", self.claim_s)
         check_positive("progress_s", self.progress_s)
+        check_ratio("max_repeat_ratio", self.max_repeat_ratio)
+        check_positive("passing_rounds", self.passing_rounds, integer=True)

@@ -6,6 +6,7 @@
     AigenError
     ├── PermanentError              no task retry helps: mend what the message names, then clear the task
     │   ├── ConfigurationError      a parameter, the connection, a bucket or a permission is wrong
+    │   │   └── ObjectDenied        S3 denied one object; where it lets others be read, that is the object's own matter
     │   ├── AuthenticationError     the endpoint refused the key
     │   ├── AccountError            429 without Retry-After, again and again: credit exhausted, or the pace too high
     │   ├── ContractError           the endpoint answers many times in a row what the contract does not know
@@ -21,6 +22,7 @@
     ├── ObjectNotFound
     ├── ObjectChanged
     ├── ObjectUnreadable        one object is there, but S3 does not hand it out: a dead letter with origin ``source``
+    ├── DamagedState            a claim or a kept answer cannot be read: that document's dead letter
     └── AlreadyExists
 
 No message carries an object's key, a field's value, the API key or a text from outside.
@@ -37,9 +39,11 @@ __all__ = [
     "AuthenticationError",
     "ConfigurationError",
     "ContractError",
+    "DamagedState",
     "DeadLetterRatioError",
     "DocumentRefusedError",
     "ObjectChanged",
+    "ObjectDenied",
     "ObjectNotFound",
     "ObjectStoreCondition",
     "ObjectUnreadable",
@@ -68,13 +72,17 @@ class ConfigurationError(PermanentError, ValueError):
         self.parameter = parameter
 
 
+class ObjectDenied(ConfigurationError):
+    """S3 denied one object to be read, copied or deleted."""
+
+
 class AuthenticationError(PermanentError):
     """The endpoint can't be used with this key: 401, 403, 404 or 405, a TLS failure or a redirect (design §5)."""
 
 
 class AccountError(PermanentError):
-    """The endpoint still answers 429 without ``Retry-After`` after three pauses: the credit is exhausted, or the pace
-    is over what the key may do."""
+    """402, a code that speaks of credit, or 429 without ``Retry-After`` after two pauses: the credit is exhausted, or
+    the pace is over what the key may do."""
 
 
 class ContractError(PermanentError):
@@ -140,6 +148,15 @@ class ObjectUnreadable(ObjectStoreCondition):
     def __init__(self, code: str) -> None:
         super().__init__(f"the object cannot be read: {code}")
         self.code = code
+
+
+class DamagedState(ObjectStoreCondition):
+    """A claim or a kept answer cannot be read. ``kind`` says which of the two, ``content_sha256`` of which bytes."""
+
+    def __init__(self, kind: str, content_sha256: str) -> None:
+        super().__init__(f"the {kind} for the content with SHA-256 {content_sha256} cannot be read")
+        self.kind = kind
+        self.content_sha256 = content_sha256
 
 
 class AlreadyExists(ObjectStoreCondition):

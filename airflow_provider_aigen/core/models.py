@@ -48,6 +48,7 @@ __all__ = [
     "Plan",
     "PlanBatch",
     "Point",
+    "Retake",
     "RunIdentity",
     "RunReport",
     "SourceObject",
@@ -85,12 +86,16 @@ class SourceObject:
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """The identity of a run. A try number is no part of it: a retry or a clear works on the same plan (design §3)."""
+    """Whose run it is. A try number is no part of it: a retry or a clear works on the same plan (design §3).
+
+    ``parameters`` is a digest of the rendered source and settings (``core.planning.parameters_digest``): cleared with
+    other ones, a task makes a new plan. It is empty in the state of version 0.1."""
 
     dag_id: str
     task_id: str
     run_id: str
     map_index: int = -1
+    parameters: str = ""
 
     @property
     def run_key(self) -> str:
@@ -98,14 +103,17 @@ class RunIdentity:
         identity = [self.dag_id, self.task_id, self.run_id]
         if self.map_index >= 0:
             identity.append(str(self.map_index))
+        if self.parameters:
+            identity.append(f"parameters {self.parameters}")
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class OutputSettings:
-    """Every setting that changes what a commit writes: it travels in plan and commit, so that every process that
-    finishes a commit writes the same bytes to the same places. ``partition`` is ``""`` or
-    ``name=value[/name=value…]``."""
+    """Every setting that changes what a commit writes: it travels in plan and commit, so that whoever finishes a
+    commit writes the same bytes to the same places. ``partition`` is ``""`` or ``name=value[/name=value…]``.
+    ``dead_letter_suffix`` follows the ``document_id`` in the names of dead letters, where another destination has the
+    same dead-letter prefix already."""
 
     document_type: str
     destination: str
@@ -113,25 +121,40 @@ class OutputSettings:
     partition: str
     min_confidence: float | None = None
     copy_image: bool = True
+    dead_letter_suffix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retake:
+    """A document that ``commit`` made a passing dead letter, and that is tried again. ``rounds`` are the failed rounds
+    that count so far, ``all_rounds`` all failed rounds."""
+
+    document_id: str
+    commit: int
+    rounds: int = 0
+    all_rounds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PlanBatch:
-    """Documents that become one commit and one Parquet part per table, in listing order. ``number`` counts from 0.
+    """Documents that are committed together, in listing order. ``number`` counts from 0.
 
-    ``as_of`` is the newest commit that the planner had read: newer ones may have taken documents of this batch."""
+    ``as_of`` is the newest commit that the planner had read: newer ones may have taken documents of this batch.
+    ``retakes`` has those that are dead letters of earlier runs. ``state_id`` names the state; None in version 0.1."""
 
     run: RunIdentity
     number: int
     as_of: int
     settings: OutputSettings
     documents: tuple[SourceObject, ...]
+    retakes: tuple[Retake, ...] = ()
+    state_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The plan's last object: it exists, so the plan is whole. ``already_done`` and ``folders`` were listed and left
-    out."""
+    out; ``letters`` of the ``documents`` are dead letters that are tried again."""
 
     run: RunIdentity
     batches: int
@@ -140,6 +163,8 @@ class Plan:
     already_done: int
     folders: int
     settings: OutputSettings
+    letters: int = 0
+    state_id: str | None = None
 
 
 # --- what becomes of a document -----------------------------------------------------------------------------------
@@ -155,11 +180,12 @@ class Outcome(StrEnum):
 
 
 class ErrorOrigin(StrEnum):
-    """The place at which a document was refused."""
+    """Where the reason lies that a document was refused."""
 
     API = "api"
     PREFLIGHT = "preflight"
     SOURCE = "source"
+    STATE = "state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +195,11 @@ class DocumentOutcome:
 
     ``error_code`` is the first of ``error_codes``; ``messages`` are the contract's own sentences, nothing else.
     ``pages`` is None where no answer gave pages; ``field_count`` is how many rows the document has in ``fields``.
-    ``attempts`` are the calls behind the outcome, also where they were made for another document of the same bytes."""
+    ``attempts`` are the calls behind the outcome, also where they were made for another document of the same bytes.
+
+    A dead letter is ``passing`` while later runs still try it again; ``last_called_at`` is when it was tried last, and
+    ``rounds`` and ``all_rounds`` count as in :class:`Retake`. ``retakes`` is the commit whose dead letter this outcome
+    replaces, None where it is the document's first."""
 
     document: SourceObject
     outcome: Outcome
@@ -186,6 +216,11 @@ class DocumentOutcome:
     answer_reused: bool = False
     extracted_at: datetime | None = None
     source_version_id: str | None = None
+    passing: bool = False
+    last_called_at: datetime | None = None
+    rounds: int = 0
+    all_rounds: int = 0
+    retakes: int | None = None
 
     @property
     def error_code(self) -> str | None:
@@ -202,9 +237,11 @@ class DocumentOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CommitEntry:
-    """Commit ``number``: which documents of which batch it takes, and each one's outcome, in plan order.
+    """Commit ``number``: which documents of which batch it takes, and each one's outcome, in plan order. A batch may
+    have several entries.
 
-    By ``writer_id`` a process tells its own unacknowledged write from another's."""
+    ``writer_id`` tells one's own unacknowledged write from another's. ``state_id`` and ``committed_at`` are None in the
+    entries of version 0.1."""
 
     number: int
     writer_id: str
@@ -212,6 +249,8 @@ class CommitEntry:
     batch: int
     settings: OutputSettings
     outcomes: tuple[DocumentOutcome, ...]
+    state_id: str | None = None
+    committed_at: datetime | None = None
 
 
 # --- what is written ----------------------------------------------------------------------------------------------
@@ -239,7 +278,8 @@ class RunReport:
     (``core.service.classify.is_paid``), ``billed_retries`` those that repeat one of them
     (design §5). ``error_codes`` names codes as dead-letter paths do (``core.path_segments.path_segment``), the
     50 most frequent of them and the rest as ``other``. ``settings`` are the plan's: where the run wrote to, whatever
-    its task would say today."""
+    its task would say today. ``passing`` counts, per code, the dead letters that later runs try again;
+    ``healed`` those of earlier runs that have rows now, ``final`` those that are not tried again."""
 
     run_key: str
     documents: int
@@ -256,3 +296,6 @@ class RunReport:
     paid_calls: int = 0
     cost: Cost | None = None
     settings: OutputSettings | None = None
+    passing: Mapping[str, int] = field(default_factory=dict)
+    healed: int = 0
+    final: int = 0

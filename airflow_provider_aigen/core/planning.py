@@ -1,24 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Listing and ledger → batches (design §3, Plan).
+"""Listing, ledger and passing dead letters → batches (design §3, Plan).
 
-A plan may be made in several tries, by several processes at once: batches are create-only and numbered, so the
-process that comes second reads what is there, leaves those documents out and goes on behind them.
+A plan may be made in several tries, by several processes at once: batches are create-only and numbered, so a process
+that comes second reads what is there, leaves those documents out and goes on behind them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 
-from airflow_provider_aigen.core.models import OutputSettings, Plan, PlanBatch, RunIdentity, SourceObject
+from airflow_provider_aigen.core.defaults import DEFAULT_RETRY_PASSING_AFTER_S
+from airflow_provider_aigen.core.models import (
+    CommitEntry,
+    Outcome,
+    OutputSettings,
+    Plan,
+    PlanBatch,
+    Retake,
+    RunIdentity,
+    SourceObject,
+)
 
-__all__ = ["BatchBuilder", "PlanRequest", "is_folder"]
+__all__ = ["BatchBuilder", "Letter", "PassingLetters", "PlanRequest", "is_folder", "parameters_digest"]
+
+# Of a plan with max_documents, dead letters that are tried again take at most this share, and at least one place.
+_LETTERS_SHARE = 5
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """The request for a plan. ``matches`` says of a key whether the source takes it; ``max_documents`` None means
-    all."""
+    """What to plan. ``matches`` says of a key whether the source takes it; ``max_documents`` None means all.
+    ``retry_passing_after_s`` is how long a passing dead letter waits for its next round."""
 
     run: RunIdentity
     settings: OutputSettings
@@ -27,6 +43,13 @@ class PlanRequest:
     matches: Callable[[str], bool]
     batch_size: int
     max_documents: int | None = None
+    retry_passing_after_s: float = DEFAULT_RETRY_PASSING_AFTER_S
+
+
+def parameters_digest(source: str, settings: OutputSettings, max_documents: int | None) -> str:
+    """32 hex digits over what decides which documents a plan has and what is written of them."""
+    identity = [source, max_documents, asdict(settings)]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def is_folder(listed: SourceObject) -> bool:
@@ -34,23 +57,89 @@ def is_folder(listed: SourceObject) -> bool:
     return listed.size == 0 and listed.key.endswith("/")
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A passing dead letter: its document, and what the commit says that made it one."""
+
+    document: SourceObject
+    document_type: str
+    retake: Retake
+    last_called_at: datetime
+
+    def is_due(self, now: datetime, after_s: float) -> bool:
+        """Whether a run that begins now tries it again. The first pause is ``after_s``, the others are twice as long. A
+        call that lies in the future was made by a wrong clock, which holds nobody up."""
+        pause = timedelta(seconds=after_s * (2 if self.retake.all_rounds else 1))
+        return now >= self.last_called_at + pause or now < self.last_called_at
+
+
+@dataclass(slots=True)
+class PassingLetters:
+    """The passing dead letters of a destination, from its commits in order: the newest entry of a document counts.
+    ``reopened`` are documents that were taken and are gone by now: put back, they are new again."""
+
+    letters: dict[str, Letter] = field(default_factory=dict)
+    reopened: set[str] = field(default_factory=set)
+
+    def see(self, entry: CommitEntry) -> None:
+        """Learn of the next commit."""
+        for outcome in entry.outcomes:
+            document_id = outcome.document.document_id
+            known = self.letters.pop(document_id, None)
+            if outcome.outcome is Outcome.GONE:
+                if known is not None:
+                    self.reopened.add(document_id)
+                continue
+            self.reopened.discard(document_id)
+            if outcome.passing and outcome.last_called_at is not None:
+                retake = Retake(document_id, entry.number, outcome.rounds, outcome.all_rounds)
+                document_type = entry.settings.document_type
+                self.letters[document_id] = Letter(outcome.document, document_type, retake, outcome.last_called_at)
+
+    def due(self, request: PlanRequest, now: datetime, *, planned: int = 0) -> list[Letter]:
+        """Those that the request's run tries again, the one that waits longest first. So many of the plan's places for
+        them are ``planned`` already."""
+        due = [
+            letter
+            for letter in self.letters.values()
+            if letter.is_due(now, request.retry_passing_after_s)
+            and letter.document_type == request.settings.document_type
+            and letter.document.bucket == request.bucket
+            and letter.document.key.startswith(request.prefix)
+            and request.matches(letter.document.key)
+        ]
+        due.sort(key=lambda letter: (letter.last_called_at, letter.document.key))
+        if request.max_documents is None:
+            return due
+        return due[: max(0, max(1, request.max_documents // _LETTERS_SHARE) - planned)]
+
+
 @dataclass(slots=True)
 class BatchBuilder:
-    """A builder of batches: it is offered the listing and gives each batch when it is complete. ``number`` and
-    ``documents`` count what the plan has already."""
+    """Offer it the listing, it gives complete batches. ``number`` and ``documents`` count what the plan has already,
+    ``letters`` those of the documents that are dead letters which are tried again."""
 
     request: PlanRequest
     as_of: int
+    state_id: str | None = None
     number: int = 0
     documents: int = 0
     left_out: int = 0
     folders: int = 0
+    letters: int = 0
     _open: list[SourceObject] = field(default_factory=list)
+    _due: list[Letter] = field(default_factory=list)
+    _retaken: set[str] = field(default_factory=set)
+
+    def reserve(self, letters: Iterable[Letter]) -> None:
+        """Keep places for these dead letters, which stand behind all that is new."""
+        self._due = list(letters)
+        self._retaken.update(letter.retake.document_id for letter in self._due)
 
     def full(self) -> bool:
         """Whether ``max_documents`` is reached: the rest of the listing need not be read."""
         limit = self.request.max_documents
-        return limit is not None and self.documents + len(self._open) >= limit
+        return limit is not None and self.documents + len(self._open) + len(self._due) >= limit
 
     def offer(self, listed: SourceObject, taken: Callable[[str], bool]) -> PlanBatch | None:
         """Take the object unless it is a folder, outside the source, taken already or over ``max_documents``; return
@@ -61,7 +150,7 @@ class BatchBuilder:
             self.folders += 1
             return None
         if taken(listed.document_id):
-            self.left_out += 1
+            self.left_out += listed.document_id not in self._retaken
             return None
         self._open.append(listed)
         return self._close() if len(self._open) == self.request.batch_size else None
@@ -69,6 +158,24 @@ class BatchBuilder:
     def last(self) -> PlanBatch | None:
         """The incomplete batch at the end of the listing."""
         return self._close() if self._open else None
+
+    def retakes(self) -> list[PlanBatch]:
+        """The batches of the dead letters that places were kept for, behind all others."""
+        due, self._due, batches = self._due, [], []
+        for start in range(0, len(due), self.request.batch_size):
+            some = due[start : start + self.request.batch_size]
+            self._open = [letter.document for letter in some]
+            batches.append(self._close(tuple(letter.retake for letter in some)))
+        return batches
+
+    def skip(self, batch: PlanBatch) -> None:
+        """Go on behind a batch of an earlier try. Its new documents will be listed and left out without being done."""
+        self.number += 1
+        self.documents += len(batch.documents)
+        self.letters += len(batch.retakes)
+        self._retaken.update(retake.document_id for retake in batch.retakes)
+        self.left_out -= len(batch.documents) - len(batch.retakes)
+        self.as_of = min(self.as_of, batch.as_of)
 
     def plan(self) -> Plan:
         """The plan's last object; ``documents`` of batches that other tries made do not count as done already."""
@@ -81,11 +188,22 @@ class BatchBuilder:
             already_done=max(0, self.left_out),
             folders=self.folders,
             settings=self.request.settings,
+            letters=self.letters,
+            state_id=self.state_id,
         )
 
-    def _close(self) -> PlanBatch:
-        batch = PlanBatch(self.request.run, self.number, self.as_of, self.request.settings, tuple(self._open))
+    def _close(self, retakes: tuple[Retake, ...] = ()) -> PlanBatch:
+        batch = PlanBatch(
+            self.request.run,
+            self.number,
+            self.as_of,
+            self.request.settings,
+            tuple(self._open),
+            retakes,
+            self.state_id,
+        )
         self.number += 1
         self.documents += len(self._open)
+        self.letters += len(retakes)
         self._open = []
         return batch

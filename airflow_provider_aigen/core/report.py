@@ -32,8 +32,8 @@ _MOST_CODES_IN_TEXT = 10
 
 @dataclass(slots=True)
 class Reconciliation:
-    """The account of a run. It is fed with the run's own batches and commits first, then, while documents are
-    ``missing``, with the commits of other runs that may have taken them."""
+    """Fed with the plan's batches first, then with the run's own commits, then, while there are ``missing`` documents,
+    with the commits of other runs, which may have taken them."""
 
     run_key: str
     missing: dict[str, DocumentOutcome | None] = field(default_factory=dict)
@@ -41,24 +41,30 @@ class Reconciliation:
     rows: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     error_codes: Counter[str] = field(default_factory=Counter)
+    passing: Counter[str] = field(default_factory=Counter)
+    healed: int = 0
+    final: int = 0
     documents: int = 0
 
-    def own(self, batch: PlanBatch, entry: CommitEntry | None) -> None:
-        """Account for one batch; ``entry`` is None where other runs took all of it. Raises ``ReconciliationError``."""
-        planned = {document.document_id for document in batch.documents}
+    def planned(self, batch: PlanBatch) -> None:
+        """The next batch of the plan."""
+        self.missing.update(dict.fromkeys(document.document_id for document in batch.documents))
         self.documents += len(batch.documents)
-        for outcome in entry.outcomes if entry else ():
-            if outcome.document.document_id not in planned:
-                raise ReconciliationError(
-                    f"document {outcome.document.document_id} was committed with batch {batch.number} of run "
-                    f"{self.run_key} without being planned there, or twice"
-                )
-            planned.remove(outcome.document.document_id)
-            self._count(outcome)
-        self.commits += entry is not None
-        self.missing.update(dict.fromkeys(planned))
 
-    def foreign(self, entry: CommitEntry) -> None:
+    def own(self, entry: CommitEntry) -> None:
+        """Account for a commit of this run. Raises ``ReconciliationError``."""
+        for outcome in entry.outcomes:
+            document_id = outcome.document.document_id
+            if document_id not in self.missing:
+                raise ReconciliationError(
+                    f"document {document_id} was committed with batch {entry.batch} of run {self.run_key} without "
+                    "being planned there, or twice"
+                )
+            del self.missing[document_id]
+            self._count(outcome)
+        self.commits += 1
+
+    def other(self, entry: CommitEntry) -> None:
         """Look for missing documents in another run's commit. An outcome other than gone stands over gone."""
         for outcome in entry.outcomes:
             document_id = outcome.document.document_id
@@ -99,6 +105,9 @@ class Reconciliation:
             rows=self.rows,
             commits=self.commits,
             error_codes=dict(sorted(most_frequent(self.error_codes, _MOST_CODES).items())),
+            passing=dict(sorted(most_frequent(+self.passing, _MOST_CODES).items())),
+            healed=self.healed,
+            final=self.final,
             api_calls=api_calls,
             answers_reused=answers_reused,
             billed_retries=billed_retries,
@@ -111,6 +120,10 @@ class Reconciliation:
         self.rows += outcome.field_count
         if outcome.error_code is not None:
             self.error_codes[path_segment(outcome.error_code)] += 1
+            self.passing[path_segment(outcome.error_code)] += outcome.passing
+        retaken = outcome.retakes is not None
+        self.healed += retaken and outcome.has_rows
+        self.final += retaken and outcome.outcome is Outcome.DEAD_LETTER and not outcome.passing
 
 
 def most_frequent(codes: Mapping[str, int], limit: int) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_aigen.adapters.clock import SystemClock
@@ -15,15 +16,25 @@ from airflow_provider_aigen.connections.check import judge
 from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig
 from airflow_provider_aigen.core.defaults import DEFAULT_DOCUMENT_TYPE
 from airflow_provider_aigen.core.document.preflight import Rejected, preflight
-from airflow_provider_aigen.core.errors import AigenError, DocumentRefusedError, ServiceUnavailableError
+from airflow_provider_aigen.core.errors import (
+    AigenError,
+    AuthenticationError,
+    DocumentRefusedError,
+    ServiceUnavailableError,
+)
 from airflow_provider_aigen.core.models import Answer, ApiResponse, CallFailure
-from airflow_provider_aigen.core.service.classify import MALFORMED_RESPONSE, Extracted, Refused
+from airflow_provider_aigen.core.service.classify import Extracted, Refused
+from airflow_provider_aigen.core.service.codes import ACCESS_REFUSED, SERVICE_ERROR
+from airflow_provider_aigen.core.service.suspects import MAX_CALLS
 from airflow_provider_aigen.core.service.wire import encode_request
 from airflow_provider_aigen.pipeline import Stop
-from airflow_provider_aigen.pipeline.calls import Caller, Failure, FinalResult
+from airflow_provider_aigen.pipeline.calls import Caller, FailedCall, Received, Request
 from airflow_provider_aigen.ports import NoObserver, RateLimiter
 
 __all__ = ["Extractor"]
+
+# Before a failed call is made again, doubled once, with full jitter.
+_BACKOFF_S = 0.5
 
 
 class Extractor:
@@ -46,24 +57,21 @@ class Extractor:
             raise DocumentRefusedError(checked.code, None)
         endpoint = self.connection.endpoint(document_type)
         requests_per_second = self.connection.requests_per_second
-        final = asyncio.run(self._call(encode_request(image), endpoint, requests_per_second))
-        if isinstance(final, Failure):
-            # No other document shows whether this one is at fault (design §5), so the service counts as down.
-            said = f" (HTTP {final.status})" if final.status else ""
-            raise ServiceUnavailableError(
-                f"the AIGEN endpoint failed {final.attempts.calls} times for this image{said}"
-            )
-        match final.verdict:
+        said = asyncio.run(self._send(Request("", image), endpoint, requests_per_second))
+        if isinstance(said, FailedCall):
+            raise _failed(said)
+        match said.verdict:
             case Extracted(answer=answer):
                 return answer
             case Refused(status=status, error_codes=codes):
                 raise DocumentRefusedError(codes[0], status)
-        result = final.result
-        raise DocumentRefusedError(MALFORMED_RESPONSE, result.status if isinstance(result, ApiResponse) else None)
+        raise AssertionError  # pragma: no cover - no other answer is kept
 
-    async def _call(self, body: bytes, endpoint: EndpointConfig, requests_per_second: float) -> FinalResult | Failure:
-        async def keep(final: FinalResult) -> FinalResult:
-            return final
+    async def _send(
+        self, request: Request, endpoint: EndpointConfig, requests_per_second: float
+    ) -> Received | FailedCall:
+        async def keep(received: Received) -> Received:
+            return received
 
         clock = SystemClock()
         limiter = self._limiter = self._limiter or LocalRateLimiter(requests_per_second, clock)
@@ -73,15 +81,16 @@ class Extractor:
                 limiter,
                 clock,
                 Stop(),
+                NoObserver(),
                 config=PipelineConfig(max_in_flight=1),
-                billed_budget=1,
                 jitter=random.random,
-                observer=NoObserver(),
             )
-            said = await caller.call(body, keep)
-            # A run defers the retry until others were answered; here there are none to wait for.
-            while isinstance(said, Failure) and (history := caller.again(said, suspect=False)) is not None:
-                said = await caller.call(body, keep, history=history)
+            said = await caller.call(request, keep)
+            # A run calls a failed document again once others were answered; here there are none to wait for.
+            while _may_pass(said) and request.failures < MAX_CALLS - 1:
+                await clock.sleep(_BACKOFF_S * 2**request.failures * random.random())  # noqa: S311 - spreads calls
+                request = replace(request, failures=request.failures + 1, may_repeat=True)
+                said = await caller.call(request, keep)
             return said
 
     def test_connection(self) -> tuple[bool, str]:
@@ -95,3 +104,22 @@ class Extractor:
             return judge(asyncio.run(send(self.connection.endpoint(DEFAULT_DOCUMENT_TYPE))))
         except AigenError as error:
             return False, str(error)
+
+
+def _may_pass(said: Received | FailedCall) -> bool:
+    return isinstance(said, FailedCall) and said.verdict.error_codes[0] != ACCESS_REFUSED
+
+
+def _failed(call: FailedCall) -> AigenError:
+    """There is no other document to tell whether this one is at fault, so it is the service's bad day, or the key's;
+    except where the answer could not be read."""
+    status, code = call.verdict.status, call.verdict.error_codes[0]
+    if code == ACCESS_REFUSED:
+        return AuthenticationError(
+            f"access to the endpoint is refused (HTTP {status}, not in the API's own words): check the password and "
+            "the host of the AIGEN connection, and whether a firewall or proxy stands between"
+        )
+    if code != SERVICE_ERROR:
+        return DocumentRefusedError(code, status)
+    said = f" (HTTP {status})" if status else ""
+    return ServiceUnavailableError(f"the AIGEN endpoint failed {MAX_CALLS} times for this image{said}")

@@ -4,9 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aigen.core.defaults import DEFAULT_DOCUMENT_TYPE
+from airflow_provider_aigen.core.defaults import (
+    DEFAULT_DOCUMENT_TYPE,
+    DEFAULT_MAX_REPEAT_RATIO,
+    DEFAULT_RETRY_PASSING_AFTER_S,
+    DEFAULT_RETRY_PASSING_ROUNDS,
+)
 from airflow_provider_aigen.links import AigenDeadLettersLink, AigenOutputLink, AigenReportLink
 from airflow_provider_aigen.operators.base import AigenCallingOperator
 from airflow_provider_aigen.runtime import outlets
@@ -42,10 +48,15 @@ class AigenOcrOperator(AigenCallingOperator):
     :param batch_size: how many documents one commit, and so one Parquet part, has.
     :param partition: Hive partition path such as ``region=north``; ``""`` for none; None for ``dt=`` and the UTC day of
         the run (data interval start, else logical date, else ``run_after``). Not every run has a ``ds``. (templated)
-    :param max_documents: how many documents a run takes at most; None for all. (templated)
-    :param max_dead_letter_ratio: a share from 0 to 1. If more documents than that became dead letters, the task fails
-        after everything is committed. (templated)
-    :param min_confidence: a number from 0 to 1. Fields under it are flagged ``needs_review``. (templated)
+    :param max_documents: take at most so many documents in a run; None for all. (templated)
+    :param max_dead_letter_ratio: over it, 0 to 1, the task fails after everything is committed. (templated)
+    :param min_confidence: fields under it, 0 to 1, are flagged ``needs_review``. (templated)
+    :param max_repeat_ratio: a call that failed may be on the bill, and so may the same call made again: at most this
+        share of the planned documents, 0 to 1, is called again in a try, but always up to 20 calls.
+    :param retry_passing_after: how long a dead letter whose failure may pass waits until a run tries it again: a
+        timedelta or seconds; twice as long from the second time on.
+    :param retry_passing_rounds: after how many failed rounds such a dead letter is final. A round counts if the service
+        answered other documents in that run and hardly any call failed.
     :param copy_image: put the image beside its dead-letter record.
     :param state: S3 prefix of plans, answers and commits; None for ``<destination>/_aigen``. (templated)
     :param expected_bucket_owner: AWS account id that must own every bucket. (templated)
@@ -57,9 +68,10 @@ class AigenOcrOperator(AigenCallingOperator):
 
     Returns counts and the report's URI, without a key or a value of any document:
     ``{"run_key", "documents", "extracted", "partial", "dead_letter", "gone", "api_calls", "answers_reused", "rows",
-    "commits", "error_codes": {code: n}, "report": uri}``, where
-    ``documents == extracted + partial + dead_letter + gone``. ``error_codes`` has the 50 most frequent codes, named as
-    dead-letter paths name them, and the sum of the others as ``other``.
+    "commits", "error_codes": {code: n}, "passing", "report": uri}``, where ``passing`` counts the dead letters that
+    later runs try again and
+    ``documents == extracted + partial + dead_letter + gone``. ``error_codes`` has the 50 most frequent, named as
+    dead-letter paths name them, and the sum of the rest as ``other``.
 
     Raises ``ConfigurationError`` (a ``ValueError``) for a wrong parameter when the DAG is parsed. At run time it raises
     ``AirflowFailException`` if no retry helps, and a ``TransientError`` if the next try goes on from where this one
@@ -85,7 +97,14 @@ class AigenOcrOperator(AigenCallingOperator):
         "expected_bucket_owner",
         "sse_kms_key_id",
     )
-    plain_fields: ClassVar[Sequence[str]] = ("max_in_flight", "batch_size", "copy_image")
+    plain_fields: ClassVar[Sequence[str]] = (
+        "max_in_flight",
+        "batch_size",
+        "copy_image",
+        "max_repeat_ratio",
+        "retry_passing_after",
+        "retry_passing_rounds",
+    )
     operator_extra_links = (AigenReportLink(), AigenDeadLettersLink(), AigenOutputLink())
 
     def __init__(
@@ -106,6 +125,9 @@ class AigenOcrOperator(AigenCallingOperator):
         max_documents: int | str | None = None,
         max_dead_letter_ratio: float | str | None = None,
         min_confidence: float | str | None = None,
+        max_repeat_ratio: float = DEFAULT_MAX_REPEAT_RATIO,
+        retry_passing_after: timedelta | float = DEFAULT_RETRY_PASSING_AFTER_S,
+        retry_passing_rounds: int = DEFAULT_RETRY_PASSING_ROUNDS,
         copy_image: bool = True,
         state: str | None = None,
         expected_bucket_owner: str | None = None,
@@ -133,6 +155,9 @@ class AigenOcrOperator(AigenCallingOperator):
         self.max_documents = max_documents
         self.max_dead_letter_ratio = max_dead_letter_ratio
         self.min_confidence = min_confidence
+        self.max_repeat_ratio = max_repeat_ratio
+        self.retry_passing_after = retry_passing_after
+        self.retry_passing_rounds = retry_passing_rounds
         self.copy_image = copy_image
         self._written: WriteCounter | None = None
         self.check()

@@ -7,15 +7,16 @@
     a batch complete ─► commit ─► dead letters ─► fields part ─► documents part ─► applied mark
 
 ========================  =============================================================================
-:mod:`.plan`              list, leave out what is done, write the plan
-:mod:`.documents`         one document: fetch, preflight, answered before?, call, keep
-:mod:`.calls`             one request: slot, limiter, breaker, call, classify, retry
-:mod:`.process`           many documents at once, batch after batch, until done or stopped:
-                          :mod:`.pool` has the tasks, :mod:`.feed` the order of the documents
-:mod:`.undecided`         the document's fault or the service's?
-:mod:`.commit`            number and create the commit, then its effects; finish what others left
+:mod:`.plan`              list, leave out what is done, add dead letters that are due, write the plan
+:mod:`.process`           many documents at once, until done or stopped: :mod:`.pool`
+:mod:`.feed`              what is worked on next; what becomes of documents that fail
+:mod:`.documents`         one document: fetch, preflight, answered before?, claim, call, keep; :mod:`.work`
+:mod:`.calls`             one request: slot, turn, breaker, call, classify, retry
+:mod:`.heartbeat`         the sign of life for which others respect claims
+:mod:`.batches`           which documents still wait, and what can be committed
+:mod:`.commit`            number and create the commit; :mod:`.effects`: what follows from it
 :mod:`.reconcile`         every planned document accounted for
-:mod:`.progress`          a line in the log every few seconds, and the same for the observer
+:mod:`.progress`          a line every few seconds
 ========================  =============================================================================
 
 :func:`run` goes through all of it; an operator may call the three stages one by one. Nothing here imports an adapter
@@ -24,11 +25,17 @@ or Airflow. What must hold at any crash is said in design §3.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
+
+from airflow_provider_aigen.core.commits import Taken
 from airflow_provider_aigen.core.config import PipelineConfig
+from airflow_provider_aigen.core.errors import AigenError
 from airflow_provider_aigen.core.models import Plan, RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.core.spend import Price
-from airflow_provider_aigen.pipeline.commit import Committer, Effects, finish_commits
+from airflow_provider_aigen.pipeline.commit import Committer
+from airflow_provider_aigen.pipeline.effects import Effects, finish_commits
 from airflow_provider_aigen.pipeline.plan import make_plan
 from airflow_provider_aigen.pipeline.process import CallCounts, process
 from airflow_provider_aigen.pipeline.reconcile import reconcile
@@ -50,18 +57,35 @@ async def run(
 
 
 async def plan_stage(request: PlanRequest, ports: Ports) -> Plan:
-    """Prove that state, tables and dead letters can be written, finish what earlier runs left, then plan. Makes no
-    call."""
+    """Prove that state, tables and dead letters can be written and belong together, finish what earlier runs left, then
+    plan. Makes no call."""
     await ports.state.probe()
     await ports.tables.probe()
     await ports.dead_letters.probe()
+    state_id, settings = await ports.state.own(request.settings)
     await finish_commits(ports.state, _effects(ports))
-    return await make_plan(request, ports.source, ports.state, ports.new_ledger())
+    await _remove_old_writers(ports)
+    return await make_plan(
+        replace(request, settings=settings),
+        ports.source,
+        ports.state,
+        ports.new_ledger(),
+        state_id=state_id,
+        now=ports.clock.now(),
+    )
 
 
 async def process_stage(plan: Plan, ports: Ports, *, config: PipelineConfig, stop: Stop) -> CallCounts:
     """Take the plan's documents to their commits."""
-    committer = Committer(plan, ports.state, _effects(ports), ports.new_ledger(), ports.writer_id, ports.observer)
+    committer = Committer(
+        plan,
+        ports.state,
+        _effects(ports),
+        Taken(plan.run, ports.new_ledger(), ports.new_ledger()),
+        ports.clock,
+        ports.writer_id,
+        ports.observer,
+    )
     return await process(plan, ports, committer, config=config, stop=stop)
 
 
@@ -69,10 +93,15 @@ async def report_stage(
     plan: Plan, ports: Ports, counts: CallCounts, price: Price | None = None
 ) -> tuple[RunReport, str]:
     """Finish commits whose writer died between commit and effects, reconcile, write the report."""
-    await finish_commits(ports.state, _effects(ports))
+    await finish_commits(ports.state, _effects(ports), plan.run)
     report = await reconcile(plan, ports.state, counts, price)
     return report, await ports.state.write_report(report)
 
 
 def _effects(ports: Ports) -> Effects:
     return Effects(ports.state, ports.tables, ports.dead_letters)
+
+
+async def _remove_old_writers(ports: Ports) -> None:
+    with suppress(AigenError):  # a convenience, where this task may delete
+        await ports.state.remove_old_writers()

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches on their way: which documents still wait for an outcome, which batch is complete, how much is held."""
+"""Batches on their way: which documents still wait for an outcome, what can be committed, how much is held.
+
+Rows do not wait for documents that fail: a batch is committed when only those are missing. What becomes of them follows
+in entries of their own.
+"""
 
 from __future__ import annotations
 
@@ -7,65 +11,118 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from airflow_provider_aigen.core.models import DocumentOutcome, FieldRow, PlanBatch, SourceObject
-from airflow_provider_aigen.pipeline.documents import FinishedDocument
+from airflow_provider_aigen.core.models import DocumentOutcome, FieldRow, PlanBatch
+from airflow_provider_aigen.pipeline.work import FinishedDocument, Work
 
-__all__ = ["OpenBatch", "OpenBatches"]
+__all__ = ["OpenBatches", "Part"]
+
+# Outcomes of documents that had failed are committed together, up to so many.
+_LATE_TOGETHER = 100
 
 
 @dataclass(slots=True)
-class OpenBatch:
-    """A batch whose documents are under way. ``waiting`` are the ids without an outcome yet; ``rows`` are those of the
-    answers at hand, by the SHA-256 of their content. Of a reading nothing else is held until the commit: the parsed
-    answer would take several times the memory."""
+class Part:
+    """What is committed of a batch at once: outcomes by document id, field rows by the SHA-256 of their content."""
 
     batch: PlanBatch
-    size: int
-    waiting: set[str]
     outcomes: dict[str, DocumentOutcome] = field(default_factory=dict)
-    rows: dict[str, tuple[FieldRow, ...]] = field(default_factory=dict)
+    rows: dict[str, Sequence[FieldRow]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _OpenBatch:
+    """``waiting`` are ids without an outcome that do not fail, ``failing`` those that do. ``first``: nothing of it was
+    given to be committed yet."""
+
+    part: Part
+    waiting: set[str]
+    failing: set[str] = field(default_factory=set)
+    first: bool = True
 
 
 class OpenBatches:
-    """The open batches of one try, between the plan and the commits. ``complete`` gives the complete batches, then None
-    after :meth:`finish`; ``moved`` is set whenever there may be room again. ``on_end`` is told each outcome."""
+    """Everything between the plan and the commits of one try. ``complete`` gives what can be committed, then None after
+    :meth:`finish`. ``on_end`` is told each outcome, ``moved`` is called whenever there may be room again."""
 
-    def __init__(self, ahead: int, on_end: Callable[[DocumentOutcome], None]) -> None:
+    def __init__(self, ahead: int, on_end: Callable[[DocumentOutcome], None], moved: Callable[[], None]) -> None:
         self._ahead = ahead
         self._on_end = on_end
-        self._documents = 0
-        self.complete: asyncio.Queue[OpenBatch | None] = asyncio.Queue()
-        self.moved = asyncio.Event()
+        self._moved = moved
+        self._open: dict[str, _OpenBatch] = {}
+        self._held = 0
+        self.complete: asyncio.Queue[Part | None] = asyncio.Queue()
 
     def has_room(self, count: int) -> bool:
-        """Whether ``count`` more documents may be opened: the open ones are at most one such batch and ``ahead``."""
-        return self._documents <= count + self._ahead
+        """Whether ``count`` more documents may be opened: the open ones, without those that fail, are at most one such
+        batch and ``ahead``."""
+        return self._held <= count + self._ahead
 
-    def open(self, batch: PlanBatch, documents: Sequence[SourceObject]) -> OpenBatch:
+    def open(self, batch: PlanBatch, works: Sequence[Work]) -> None:
         """Open ``batch`` for those of its documents that nobody took yet."""
-        self._documents += len(documents)
-        return OpenBatch(batch, len(documents), {document.document_id for document in documents})
+        opened = _OpenBatch(Part(batch), {work.document_id for work in works})
+        self._open |= dict.fromkeys(opened.waiting, opened)
+        self._held += len(works)
 
-    def end(self, opened: OpenBatch, finished: FinishedDocument) -> None:
+    def end(self, finished: FinishedDocument) -> None:
         """Note a document's outcome."""
-        document_id = finished.outcome.document.document_id
-        opened.outcomes[document_id] = finished.outcome
+        outcome = finished.outcome
+        document_id = outcome.document.document_id
+        part = self._open[document_id].part
+        part.outcomes[document_id] = outcome
         if finished.reading is not None:
-            opened.rows[finished.reading.kept.content_sha256] = finished.reading.rows
-        self._on_end(finished.outcome)
-        self.drop(opened, document_id)
+            # Only the rows: a parsed answer takes several times their memory.
+            part.rows[finished.reading.kept.content_sha256] = finished.reading.rows
+        self._on_end(outcome)
+        self._leave(document_id, held=True)
 
-    def drop(self, opened: OpenBatch, document_id: str) -> None:
-        """Wait no longer for the document: it has its outcome, or another run's commit took it."""
-        opened.waiting.discard(document_id)
-        if not opened.waiting:
-            self.complete.put_nowait(opened)
+    def drop(self, document_id: str) -> None:
+        """Wait no longer for the document: another run's commit took it."""
+        self._leave(document_id, held=False)
 
-    def committed(self, opened: OpenBatch) -> None:
+    def fail(self, document_id: str) -> None:
+        """The document fails; others do not wait for it."""
+        opened = self._open[document_id]
+        if document_id in opened.waiting:
+            opened.waiting.discard(document_id)
+            opened.failing.add(document_id)
+            self._held -= 1
+            self._give(opened)
+
+    def committed(self, part: Part) -> None:
         """Make room."""
-        self._documents -= opened.size
-        self.moved.set()
+        self._held -= len(part.outcomes)
+        self._moved()
+
+    def flush_late(self) -> None:
+        """Give the outcomes that would only wait for more of them."""
+        for opened in self._open_ones():
+            self._give(opened, all_of_it=not opened.waiting)
+
+    def flush(self) -> None:
+        """Give all that has an outcome by now."""
+        for opened in self._open_ones():
+            self._give(opened, all_of_it=True)
 
     def finish(self) -> None:
-        """No batch will be complete any more."""
+        """Give all that has an outcome; nothing follows."""
+        self.flush()
         self.complete.put_nowait(None)
+
+    def _open_ones(self) -> list[_OpenBatch]:
+        return list({id(one): one for one in self._open.values()}.values())
+
+    def _leave(self, document_id: str, *, held: bool) -> None:
+        opened = self._open.pop(document_id)
+        was_held = document_id in opened.waiting
+        opened.waiting.discard(document_id)
+        opened.failing.discard(document_id)
+        self._held += held - was_held
+        self._give(opened)
+
+    def _give(self, opened: _OpenBatch, *, all_of_it: bool = False) -> None:
+        outcomes = opened.part.outcomes
+        late = opened.first or not opened.failing or len(outcomes) >= _LATE_TOGETHER
+        if outcomes and (all_of_it or (not opened.waiting and late)):
+            part, opened.part, opened.first = opened.part, Part(opened.part.batch), False
+            self.complete.put_nowait(part)
+        self._moved()

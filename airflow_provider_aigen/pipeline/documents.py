@@ -2,17 +2,18 @@
 """One document from its object to its outcome: fetch, preflight, answered before?, claim, call, keep (design §2).
 
 Same bytes under two keys are paid once: in one process by a lock for each content, between processes that overlap by a
-claim, and ever after by the kept answer.
+claim, and ever after by the kept answer. What is odd about one object is that object's matter.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from airflow_provider_aigen.core.document import outcomes
@@ -20,71 +21,47 @@ from airflow_provider_aigen.core.document.preflight import MAX_BYTES, Rejected, 
 from airflow_provider_aigen.core.document.reading import Reading, read
 from airflow_provider_aigen.core.errors import (
     AigenError,
+    DamagedState,
     ObjectChanged,
+    ObjectDenied,
     ObjectNotFound,
     ObjectStoreCondition,
     ObjectUnreadable,
+    TransientError,
 )
 from airflow_provider_aigen.core.models import (
     ApiResponse,
     CallFailure,
     Claim,
-    DocumentOutcome,
     ErrorOrigin,
     KeptAnswer,
-    SourceObject,
 )
-from airflow_provider_aigen.core.service.classify import EMPTY_OBJECT, TOO_LARGE
-from airflow_provider_aigen.core.service.wire import encode_request
-from airflow_provider_aigen.pipeline.calls import Caller, CallHistory, Failure, FinalResult
+from airflow_provider_aigen.core.service.classify import Failed
+from airflow_provider_aigen.core.service.codes import DAMAGED_STATE, EMPTY_OBJECT, TOO_LARGE
+from airflow_provider_aigen.pipeline.calls import Caller, FailedCall, Received, Request
+from airflow_provider_aigen.pipeline.heartbeat import Heartbeat
+from airflow_provider_aigen.pipeline.work import (
+    DeniedDocument,
+    FailedDocument,
+    FinishedDocument,
+    HeldDocument,
+    Result,
+    Work,
+)
 from airflow_provider_aigen.ports import Clock, ObjectStore, Observer, StateStore, StoredObject
 
-__all__ = ["ClaimedDocument", "DocumentLine", "FinishedDocument", "UndecidedDocument"]
+__all__ = ["DocumentLine"]
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class FinishedDocument:
-    """A document with its outcome, and with the reading of the answer that it rests on where there is one."""
-
-    outcome: DocumentOutcome
-    reading: Reading | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UndecidedDocument:
-    """A document for which the service failed: the calls of others will tell which of the two is at fault. ``suspect``:
-    it failed again, after it had failed before and the service had answered others since. ``outcome`` is what it gets
-    if the document is at fault."""
-
-    document: SourceObject
-    claim: Claim
-    version_id: str | None
-    failure: Failure
-    suspect: bool
-    outcome: DocumentOutcome
-
-    @property
-    def content_sha256(self) -> str:
-        return self.claim.content_sha256
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedDocument:
-    """A document whose bytes another process claimed: its answer is looked for, and it is processed again after
-    ``expires_at``."""
-
-    document: SourceObject
-    content_sha256: str
-    version_id: str | None
-    expires_at: datetime
-
-
-DocumentResult = FinishedDocument | UndecidedDocument | ClaimedDocument
+# A document whose calls failed at the end of so many tries, over so long a time, is no longer a sign of an outage.
+_AGED_TRIES = 6
+_AGED_AFTER = timedelta(hours=24)
 
 
 class DocumentLine:
-    """The line that takes each document of one document type to its outcome; ``answers_reused`` counts the documents
-    that cost no call."""
+    """Takes documents of one document type through to their outcome. ``answers_reused`` counts those that cost no call,
+    ``objects_read`` the objects of the source that were read."""
 
     def __init__(
         self,
@@ -92,141 +69,219 @@ class DocumentLine:
         state: StateStore,
         caller: Caller,
         clock: Clock,
+        heartbeat: Heartbeat,
+        observer: Observer,
         *,
         document_type: str,
-        writer_id: str,
-        claim_s: float,
-        observer: Observer,
+        passing_rounds: int,
     ) -> None:
         self._source = source
         self._state = state
         self._caller = caller
         self._clock = clock
-        self._document_type = document_type
-        self._writer_id = writer_id
-        self._claim_for = timedelta(seconds=claim_s)
+        self._heartbeat = heartbeat
         self._observer = observer
+        self._document_type = document_type
+        self._passing_rounds = passing_rounds
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._users: defaultdict[str, int] = defaultdict(int)
         self._claims: dict[str, Claim] = {}
         self.answers_reused = 0
+        self.objects_read = 0
 
-    async def process(self, document: SourceObject, history: CallHistory) -> DocumentResult:
-        """Raises what stops the run and nothing else, however odd the object is."""
-        fetched = await self._fetch(document)
-        return fetched if isinstance(fetched, FinishedDocument) else await self._extract(document, fetched, history)
+    @property
+    def round(self) -> outcomes.Round:
+        """How a round that ends now goes into the dead letters."""
+        return outcomes.Round(self._caller.health.round_counts, self._passing_rounds)
 
-    async def _fetch(self, document: SourceObject) -> StoredObject | FinishedDocument:
-        # The listing's size is that of the bytes, as the ETag is theirs: no need to fetch what can't be sent.
+    async def process(self, work: Work) -> Result:
+        """Raises what ends the run and nothing else, however odd the object is."""
+        fetched = await self._fetch(work)
+        if not isinstance(fetched, StoredObject):
+            return fetched
+        self.objects_read += 1
+        work = replace(work, version_id=fetched.version_id)
+        content_sha256 = hashlib.sha256(fetched.body).hexdigest()
+        checked = preflight(fetched.body)
+        if isinstance(checked, Rejected):
+            return self._rejected(work, checked.code, ErrorOrigin.PREFLIGHT, content_sha256)
+        try:
+            return await self._extract(work, fetched, content_sha256)
+        except DamagedState as damaged:
+            return self._damaged(work, damaged)
+
+    async def _fetch(self, work: Work) -> StoredObject | FinishedDocument | DeniedDocument:
+        document = work.document
+        # The listing's size is that of the bytes, as the ETag is theirs: no need to fetch what cannot be sent.
         if document.size == 0:
-            return FinishedDocument(outcomes.rejected(document, EMPTY_OBJECT, ErrorOrigin.PREFLIGHT))
+            return self._rejected(work, EMPTY_OBJECT, ErrorOrigin.PREFLIGHT)
         if document.size > MAX_BYTES:
-            return FinishedDocument(outcomes.rejected(document, TOO_LARGE, ErrorOrigin.PREFLIGHT))
+            return self._rejected(work, TOO_LARGE, ErrorOrigin.PREFLIGHT)
         try:
             return await self._source.get(document.bucket, document.key, if_match=document.etag)
         except (ObjectNotFound, ObjectChanged):
-            return FinishedDocument(outcomes.gone(document))
+            return FinishedDocument(outcomes.gone(document, work.retake))
         except ObjectUnreadable as unreadable:
-            return FinishedDocument(outcomes.rejected(document, unreadable.code, ErrorOrigin.SOURCE))
+            return self._rejected(work, unreadable.code, ErrorOrigin.SOURCE)
+        except ObjectDenied as denied:
+            return DeniedDocument(work, denied)
 
-    async def _extract(self, document: SourceObject, stored: StoredObject, history: CallHistory) -> DocumentResult:
-        content_sha256 = hashlib.sha256(stored.body).hexdigest()
-        checked = preflight(stored.body)
-        if isinstance(checked, Rejected):
-            return FinishedDocument(
-                outcomes.rejected(
-                    document,
-                    checked.code,
-                    ErrorOrigin.PREFLIGHT,
-                    content_sha256=content_sha256,
-                    version_id=stored.version_id,
-                )
+    def _rejected(
+        self, work: Work, code: str, origin: ErrorOrigin, content_sha256: str | None = None
+    ) -> FinishedDocument:
+        return FinishedDocument(
+            outcomes.rejected(
+                work.document,
+                code,
+                origin,
+                content_sha256=content_sha256,
+                version_id=work.version_id,
+                retake=work.retake,
             )
+        )
+
+    def _damaged(self, work: Work, damaged: DamagedState) -> FinishedDocument:
+        log.error(
+            "Document %s: the %s for its content cannot be read. Delete the object that is named after the SHA-256 %s "
+            "under the state's %ss/%s/; a later run then tries the document again",
+            work.document_id,
+            damaged.kind,
+            damaged.content_sha256,
+            damaged.kind,
+            self._document_type,
+        )
+        return FinishedDocument(
+            outcomes.failed(
+                work.document,
+                Failed(None, (DAMAGED_STATE,), billed=False),
+                outcomes.LastCall(self._clock.now()),
+                self.round,
+                content_sha256=damaged.content_sha256,
+                version_id=work.version_id,
+                retake=work.retake,
+            )
+        )
+
+    async def _extract(
+        self, work: Work, stored: StoredObject, content_sha256: str
+    ) -> FinishedDocument | FailedDocument | HeldDocument:
         async with self._only_one(content_sha256):
-            if (reused := await self._reuse(document, content_sha256, stored.version_id)) is not None:
+            if (reused := await self._reuse(work, content_sha256)) is not None:
                 return reused
             claim, first = await self._claim(content_sha256)
-            if claim.writer_id != self._writer_id:
-                return ClaimedDocument(document, content_sha256, stored.version_id, claim.expires_at)
-            if not first and (reused := await self._reuse(document, content_sha256, stored.version_id)) is not None:
+            if claim.writer_id != self._heartbeat.writer_id:
+                return HeldDocument(work, claim)
+            if not first and (reused := await self._reuse(work, content_sha256)) is not None:
                 return reused
             self._claims[content_sha256] = claim
-            history = replace(history, suspect=history.suspect or claim.suspect)
-            called = await self._call(document, stored, claim, history)
-            del self._claims[content_sha256]
-            if isinstance(called, Failure):
-                await self._release(claim)
-                failed = outcomes.service_failed(
-                    document,
-                    content_sha256=content_sha256,
-                    status=called.status,
-                    attempts=called.attempts.calls,
-                    latency_s=called.latency_s,
-                    version_id=stored.version_id,
-                )
-                return UndecidedDocument(document, claim, stored.version_id, called, history.suspect, failed)
-        return called
+            called = await self._call(work, stored, claim)
+            claim = self._claims.pop(content_sha256, claim)
+            if not isinstance(called, FailedCall):
+                return called
+            await self._release(claim)
+        work = replace(
+            work,
+            failures=work.failures + 1,
+            calls=work.calls + called.calls,
+            billed=work.billed or called.verdict.billed,
+        )
+        return FailedDocument(work, claim, called, self._is_aged(claim))
 
-    async def revisit(self, waiting: ClaimedDocument | UndecidedDocument) -> FinishedDocument | None:
-        """The outcome, if an answer for its bytes was kept by now, by another process or for another document."""
-        return await self._reuse(waiting.document, waiting.content_sha256, waiting.version_id)
+    async def beats(self) -> Mapping[str, datetime]:
+        """When each writer was last alive; this one just now, so that the others' silence shows at once."""
+        with suppress(TransientError):
+            await self._heartbeat.beat()
+        return await self._state.beats()
 
-    async def _reuse(
-        self, document: SourceObject, content_sha256: str, version_id: str | None
-    ) -> FinishedDocument | None:
+    async def revisit(self, held: HeldDocument, beats: Mapping[str, datetime]) -> FinishedDocument | Work | None:
+        """The outcome, if an answer for its bytes was kept by now; the work, if nobody else holds them any more, judged
+        by the writers' ``beats``."""
+        try:
+            reused = await self._reuse(held.work, held.claim.content_sha256)
+            if reused is not None:
+                return reused
+            is_held = await self._state.is_held(held.claim, self._heartbeat.writer_id, beats)
+        except DamagedState as damaged:
+            return self._damaged(held.work, damaged)
+        return None if is_held else held.work
+
+    async def _reuse(self, work: Work, content_sha256: str) -> FinishedDocument | None:
         kept = await self._state.read_answer(self._document_type, content_sha256)
         if kept is None:
             return None
         self.answers_reused += 1
         self._observer.reused()
-        reading = read(kept)
-        return FinishedDocument(outcomes.answered(document, reading, reused=True, version_id=version_id), reading)
+        return self._finished(work, read(kept), reused=True)
+
+    def _finished(self, work: Work, reading: Reading, *, reused: bool) -> FinishedDocument:
+        outcome = outcomes.answered(
+            work.document, reading, reused=reused, version_id=work.version_id, retake=work.retake
+        )
+        return FinishedDocument(outcome, reading)
 
     async def _claim(self, content_sha256: str) -> tuple[Claim, bool]:
-        now = self._clock.now()
-        return await self._state.claim(
-            Claim(content_sha256, self._document_type, self._writer_id, now, now + self._claim_for)
-        )
+        writer_id = await self._heartbeat.alive()
+        return await self._state.claim(Claim(content_sha256, self._document_type, writer_id, self._clock.now()))
 
-    async def give_back(self, suspects: Iterable[UndecidedDocument]) -> None:
-        """At the end: release the claims of documents that have no answer, so that the next try need not wait, and let
-        it know of those that are suspect."""
-        claims = self._claims | {one.content_sha256: replace(one.claim, suspect=True) for one in suspects}
-        await asyncio.gather(*(self._release(claim) for claim in claims.values()))
+    async def give_back(self, failed: Iterable[FailedDocument]) -> None:
+        """At the end: release the claims of documents that have no answer, so that the next try need not wait, and
+        count this try for those that failed in it."""
+        counted = {one.claim.content_sha256: self._with_this_try(one) for one in failed}
+        await asyncio.gather(*(self._release(claim) for claim in (self._claims | counted).values()))
+
+    def _with_this_try(self, failed: FailedDocument) -> Claim:
+        claim = failed.claim
+        first_failed_at = claim.first_failed_at or failed.failed.called_at
+        return replace(claim, tries=claim.tries + 1, first_failed_at=first_failed_at)
+
+    def _is_aged(self, claim: Claim) -> bool:
+        first = claim.first_failed_at
+        return first is not None and claim.tries + 1 >= _AGED_TRIES and self._clock.now() - first >= _AGED_AFTER
 
     async def _release(self, claim: Claim) -> None:
-        with suppress(AigenError, ObjectStoreCondition):  # the claim expires by itself
+        with suppress(AigenError, ObjectStoreCondition):  # it ends with its writer
             await self._state.release(claim)
 
     async def _call(
-        self, document: SourceObject, stored: StoredObject, claim: Claim, history: CallHistory
-    ) -> FinishedDocument | ClaimedDocument | Failure:
-        content_sha256, version_id = claim.content_sha256, stored.version_id
+        self, work: Work, stored: StoredObject, claim: Claim
+    ) -> FinishedDocument | HeldDocument | FailedCall:
+        content_sha256 = claim.content_sha256
         calls = 0
 
-        async def keep(final: FinalResult) -> FinishedDocument | ClaimedDocument:
-            received = kept_answer(final, content_sha256, self._document_type)
-            kept = await self._state.keep_answer(received)
-            # Where another process was first, its answer stands, and may say something else.
-            reading = read(kept, final.verdict if kept == received else None)
-            return FinishedDocument(outcomes.answered(document, reading, reused=False, version_id=version_id), reading)
+        async def keep(received: Received) -> FinishedDocument:
+            answer = kept_answer(received, content_sha256, self._document_type)
+            kept = await self._state.keep_answer(answer)
+            # The bytes are read again only where another process's answer stands.
+            reading = read(kept, received.verdict if kept == answer else None)
+            return self._finished(work, reading, reused=False)
 
-        async def overtaken() -> FinishedDocument | ClaimedDocument | None:
+        async def instead() -> FinishedDocument | HeldDocument | None:
             nonlocal claim, calls
             calls += 1
-            if calls > 1 and (reused := await self._reuse(document, content_sha256, version_id)) is not None:
-                return reused  # from a call that outlasted the claim of another process
-            # The wait for a turn may have been long, and the call must not outlast the time for which others respect
-            # the claim. Renew it first, then look: from here on nobody else answers.
-            while self._clock.now() >= claim.renew_at:
+            if calls > 1 and (reused := await self._reuse(work, content_sha256)) is not None:
+                return reused  # from a call of a process that was frozen
+            # The wait for a turn may have been long. A process that was frozen meanwhile has another id by now: claim
+            # first, then look for an answer; the process that answers from here on is this one.
+            while claim.writer_id != await self._heartbeat.alive():
                 claim, _ = await self._claim(content_sha256)
-                if (reused := await self._reuse(document, content_sha256, version_id)) is not None:
+                if claim.writer_id != self._heartbeat.writer_id:
+                    return HeldDocument(work, claim)
+                self._claims[content_sha256] = claim
+                if (reused := await self._reuse(work, content_sha256)) is not None:
                     return reused
-                if claim.writer_id != self._writer_id:
-                    return ClaimedDocument(document, content_sha256, version_id, claim.expires_at)
             return None
 
-        return await self._caller.call(encode_request(stored.body), keep, overtaken, history)
+        request = Request(
+            work.document_id,
+            stored.body,
+            work.failures,
+            work.calls,
+            may_repeat=work.billed,
+            letter=work.retake is not None,
+            aged=self._is_aged(claim),
+            probe=work.probe,
+        )
+        return await self._caller.call(request, keep, instead)
 
     @asynccontextmanager
     async def _only_one(self, content_sha256: str) -> AsyncIterator[None]:
@@ -240,17 +295,17 @@ class DocumentLine:
                 del self._users[content_sha256], self._locks[content_sha256]
 
 
-def kept_answer(final: FinalResult, content_sha256: str, document_type: str) -> KeptAnswer:
-    """What is stored of a final result: the response as received, or why there was none to read."""
-    result = final.result
+def kept_answer(received: Received, content_sha256: str, document_type: str) -> KeptAnswer:
+    """What is stored of an answer: the response as received, or why there was none to read."""
+    result = received.result
     response = result if isinstance(result, ApiResponse) else None
     return KeptAnswer(
         content_sha256=content_sha256,
         document_type=document_type,
         status=response.status if response else None,
         body=response.body if response else b"",
-        received_at=final.received_at,
-        attempts=final.attempts,
+        received_at=received.received_at,
+        attempts=received.attempts,
         latency_s=result.latency_s,
         failure=result.kind if isinstance(result, CallFailure) else None,
     )

@@ -1,228 +1,281 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plan's documents, handed out to the workers in order and not further ahead than memory allows.
+"""What is worked on next, and when a try has nothing left to do.
 
-The last two documents are in reserve until the others have come back: their calls tell whether the service is well,
-should it have failed for one of the others (:mod:`.undecided`).
+The feed reads the plan's batches in order and hands their documents to the workers. Documents that fail are called
+again when :class:`~airflow_provider_aigen.core.service.suspects.Suspects` says so; those that another process holds are
+looked at every two seconds. At the end what still fails is routed, or the try fails.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 
-from airflow_provider_aigen.core.errors import ReconciliationError
-from airflow_provider_aigen.core.models import Plan, SourceObject
-from airflow_provider_aigen.pipeline.batches import OpenBatch, OpenBatches
-from airflow_provider_aigen.pipeline.calls import Caller, CallHistory
+from airflow_provider_aigen.core.config import PipelineConfig
+from airflow_provider_aigen.core.errors import AigenError, ReconciliationError, ServiceUnavailableError
+from airflow_provider_aigen.core.models import Plan
+from airflow_provider_aigen.core.path_segments import path_segment
+from airflow_provider_aigen.core.report import codes_text, counted
+from airflow_provider_aigen.core.service.codes import ACCESS_REFUSED
+from airflow_provider_aigen.core.service.suspects import CallAgain, Outage, Probe, Route, Suspect, Suspects
+from airflow_provider_aigen.pipeline.batches import OpenBatches
+from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.commit import Committer
-from airflow_provider_aigen.pipeline.documents import (
-    ClaimedDocument,
-    DocumentLine,
-    FinishedDocument,
-    UndecidedDocument,
-)
+from airflow_provider_aigen.pipeline.documents import DocumentLine
 from airflow_provider_aigen.pipeline.progress import Progress
-from airflow_provider_aigen.pipeline.undecided import UndecidedDocuments
+from airflow_provider_aigen.pipeline.timing import wait_up_to
+from airflow_provider_aigen.pipeline.work import (
+    DeniedDocument,
+    FailedDocument,
+    FinishedDocument,
+    HeldDocument,
+    Result,
+    Work,
+)
 from airflow_provider_aigen.ports import Ports
 
 __all__ = ["Feed"]
 
-# How often to look whether another process has answered what it claimed.
+# How often to look whether another process has answered what it holds.
 _REVISIT_S = 2.0
-
-# How many documents are called for last.
-_RESERVE = 2
-
-# Before each call that is made only to learn whether the service is well again; then the run stops.
-_PROBE_PAUSES_S = (2.0, 8.0, 30.0)
-
-Assignment = tuple[OpenBatch, SourceObject, CallHistory]
+_REVISITED_AT_ONCE = 16
+# So many objects of a source, none of them readable, and the bucket is denied.
+_DENIED_FOR_ALL = 100
 
 
 class Feed:
-    """The queue between a plan and its workers. :meth:`run` fills it, and each worker asks for :meth:`work`."""
+    """Decides the order of work of one try. ``queue`` gives the work, then None for each of the ``workers``."""
 
     def __init__(
         self,
         plan: Plan,
         ports: Ports,
-        batches: OpenBatches,
         caller: Caller,
         line: DocumentLine,
         committer: Committer,
         progress: Progress,
-        *,
+        config: PipelineConfig,
         workers: int,
     ) -> None:
         self._plan = plan
         self._state = ports.state
-        self._batches = batches
+        self._clock = ports.clock
         self._caller = caller
         self._line = line
         self._committer = committer
         self._progress = progress
-        self._clock = ports.clock
         self.workers = workers
-        self._documents: asyncio.Queue[Assignment | None] = asyncio.Queue(workers)
-        self._reserve: deque[Assignment] = deque()
-        self._undecided = UndecidedDocuments(caller, ports.clock, batches)
-        self._claimed: list[tuple[OpenBatch, ClaimedDocument, CallHistory]] = []
-        self._handed_out = 0
+        self._moved = asyncio.Event()
+        self._suspects = Suspects(caller.health, plan.documents, config.max_repeat_ratio)
+        self._failed: dict[str, FailedDocument] = {}
+        self._held: list[HeldDocument] = []
+        self._denied: list[DeniedDocument] = []
+        self._new_under_way = 0
+        self._revisited_at = ports.clock.monotonic()
+        self.queue: asyncio.Queue[Work | None] = asyncio.Queue(workers)
+        self.batches = OpenBatches(ahead=4 * workers, on_end=progress.ended, moved=self._moved.set)
 
     async def run(self) -> None:
-        """Read the plan's batches in order and hand out their documents, until each has its outcome. Raises where some
-        have to wait for the next try."""
-        self._progress.skipped(self._committer.documents_done)
+        """Hand out everything. Raises ``ServiceUnavailableError`` for an outage, and what else ends the run."""
         for number in range(self._plan.batches):
-            if number in self._committer.done:
-                continue
             batch = await self._state.read_batch(self._plan.run.run_key, number)
             if batch is None:
                 raise ReconciliationError(f"batch {number} of plan {self._plan.run.run_key} is missing")
-            documents = [each for each in batch.documents if each.document_id not in self._committer.foreign]
-            self._progress.skipped(len(batch.documents) - len(documents))
-            if not documents:
+            retakes = {retake.document_id: retake for retake in batch.retakes}
+            works = [Work(document, retakes.get(document.document_id)) for document in batch.documents]
+            wanted = [work for work in works if not self._is_done(work)]
+            self._progress.skipped(len(works) - len(wanted))
+            if not wanted:
                 continue
-            await self._room_for(len(documents))
-            opened = self._batches.open(batch, documents)
-            for document in documents:
-                self._reserve.append((opened, document, CallHistory()))
-                while len(self._reserve) > _RESERVE:
-                    await self._hand_out(self._reserve.popleft())
-            await self._revisit()
+            await self._room_for(len(wanted))
+            self.batches.open(batch, wanted)
+            for work in wanted:
+                self._new_under_way += 1
+                await self.queue.put(work)
+                await self._call_again()
         await self._finish()
         for _ in range(self.workers):
-            await self._documents.put(None)
+            await self.queue.put(None)
 
-    async def work(self) -> bool:
-        """Process the next document; False at the end of the feed."""
-        assignment = await self._documents.get()
-        if assignment is None:
-            return False
-        await self._process(*assignment)
-        while (again := self._undecided.next_again()) is not None:
-            if self._documents.full():
-                await self._process(*again)
-            else:
-                await self._hand_out(again)
-        self._documents.task_done()
-        self._handed_out -= 1
-        if not self._handed_out:
-            self._batches.moved.set()
-        return True
+    def failing(self) -> list[FailedDocument]:
+        """Those that failed in this try and have no outcome."""
+        return list(self._failed.values())
 
-    async def give_back(self) -> None:
-        """Release what is claimed and has no answer, at the end; raises nothing that matters."""
-        await self._line.give_back(self._undecided.suspects())
+    def take(self, work: Work, result: Result | None) -> None:
+        """Note what came of a work that was handed out; None: another run has the document by now."""
+        document_id = work.document_id
+        self._new_under_way -= document_id not in self._failed
+        match result:
+            case FailedDocument():
+                self._fail(result)
+            case HeldDocument():
+                self._suspects.clear(document_id)
+                self._failed.pop(document_id, None)
+                self._held.append(result)
+            case DeniedDocument():
+                self._suspects.clear(document_id)
+                self._failed.pop(document_id, None)
+                self.batches.fail(document_id)
+                self._denied.append(result)
+            case FinishedDocument():
+                self._end(result)
+            case None:
+                self._drop(document_id)
+        self._route_denied()
+        self._moved.set()
 
-    async def _hand_out(self, assignment: Assignment) -> None:
-        self._handed_out += 1
-        await self._documents.put(assignment)
+    def is_done(self, work: Work) -> bool:
+        """Whether another run's commit took the document meanwhile."""
+        return self._is_done(work)
 
-    async def _process(self, opened: OpenBatch, document: SourceObject, history: CallHistory) -> None:
-        if self._taken(opened, document):
-            return
-        match await self._line.process(document, history):
-            case FinishedDocument() as finished:
-                self._batches.end(opened, finished)
-            case UndecidedDocument() as undecided:
-                self._undecided.hold(opened, undecided)
-            case ClaimedDocument() as claimed:
-                self._claimed.append((opened, claimed, history))
-                self._batches.moved.set()
-        self._undecided.decide()
+    @property
+    def waits_for(self) -> str | None:
+        """Why no call is made, as far as the feed knows."""
+        if self._held:
+            return f"waits for {counted(len(self._held), 'document')} that another process has claimed"
+        if self._failed and not self._new_under_way:
+            return f"waits before it calls again for {counted(len(self._failed), 'document')} that failed"
+        return None
 
-    def _taken(self, opened: OpenBatch, document: SourceObject) -> bool:
-        """Whether another run committed the document meanwhile: then it needs no outcome here."""
-        taken = document.document_id in self._committer.foreign
-        if taken:
-            self._batches.drop(opened, document.document_id)
-            self._progress.skipped(1)
-        return taken
+    def _is_done(self, work: Work) -> bool:
+        return self._committer.taken.is_done(work.document_id, work.retake)
 
-    async def _finish(self) -> None:
-        """The reserve, and those that are claimed or undecided. Where some have to wait for the next try anyway, the
-        last document does, too: there it will tell whose fault it is."""
-        probes, answered = 0, self._caller.last_success_at
-        while True:
-            await self._documents.join()
-            if self._claimed:
-                await self._clock.sleep(_REVISIT_S)
-                await self._revisit()
-                continue
-            await self._look_again()
-            self._undecided.decide()
-            if (again := self._undecided.next_again()) is not None:
-                await self._hand_out(again)
-                continue
-            if not self._undecided and not self._reserve:
-                return
-            if not self._undecided:
-                # Where none was called for before, they go one after the other: each call may have to tell about the
-                # other document.
-                for _ in range(len(self._reserve) if self._caller.calls else 1):
-                    await self._hand_out(self._reserve.popleft())
-                continue
-            if answered != self._caller.last_success_at:
-                probes, answered = 0, self._caller.last_success_at
-            probe = self._probe() if probes < len(_PROBE_PAUSES_S) else None
-            if probe is None:
-                break
-            await self._clock.sleep(_PROBE_PAUSES_S[probes])
-            await self._hand_out(probe)
-            probes += 1
-        if not self._reserve:
-            self._undecided.end()
-        self._undecided.raise_if_any()
+    def _end(self, finished: FinishedDocument) -> None:
+        document_id = finished.outcome.document.document_id
+        self._suspects.clear(document_id)
+        self._failed.pop(document_id, None)
+        self.batches.end(finished)
 
-    def _probe(self) -> Assignment | None:
-        """The document whose call shall tell whether the service is well; None if it is of no use or there is none."""
-        if self._undecided.some_wait and len(self._reserve) <= 1:
-            return None
-        return self._reserve.popleft() if self._reserve else self._undecided.probe()
+    def _drop(self, document_id: str) -> None:
+        self._suspects.clear(document_id)
+        self._failed.pop(document_id, None)
+        self.batches.drop(document_id)
+        self._progress.skipped(1)
 
-    async def _look_again(self) -> None:
-        """Whether another process or another document with the same bytes got an answer for one that is undecided."""
-        for held in self._undecided.held():
-            opened, undecided = held
-            if self._taken(opened, undecided.document):
-                self._undecided.let_go(held)
-            elif (finished := await self._line.revisit(undecided)) is not None:
-                self._undecided.let_go(held)
-                self._batches.end(opened, finished)
+    def _fail(self, failed: FailedDocument) -> None:
+        work = failed.work
+        self._failed[work.document_id] = failed
+        self._suspects.add(
+            Suspect(
+                work.document_id,
+                work.failures,
+                failed.failed.failed_at,
+                billed=work.billed,
+                letter=work.retake is not None,
+                aged=failed.aged,
+            )
+        )
+        self.batches.fail(work.document_id)
+
+    def _route_denied(self) -> None:
+        """One denied object is that object's matter once another one was read."""
+        if self._denied and self._line.objects_read:
+            denied, self._denied = self._denied, []
+            for one in denied:
+                self.batches.end(FinishedDocument(one.outcome()))
+        elif len(self._denied) >= _DENIED_FOR_ALL:
+            raise self._denied[0].error
+
+    async def _call_again(self) -> None:
+        """Hand out the suspects whose time has come, while others are worked on."""
+        while isinstance(step := self._suspects.next(self._clock.monotonic(), others=True), CallAgain):
+            await self._act(step, others=True)
 
     async def _room_for(self, count: int) -> None:
-        """Wait while the open batches hold as much as they may. What keeps a batch open ends by itself: an undecided
-        document with the next success, or when the breaker opens; a claimed one when its claim expires. Where only
-        undecided ones are left, that success can only come from the next batch: there is room for it, unless one of
-        them has to wait for the next try: then so has the next batch."""
-        while not self._batches.has_room(count):
-            while self._reserve:  # they are not the last ones, and their batch may be what is waited for
-                await self._hand_out(self._reserve.popleft())
-            if self._undecided and not (self._handed_out or self._claimed):
-                await self._look_again()
-                if self._undecided.some_wait:
-                    self._undecided.raise_if_any()
-                return
-            self._batches.moved.clear()
-            if self._claimed:
-                await self._clock.sleep(_REVISIT_S)
-                await self._revisit()
+        """Wait while the open batches hold as much as they may."""
+        while not self.batches.has_room(count):
+            self.batches.flush_late()  # they may be all that takes the room
+            await self._wait()
+            await self._call_again()
+
+    async def _finish(self) -> None:
+        """Everything new is handed out. What is left: work under way, documents held by others, suspects."""
+        while True:
+            others = self._new_under_way > 0 or bool(self._held)
+            step = self._suspects.next(self._clock.monotonic(), others=others)
+            if step is not None:
+                await self._act(step, others=others)
+            elif others or len(self._suspects):
+                await self._wait()
+            elif self._denied:
+                raise self._denied[0].error
             else:
-                await self._batches.moved.wait()
+                return
+
+    async def _act(self, step: CallAgain | Probe | Route | Outage, *, others: bool) -> None:
+        match step:
+            case Probe(at=at) if at > (now := self._clock.monotonic()):
+                await self._clock.sleep(at - now)
+            case CallAgain(document_id=document_id) | Probe(document_id=document_id):
+                await self.queue.put(replace(self._failed[document_id].work, probe=not others))
+            case Route(document_ids=document_ids):
+                for document_id in document_ids:
+                    self._end(FinishedDocument(self._failed[document_id].outcome(self._line.round)))
+            case Outage(document_ids=document_ids):
+                raise self._outage(document_ids)
+
+    async def _wait(self) -> None:
+        """Wait until something ends; while others hold documents, look after those now and then."""
+        self._moved.clear()
+        if not self._held:
+            await self._moved.wait()
+            return
+        left_s = self._revisited_at + _REVISIT_S - self._clock.monotonic()
+        if left_s > 0:
+            moved = asyncio.create_task(self._moved.wait())
+            try:
+                await wait_up_to(self._clock, left_s, [moved])
+            finally:
+                moved.cancel()
+        if self._revisited_at + _REVISIT_S <= self._clock.monotonic():
+            self._revisited_at = self._clock.monotonic()
+            await self._revisit()
 
     async def _revisit(self) -> None:
-        """Look after the documents that other processes claimed: answered, committed, or given up by now?"""
-        if not self._claimed:
-            return
+        """Look after the documents that other processes hold: answered, committed, or free by now?"""
         await self._committer.catch_up()
-        waiting, self._claimed = self._claimed, []
-        for opened, claimed, history in waiting:
-            if self._taken(opened, claimed.document):
-                continue
-            if (finished := await self._line.revisit(claimed)) is not None:
-                self._batches.end(opened, finished)
-            elif claimed.expires_at <= self._clock.now():
-                await self._hand_out((opened, claimed.document, history))
-            else:
-                self._claimed.append((opened, claimed, history))
+        beats = await self._line.beats()
+        waiting, self._held = self._held, []
+        for start in range(0, len(waiting), _REVISITED_AT_ONCE):
+            some = waiting[start : start + _REVISITED_AT_ONCE]
+            found = await asyncio.gather(*(self._look_after(held, beats) for held in some))
+            for work in found:
+                if work is not None:
+                    self._new_under_way += 1
+                    await self.queue.put(work)
+
+    async def _look_after(self, held: HeldDocument, beats: Mapping[str, datetime]) -> Work | None:
+        """The work, if it is to be done here."""
+        if self._is_done(held.work):
+            self._drop(held.work.document_id)
+            return None
+        match found := await self._line.revisit(held, beats):
+            case None:
+                self._held.append(held)
+            case Work():
+                return found
+            case _:
+                self._end(found)
+        return None
+
+    def _outage(self, document_ids: tuple[str, ...]) -> AigenError:
+        failed = [self._failed[document_id] for document_id in document_ids]
+        codes = Counter(path_segment(one.failed.verdict.error_codes[0]) for one in failed)
+        answered = self._caller.health.answered
+        if not answered and set(codes) == {ACCESS_REFUSED}:
+            return self._caller.health.access_error()
+        if (unreachable := self._caller.health.unreachable_error()) is not None:
+            return unreachable
+        documents = counted(len(failed), "document")
+        if not answered:
+            return ServiceUnavailableError(
+                f"the AIGEN endpoint failed for {documents} while no other was answered ({codes_text(codes)}): they "
+                "are not dead-lettered but wait for the next try"
+            )
+        return ServiceUnavailableError(
+            f"the AIGEN endpoint failed for {documents} while it answered {answered} others ({codes_text(codes)}): "
+            "they are not dead-lettered but wait for the next try"
+        )

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""List, leave out what is done, write the plan (design §3, Plan)."""
+"""List, leave out what is done, add the dead letters that are due, write the plan (design §3, Plan)."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from datetime import datetime
 
 from airflow_provider_aigen.core.commits import taken_ids
 from airflow_provider_aigen.core.models import Plan, PlanBatch
-from airflow_provider_aigen.core.planning import BatchBuilder, PlanRequest
+from airflow_provider_aigen.core.planning import BatchBuilder, PassingLetters, PlanRequest
 from airflow_provider_aigen.core.report import counted
 from airflow_provider_aigen.ports import Ledger, ObjectStore, StateStore
 
@@ -16,59 +18,108 @@ __all__ = ["make_plan"]
 log = logging.getLogger(__name__)
 
 
-async def make_plan(request: PlanRequest, source: ObjectStore, state: StateStore, ledger: Ledger) -> Plan:
+async def make_plan(
+    request: PlanRequest,
+    source: ObjectStore,
+    state: StateStore,
+    ledger: Ledger,
+    *,
+    state_id: str,
+    now: datetime,
+) -> Plan:
     """The run's plan: the one that is there, as it is, else a new one; one that a killed try left half is completed.
 
     ``ledger`` is empty and is filled with what is taken. One batch is in memory at a time."""
-    if (plan := await state.read_plan(request.run.run_key)) is not None:
+    if (plan := await _existing(request, state)) is not None:
         log.info(
             "Using the plan of an earlier try: %s in %s",
             counted(plan.documents, "document"),
             counted(plan.batches, "batch", "batches"),
         )
         return plan
-    as_of = 0
+    letters, as_of = PassingLetters(), 0
     async for entry in state.commits_after(0):
         ledger.add(taken_ids(entry))
+        letters.see(entry)
         as_of = entry.number
-    while (builder := await _list(request, source, state, ledger, as_of)) is None:
+    planner = _Planner(request, source, state, ledger, letters, as_of, state_id, now)
+    while (builder := await planner.list()) is None:
         log.info("Another process plans this run too: going on behind its batches")
     plan = await state.create_plan(builder.plan())
     log.info(
-        "Planned %s in %s; %d done already, %s skipped",
+        "Planned %s in %s, %s of them dead letters that are tried again; %d done already, %s skipped",
         counted(plan.documents, "document"),
         counted(plan.batches, "batch", "batches"),
+        plan.letters,
         plan.already_done,
         counted(plan.folders, "folder"),
     )
     return plan
 
 
-async def _list(
-    request: PlanRequest, source: ObjectStore, state: StateStore, ledger: Ledger, as_of: int
-) -> BatchBuilder | None:
-    """One pass over the listing, behind the batches that are there; None where another process wrote a batch of this
-    plan meanwhile, which the next pass then leaves out."""
-    builder = BatchBuilder(request, as_of)
-    while (batch := await state.read_batch(request.run.run_key, builder.number)) is not None:
-        _skip(builder, batch, ledger)
-    if not builder.full():
-        async for listed in source.list(request.bucket, request.prefix):
-            complete = builder.offer(listed, ledger.__contains__)
-            if complete is not None and not await state.create_batch(complete):
+async def _existing(request: PlanRequest, state: StateStore) -> Plan | None:
+    if (plan := await state.read_plan(request.run.run_key)) is not None:
+        return plan
+    # Version 0.1 had no parameters in the run's identity.
+    old = await state.read_plan(replace(request.run, parameters="").run_key)
+    settings = replace(request.settings, dead_letter_suffix="")
+    return old if old is not None and old.settings == settings else None
+
+
+class _Planner:
+    """Makes one plan, in one pass over the listing or several."""
+
+    def __init__(
+        self,
+        request: PlanRequest,
+        source: ObjectStore,
+        state: StateStore,
+        ledger: Ledger,
+        letters: PassingLetters,
+        as_of: int,
+        state_id: str,
+        now: datetime,
+    ) -> None:
+        self._request = request
+        self._source = source
+        self._state = state
+        self._ledger = ledger
+        self._letters = letters
+        self._as_of = as_of
+        self._state_id = state_id
+        self._now = now
+
+    async def list(self) -> BatchBuilder | None:
+        """One pass, behind the batches that are there; None where another process wrote a batch of this plan meanwhile,
+        which the next pass then leaves out."""
+        builder = BatchBuilder(self._request, self._as_of, self._state_id)
+        while (batch := await self._state.read_batch(self._request.run.run_key, builder.number)) is not None:
+            self._leave_out(batch)
+            builder.skip(batch)
+        builder.reserve(self._letters.due(self._request, self._now, planned=builder.letters))
+        if not await self._list_new(builder):
+            return None
+        for batch in builder.retakes():
+            if not await self._state.create_batch(batch):
                 return None
-            if builder.full():
-                break
-    last = builder.last()
-    if last is not None and not await state.create_batch(last):
-        return None
-    return builder
+        return builder
 
+    async def _list_new(self, builder: BatchBuilder) -> bool:
+        if not builder.full():
+            async for listed in self._source.list(self._request.bucket, self._request.prefix):
+                complete = builder.offer(listed, self._is_taken)
+                if complete is not None and not await self._state.create_batch(complete):
+                    return False
+                if builder.full():
+                    break
+        last = builder.last()
+        return last is None or await self._state.create_batch(last)
 
-def _skip(builder: BatchBuilder, batch: PlanBatch, ledger: Ledger) -> None:
-    """Go on behind a batch of an earlier try. Its documents will be listed and left out, without being done."""
-    ledger.add([document.document_id for document in batch.documents])
-    builder.number += 1
-    builder.documents += len(batch.documents)
-    builder.left_out -= len(batch.documents)
-    builder.as_of = min(builder.as_of, batch.as_of)
+    def _is_taken(self, document_id: str) -> bool:
+        return document_id in self._ledger and document_id not in self._letters.reopened
+
+    def _leave_out(self, batch: PlanBatch) -> None:
+        self._ledger.add([document.document_id for document in batch.documents])
+        for document in batch.documents:
+            self._letters.letters.pop(document.document_id, None)
+            self._letters.reopened.discard(document.document_id)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter, deque
+from collections.abc import Callable
+from datetime import timedelta
 from typing import NamedTuple
 
 from airflow_provider_aigen.core.models import DocumentOutcome
 from airflow_provider_aigen.core.path_segments import path_segment
 from airflow_provider_aigen.core.report import OTHER, codes_text, counted
+from airflow_provider_aigen.core.service.breaker import BreakerState
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.documents import DocumentLine
 from airflow_provider_aigen.ports import Clock, Observer, RateLimiter
@@ -48,7 +51,6 @@ class Progress:
         limiter: RateLimiter,
         clock: Clock,
         observer: Observer,
-        *,
         interval_s: float,
     ) -> None:
         self._planned = planned
@@ -61,8 +63,13 @@ class Progress:
         self._skipped = 0
         self._ended = 0
         self._codes: Counter[str] = Counter()
+        self._waits_for: Callable[[], str | None] = lambda: None
         self._began = self._now()
         self._moments = deque([self._began], maxlen=_LOOK_BACK + 1)
+
+    def explain(self, waits_for: Callable[[], str | None]) -> None:
+        """``waits_for`` says why no call is made, where something outside the calls knows it."""
+        self._waits_for = waits_for
 
     def skipped(self, documents: int) -> None:
         """So many have their outcome by an earlier try or another run."""
@@ -88,6 +95,8 @@ class Progress:
         self._moments.append(now)
         waiting = max(0, self._planned - self._done)
         left = f"{duration(waiting / ending)} left" if ending else "time left unknown"
+        if now.calls == before.calls and waiting:
+            log.warning("No call for %s: %s", duration(now.at - self._caller.last_call_at), self._reason(now.at))
         log.info("Progress: %s, %s, %s, %s", self._documents(self._done), self._pace(rate), left, self._rest())
         self._observer.progress(waiting=waiting, rate=rate, allowed=self._limiter.rate)
 
@@ -106,6 +115,22 @@ class Progress:
         )
         waiting = 0 if complete else max(0, self._planned - self._done)
         self._observer.progress(waiting=waiting, rate=0.0, allowed=self._limiter.rate)
+
+    def _reason(self, now: float) -> str:
+        """Why nothing is called, and until when."""
+        breaker = self._caller.health.breaker
+        if breaker.state(now) is not BreakerState.CLOSED:
+            return f"the endpoint fails: the next call that tests it begins {self._at(now + breaker.wait_s(now), now)}"
+        if self._caller.paused_until > now:
+            return f"the endpoint asked for a pause, which ends {self._at(self._caller.paused_until, now)}"
+        if self._caller.in_flight:
+            return f"{counted(len(self._caller.in_flight), 'call')} not answered yet"
+        return self._waits_for() or "objects are read and written, or the pace is low"
+
+    def _at(self, moment: float, now: float) -> str:
+        if moment <= now:
+            return "as soon as one that is under way ends"
+        return f"at {self._clock.now() + timedelta(seconds=moment - now):%H:%M:%S} UTC"
 
     @property
     def _done(self) -> int:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reconcile a run: every planned document accounted for, else it fails (design §1, ``AigenOcrReportOperator``)."""
+"""Reconcile a run: every planned document is accounted for, else it fails."""
 
 from __future__ import annotations
 
 from airflow_provider_aigen.core.commits import is_of_run
 from airflow_provider_aigen.core.errors import ReconciliationError
-from airflow_provider_aigen.core.models import Plan, PlanBatch, RunReport
+from airflow_provider_aigen.core.models import Plan, RunReport
 from airflow_provider_aigen.core.report import Reconciliation
 from airflow_provider_aigen.core.spend import Price
 from airflow_provider_aigen.pipeline.process import CallCounts
@@ -15,24 +15,22 @@ __all__ = ["reconcile"]
 
 
 async def reconcile(plan: Plan, state: StateStore, counts: CallCounts, price: Price | None = None) -> RunReport:
-    """Read back what is committed and count it; ``counts`` are the calls of this try, at ``price`` per call.
+    """Read back what is committed and count it; ``counts`` is what this try cost, at ``price`` per call.
 
     Raises ``ReconciliationError`` where a planned document has no outcome, or two."""
     reconciliation = Reconciliation(plan.run.run_key)
-    committed: set[int] = set()
+    for number in range(plan.batches):
+        batch = await state.read_batch(plan.run.run_key, number)
+        if batch is None:
+            raise ReconciliationError(f"batch {number} of plan {plan.run.run_key} is missing")
+        reconciliation.planned(batch)
     async for entry in state.commits_after(plan.as_of):
         if is_of_run(entry, plan.run):
-            if entry.batch in committed:
-                raise ReconciliationError(f"batch {entry.batch} of run {plan.run.run_key} was committed twice")
-            committed.add(entry.batch)
-            reconciliation.own(await _batch(plan, state, entry.batch), entry)
-    for number in range(plan.batches):
-        if number not in committed:
-            reconciliation.own(await _batch(plan, state, number), None)
+            reconciliation.own(entry)
     if reconciliation.missing:
         async for entry in state.commits_after(plan.as_of):
             if not is_of_run(entry, plan.run):
-                reconciliation.foreign(entry)
+                reconciliation.other(entry)
     return reconciliation.report(
         settings=plan.settings,
         api_calls=counts.api_calls,
@@ -47,10 +45,3 @@ async def reconcile(plan: Plan, state: StateStore, counts: CallCounts, price: Pr
             billed_retries=counts.billed_retries,
         ),
     )
-
-
-async def _batch(plan: Plan, state: StateStore, number: int) -> PlanBatch:
-    batch = await state.read_batch(plan.run.run_key, number)
-    if batch is None:
-        raise ReconciliationError(f"batch {number} of plan {plan.run.run_key} is missing")
-    return batch

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
 from typing import Any
 
 from airflow_provider_aigen.core.checks import check_document_type, check_partition, check_positive, check_ratio
@@ -119,6 +120,20 @@ def _optional_ratio(name: str, value: Any) -> Any:
     return ratio
 
 
+def _ratio(name: str, value: Any) -> Any:
+    if value is None:
+        raise ConfigurationError(name, "must be a number from 0 to 1")
+    check_ratio(name, value)
+    return value
+
+
+def _seconds(name: str, value: Any) -> Any:
+    """A timedelta, or a number of seconds."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    check_positive(name, seconds)
+    return float(seconds)
+
+
 def _to_number(name: str, value: Any, *, integer: bool = False) -> Any:
     """A number as it is; text as the number that it holds, or None."""
     if not isinstance(value, str):
@@ -150,6 +165,9 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "max_dead_letter_ratio": _optional_ratio,
     "min_confidence": _optional_ratio,
     "copy_image": _switch,
+    "max_repeat_ratio": _ratio,
+    "retry_passing_after": _seconds,
+    "retry_passing_rounds": _whole_number,
     "expected_bucket_owner": _account_id,
     "sse_kms_key_id": _optional_text,
 }

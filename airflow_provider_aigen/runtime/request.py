@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import OutputSettings, RunIdentity
-from airflow_provider_aigen.core.planning import PlanRequest
+from airflow_provider_aigen.core.planning import PlanRequest, parameters_digest
 from airflow_provider_aigen.core.uris import S3Prefix, Source
 
 if TYPE_CHECKING:
@@ -54,22 +55,26 @@ def plan_request(
     max_documents: int | None,
     min_confidence: float | None,
     copy_image: bool,
+    retry_passing_after_s: float,
 ) -> PlanRequest:
-    """The request for a plan, from rendered and checked parameters."""
+    """What to plan, from rendered and checked parameters. They are part of the run's identity: cleared with others, a
+    task makes a new plan, in which what is committed is left out."""
     listed = Source.parse(source)
+    settings = OutputSettings(
+        document_type=document_type,
+        destination=S3Prefix.parse("destination", destination).uri,
+        dead_letter=S3Prefix.parse("dead_letter", dead_letter).uri,
+        partition=partition,
+        min_confidence=min_confidence,
+        copy_image=copy_image,
+    )
     return PlanRequest(
-        run=run,
-        settings=OutputSettings(
-            document_type=document_type,
-            destination=S3Prefix.parse("destination", destination).uri,
-            dead_letter=S3Prefix.parse("dead_letter", dead_letter).uri,
-            partition=partition,
-            min_confidence=min_confidence,
-            copy_image=copy_image,
-        ),
+        run=replace(run, parameters=parameters_digest(source, settings, max_documents)),
+        settings=settings,
         bucket=listed.bucket,
         prefix=listed.prefix,
         matches=listed.matches,
         batch_size=batch_size,
         max_documents=max_documents,
+        retry_passing_after_s=retry_passing_after_s,
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_aigen.core.models import RunReport
     from airflow_provider_aigen.core.spend import Price
 
-__all__ = ["keep_pointers", "problem_text", "report_text", "return_value"]
+__all__ = ["keep_pointers", "passing_text", "problem_text", "report_text", "return_value"]
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ def return_value(report: RunReport, uri: str) -> dict[str, Any]:
         "rows": report.rows,
         "commits": report.commits,
         "error_codes": dict(report.error_codes),
+        "passing": sum(report.passing.values()),
         "report": uri,
     }
 
@@ -55,6 +56,19 @@ def report_text(report: RunReport, price: Price | None = None) -> str:
         f"{counts}; paid {price.text(report.paid_calls)} for {counted(report.paid_calls, 'call')}{twice}; "
         f"reuse saved {price.text(report.answers_reused)}"
     )
+
+
+def passing_text(report: RunReport) -> str | None:
+    """A sentence about dead letters that later runs try again, or tried; None where there is none."""
+    facts = []
+    if report.passing:
+        count = counted(sum(report.passing.values()), "dead letter")
+        facts.append(f"{count} may pass and will be tried again by later runs ({codes_text(report.passing)})")
+    if report.healed:
+        facts.append(f"{counted(report.healed, 'dead letter')} of earlier runs extracted now and removed")
+    if report.final:
+        facts.append(f"{counted(report.final, 'dead letter')} tried often enough: final, no run tries again by itself")
+    return "; ".join(facts) or None
 
 
 def problem_text(error: Exception, aigen_conn_id: str | None) -> str:

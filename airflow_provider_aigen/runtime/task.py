@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_aigen.connections.redis import redis_settings
 from airflow_provider_aigen.connections.s3 import s3_client
 from airflow_provider_aigen.core.config import PipelineConfig
-from airflow_provider_aigen.core.defaults import DEFAULT_CLAIM_S
 from airflow_provider_aigen.core.models import RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.core.report import check_dead_letter_ratio
@@ -27,7 +26,13 @@ from airflow_provider_aigen.runtime.loop import LoopRunner
 from airflow_provider_aigen.runtime.metrics import AirflowMetrics
 from airflow_provider_aigen.runtime.observers import Observers
 from airflow_provider_aigen.runtime.request import default_partition, plan_request, run_identity
-from airflow_provider_aigen.runtime.results import keep_pointers, problem_text, report_text, return_value
+from airflow_provider_aigen.runtime.results import (
+    keep_pointers,
+    passing_text,
+    problem_text,
+    report_text,
+    return_value,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -58,10 +63,10 @@ class Task:
 
     def ocr(self, config: PipelineConfig | None = None) -> dict[str, Any]:
         """Plan, OCR, commit, report, and return the task's XCom. Raises what stopped the run; a later try goes on from
-        there. ``config`` says how patient the run is; None takes what fits the connection's timeout."""
+        there. ``config`` says how patient the run is; None is what the parameters say."""
         request = self._plan_request()
         settings = self._port_settings()
-        config = config or pipeline_config(settings.max_in_flight, settings.endpoint.timeout_s)
+        config = config or self._pipeline_config()
         keep_pointers(self._context, run_key=request.run.run_key)
         self._keep_link(AigenOutputLink, settings, request.settings.destination)
         self._keep_link(AigenDeadLettersLink, settings, request.settings.dead_letter)
@@ -69,6 +74,8 @@ class Task:
         keep_pointers(self._context, report=uri)
         self._keep_link(AigenReportLink, settings, uri)
         self._operator.log.info("%s", report_text(report, settings.price))
+        if (passing := passing_text(report)) is not None:
+            self._operator.log.warning("%s", passing)
         if report.documents:
             hook = AigenHook(self.parameters["aigen_conn_id"])
             collect_hook_lineage(hook, self.parameters["source"], self.parameters["destination"])
@@ -90,6 +97,15 @@ class Task:
             max_documents=given["max_documents"],
             min_confidence=given["min_confidence"],
             copy_image=given["copy_image"],
+            retry_passing_after_s=given["retry_passing_after"],
+        )
+
+    def _pipeline_config(self) -> PipelineConfig:
+        given = self.parameters
+        return PipelineConfig(
+            max_in_flight=given["max_in_flight"],
+            max_repeat_ratio=given["max_repeat_ratio"],
+            passing_rounds=given["retry_passing_rounds"],
         )
 
     def _port_settings(self) -> PortSettings:
@@ -121,12 +137,6 @@ class Task:
         self, link: type[AigenOutputLink | AigenDeadLettersLink | AigenReportLink], settings: PortSettings, uri: str
     ) -> None:
         link.persist(self._context, self._operator, settings.client, uri)
-
-
-def pipeline_config(max_in_flight: int, timeout_s: float) -> PipelineConfig:
-    """The pipeline's settings. Half a claim outlasts the longest call, so that no other process takes over a document
-    while it is still being read."""
-    return PipelineConfig(max_in_flight=max_in_flight, claim_s=max(DEFAULT_CLAIM_S, 3 * timeout_s))
 
 
 async def _run(

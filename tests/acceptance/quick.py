@@ -15,9 +15,9 @@ __all__ = ["QuickOcrOperator"]
 
 
 class QuickOcrOperator(AigenOcrOperator):
-    """Waits less than the real one, and may retry as large a share of its calls as it has to."""
+    """Waits less than the real one."""
 
     def work(self, task: Task) -> dict[str, Any]:
         self._written = task.written
-        retry = RetryConfig(backoff_base_s=0.02, billed_ratio=1.0)
-        return task.ocr(PipelineConfig(max_in_flight=self.max_in_flight, claim_s=1.0, retry=retry))
+        retry = RetryConfig(backoff_base_s=0.02, pauses_s=(0.02, 0.08), breaker_cooldown_s=0.3)
+        return task.ocr(PipelineConfig(max_in_flight=self.max_in_flight, retry=retry))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every row of design §5's table, end to end: the real client, limiter, clock, state, tables and dead letters between
+"""Every row of the failure table, end to end: the real client, limiter, clock, state, tables and dead letters between
 the simulator and an S3 in memory. What a document or an endpoint does, what that costs, and where it ends.
 
 ``tests/core/test_failure_table.py`` has the same rows decision by decision; the rows about S3's own failures are its
@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ from airflow_provider_aigen.core.models import OutputSettings, RunIdentity, RunR
 from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.pipeline import Stop, run
 from airflow_provider_aigen.simulator import DEFAULT_KEY, RunningSimulator
-from tests.kit.store import MemoryStore
+from tests.kit.store import Buckets, MemoryStore
 from tests.kit.world import ports_over
 from tests.scans import scan
 from tests.waiting import until
@@ -46,13 +47,18 @@ HEALTHY = 5
 
 
 class QuickClock(SystemClock):
-    """A hundred seconds in one: an open breaker waits for half a minute and more."""
+    """Fifty seconds in one: an open breaker waits for half a minute and more."""
 
     def monotonic(self) -> float:
-        return super().monotonic() * 100
+        return super().monotonic() * 50
 
     async def sleep(self, seconds: float) -> None:
-        await super().sleep(seconds / 100)
+        await super().sleep(seconds / 50)
+
+
+def quick_now() -> datetime:
+    """The store's clock, as quick as the process's."""
+    return datetime(2026, 11, 1, tzinfo=UTC) + timedelta(seconds=QuickClock().monotonic())
 
 
 @dataclass
@@ -89,9 +95,9 @@ class Bench:
         )
         clock = QuickClock()
         limiter = LocalRateLimiter(10.0, clock)
-        config = PipelineConfig(max_in_flight=2, retry=RetryConfig(billed_ratio=1.0))
-        with DiskLedger() as one, DiskLedger() as other:
-            ledgers = [one, other]
+        config = PipelineConfig(max_in_flight=2, retry=RetryConfig())
+        with DiskLedger() as planned, DiskLedger() as own, DiskLedger() as others:
+            ledgers = [others, own, planned]
             async with HttpOcrClient(endpoint, max_in_flight=2) as client:
                 ports = ports_over(
                     self.store,
@@ -131,7 +137,7 @@ class Bench:
 
 @pytest.fixture
 def bench(simulator: RunningSimulator) -> Bench:
-    return Bench(simulator, MemoryStore())
+    return Bench(simulator, MemoryStore(Buckets(quick_now)))
 
 
 def _http(status: int, body: Any = None, **more: Any) -> dict[str, Any]:
@@ -139,6 +145,9 @@ def _http(status: int, body: Any = None, **more: Any) -> dict[str, Any]:
     return {"status": status, "body": {} if body is None else body, **more}
 
 
+CREDIT = {"status": "error", "error": [{"object": "error", "code": "insufficient_credit", "message": None}]}
+# As the endpoint itself refuses.
+SPOKEN = {"status": "error", "error": [], "data": []}
 NOTHING = {"status": "success", "error": [], "data": []}
 
 
@@ -159,36 +168,42 @@ ENDS = [
     ),
     pytest.param({"status": 413, "code": "20000"}, "20000", 1, id="413"),
     pytest.param({"status": 422, "code": "20002"}, "20002", 1, id="422"),
-    pytest.param({"page_error": True}, "internal_server_error", 2, id="internal_server_error"),
+    pytest.param({"page_error": True}, "internal_server_error", 3, id="internal_server_error"),
     pytest.param({"status": 400, "code": "brand_new"}, "brand_new", 1, id="unknown code"),
-    pytest.param({"fault": "html"}, "malformed_response", 2, id="not JSON"),
-    pytest.param({"fault": "empty"}, "malformed_response", 2, id="empty"),
-    pytest.param({"fault": "truncated_json"}, "malformed_response", 2, id="JSON cut off"),
-    pytest.param({"fault": "not_an_object"}, "malformed_response", 2, id="not an object"),
-    pytest.param(_http(200, {"data": ["x" * 5000]}), "malformed_response", 2, id="too large"),
-    pytest.param(_http(408), "service_error", 2, id="408"),
-    pytest.param({"fault": "500"}, "service_error", 2, id="500"),
-    pytest.param({"fault": "502"}, "service_error", 2, id="502"),
-    pytest.param({"fault": "503"}, "service_error", 7, id="503: not processed, so retried freely"),
-    pytest.param({"fault": "504"}, "service_error", 2, id="504"),
-    pytest.param({"fault": "reset"}, "service_error", 2, id="reset"),
-    pytest.param({"fault": "close"}, "service_error", 2, id="closed"),
-    pytest.param({"fault": "cut"}, "service_error", 2, id="cut off"),
+    pytest.param({"fault": "html"}, "malformed_response", 3, id="not JSON"),
+    pytest.param({"fault": "empty"}, "malformed_response", 3, id="empty"),
+    pytest.param({"fault": "truncated_json"}, "malformed_response", 3, id="JSON cut off"),
+    pytest.param({"fault": "not_an_object"}, "malformed_response", 3, id="not an object"),
+    pytest.param(_http(200, {"data": ["x" * 5000]}), "malformed_response", 3, id="too large"),
+    pytest.param(_http(408), "service_error", 3, id="408"),
+    pytest.param({"fault": "500"}, "service_error", 3, id="500"),
+    pytest.param({"fault": "502"}, "service_error", 3, id="502"),
+    pytest.param({"fault": "503"}, "service_error", 3, id="503"),
+    pytest.param({"fault": "504"}, "service_error", 3, id="504"),
+    pytest.param({"fault": "reset"}, "service_error", 3, id="reset"),
+    pytest.param({"fault": "close"}, "service_error", 3, id="closed"),
+    pytest.param({"fault": "cut"}, "service_error", 3, id="cut off"),
+    pytest.param(_http(403, "<html>firewall</html>"), "access_refused", 3, id="403 of a firewall"),
+    pytest.param(_http(401, "<html>proxy</html>"), "access_refused", 3, id="401 of a proxy"),
+    pytest.param(_http(413, "<html>gateway</html>"), "http_413", 3, id="413 of a gateway"),
+    pytest.param({"status": 400, "code": "no_id_card"}, "no_id_card", 1, id="no_… on a 400"),
 ]
 
 
 @pytest.mark.parametrize(("marker", "code", "calls"), ENDS)
 def test_a_document_alone_ends_in_a_dead_letter(bench, marker, code, calls):
     bench.healthy()
-    image = bench.scan("fever", **marker)  # not the last one: others have to be answered after it (decision 0005)
+    image = bench.scan("fever", **marker)
     report = bench.run()
     assert (report.extracted, report.dead_letter, report.error_codes) == (HEALTHY, 1, {code: 1})
     assert bench.calls(image) == calls
     (record,) = bench.letters().values()
     assert list(bench.letters()) == [f"error_code={code}"]
-    assert (record["error_code"], record["attempts"]) == (code, calls)
-    assert report.billed_retries == (0 if "503" in marker.values() else calls - 1)
-    assert report.paid_calls == HEALTHY + (0 if "503" in marker.values() else calls)
+    assert (record["error_code"], record["attempts"], record["passing"]) == (code, calls, calls > 1)
+    assert report.passing == ({code: 1} if calls > 1 else {})
+    unpaid = marker.get("fault") == "503" or marker.get("status") in (401, 403)
+    assert report.billed_retries == (0 if unpaid else calls - 1)
+    assert report.paid_calls == HEALTHY + (0 if unpaid else calls)
 
 
 def test_a_read_that_takes_too_long_is_the_same(bench):
@@ -196,7 +211,7 @@ def test_a_read_that_takes_too_long_is_the_same(bench):
     bench.healthy()
     image = bench.scan("fever", fault="hang")
     report = bench.run()
-    assert (report.extracted, report.error_codes, bench.calls(image)) == (HEALTHY, {"service_error": 1}, 2)
+    assert (report.extracted, report.error_codes, bench.calls(image)) == (HEALTHY, {"service_error": 1}, 3)
 
 
 def test_the_later_form_of_a_broken_page(bench):
@@ -204,7 +219,7 @@ def test_the_later_form_of_a_broken_page(bench):
     bench.healthy()
     image = bench.scan("ill", page_error=True)
     report = bench.run()
-    assert (report.error_codes, bench.calls(image)) == ({"400": 1}, 2)
+    assert (report.error_codes, bench.calls(image)) == ({"400": 1}, 3)
 
 
 def test_some_pages_become_rows_and_the_failed_ones_a_dead_letter_that_names_them(bench):
@@ -255,8 +270,8 @@ def _stopped(bench: Bench, kind: type[Exception]) -> Any:
 @pytest.mark.parametrize(
     "marker",
     [
-        pytest.param(_http(401), id="401"),
-        pytest.param(_http(403), id="403"),
+        pytest.param(_http(401, SPOKEN), id="401"),
+        pytest.param(_http(403, SPOKEN), id="403"),
         pytest.param(_http(404), id="404"),
         pytest.param(_http(405), id="405"),
         pytest.param(_http(302, headers={"Location": "http://127.0.0.1:9/"}), id="redirect"),
@@ -270,13 +285,36 @@ def test_what_no_retry_helps_stops_at_the_first_call(bench, marker):
     assert bench.calls(image) == 1
 
 
-def test_429_without_retry_after_stops_after_three_pauses_and_names_both_reasons(bench):
+def test_429_without_retry_after_stops_after_two_pauses_and_names_both_reasons(bench):
     image = bench.scan("ill", **_http(429))
     error = _stopped(bench, AccountError)
     assert isinstance(error, PermanentError)
     assert "credit" in str(error)
     assert "requests_per_second" in str(error)
-    assert bench.calls(image) == 4
+    assert bench.calls(image) == 3
+
+
+@pytest.mark.parametrize("marker", [_http(402), _http(403, CREDIT), _http(429, CREDIT)], ids=["402", "403", "429"])
+def test_an_account_without_credit_stops_at_the_first_call(bench, marker):
+    image = bench.scan("ill", **marker)
+    assert "credit" in str(_stopped(bench, AccountError))
+    assert bench.calls(image) == 1
+
+
+def test_access_that_is_refused_to_all_in_foreign_words_is_about_the_key(bench):
+    for number in range(12):
+        bench.scan(f"{number:02d}", **_http(403))
+    assert isinstance(_stopped(bench, AuthenticationError), PermanentError)
+    assert bench.calls() <= 12
+
+
+def test_a_gateway_that_takes_no_large_image_stops_and_is_named_by_sizes(bench):
+    bench.healthy()
+    for number in range(6):
+        bench.scan(f"large-{number}", **_http(413))
+    with pytest.raises(ContractError, match=r"HTTP 413.*[0-9,]+ bytes"):
+        bench.run()
+    assert bench.letters() == {}
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_aigen.core.document.flatten import confidences, flatten, needs_review
 from airflow_provider_aigen.core.models import ApiResponse, FieldRow
-from airflow_provider_aigen.core.service.classify import Extracted, Refused, ServiceFailed, Throttled, classify
+from airflow_provider_aigen.core.service.classify import Extracted, Failed, Refused, Throttled, classify
 from airflow_provider_aigen.core.service.wire import parse_answer
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -119,18 +119,18 @@ NOT_EXTRACTED = {
         failed_pages=(1,),
     ),
     "400-not-found-later": Refused(400, ("400",), ("Bad request",), pages=1, failed_pages=(1,)),
-    "400-page-error": Refused(
+    "400-page-error": Failed(
         400,
         ("internal_server_error",),
-        ("Page 1 : Internal Server Error",),
+        billed=True,
+        messages=("Page 1 : Internal Server Error",),
         pages=1,
         failed_pages=(1,),
-        perhaps_passing=True,
     ),
     "413-later": Refused(413, ("20000",), ("The request image base64 is too large.",)),
     "422-later": Refused(422, ("20002",), ("Cannot read specified image",)),
-    "500-later": ServiceFailed(500, None, billed=True),
-    "503-later": ServiceFailed(503, None, billed=False),
+    "500-later": Failed(500, ("service_error",), billed=True),
+    "503-later": Failed(503, ("service_error",), billed=False),
 }
 
 
@@ -159,7 +159,7 @@ def test_an_answer_without_pages_says_whose_fault_it_is(name):
 
 
 def test_503_with_retry_after_is_pace():
-    assert classify(received("503-later", retry_after="7")) == Throttled(503, "7")
+    assert classify(received("503-later", retry_after="7")) == Throttled(503, 7.0)
 
 
 def test_review_is_asked_for_what_is_under_the_limit_or_has_no_confidence():

@@ -7,7 +7,14 @@ import math
 
 import pytest
 
-from airflow_provider_aigen.core.checks import check_document_type, check_partition, check_positive, check_ratio
+from airflow_provider_aigen.core.checks import (
+    COLUMNS,
+    check_document_type,
+    check_partition,
+    check_positive,
+    check_ratio,
+    partition_keys,
+)
 from airflow_provider_aigen.core.errors import ConfigurationError
 
 
@@ -68,3 +75,22 @@ def test_a_partition_is_empty_or_names_and_values(value):
 @pytest.mark.parametrize("value", ["dt", "dt=", "/dt=1", "dt=1/", "dt=1//h=2", "dt=1 /h=2", "1dt=1", "dt=1/hour"])
 def test_what_is_no_partition_is_refused(value):
     assert refusal(check_partition, value).parameter == "partition"
+
+
+@pytest.mark.parametrize("column", sorted(COLUMNS))
+def test_no_partition_key_is_a_column_whatever_its_case(column):
+    for value in (f"{column}=new", f"dt=2026-11-22/{column.upper()}=new", f"{column.title()}=1/region=x"):
+        error = refusal(check_partition, value)
+        assert error.parameter == "partition"
+        assert f"the key {column}, " in str(error)
+
+
+@pytest.mark.parametrize("value", ["dt=1/dt=2", "dt=1/DT=2", "a=1/b=2/A=3"])
+def test_no_partition_key_is_there_twice(value):
+    assert "the same key twice" in str(refusal(check_partition, value))
+
+
+def test_the_keys_of_a_partition():
+    assert partition_keys("") == ()
+    assert partition_keys("dt=2026-11-22") == ("dt",)
+    assert partition_keys("region=a=b/dt=2026-11-22") == ("region", "dt")

@@ -106,11 +106,26 @@ def test_times_of_retries_are_over_zero(name, value):
     assert refusal(RetryConfig, **{name: value}).parameter == name
 
 
-@pytest.mark.parametrize("name", ["max_in_flight", "grace_s", "claim_s", "progress_s"])
+@pytest.mark.parametrize("name", ["max_in_flight", "grace_s", "progress_s", "passing_rounds"])
 def test_settings_of_a_task_are_over_zero(name):
     assert refusal(PipelineConfig, **{name: 0}).parameter == name
 
 
 def test_so_many_in_flight_is_a_whole_number():
     assert refusal(PipelineConfig, max_in_flight=1.5).parameter == "max_in_flight"
-    PipelineConfig(max_in_flight=1, grace_s=0.5, claim_s=0.5, progress_s=0.5)
+    PipelineConfig(max_in_flight=1, grace_s=0.5, progress_s=0.5)
+
+
+def test_so_many_rounds_are_a_whole_number():
+    assert refusal(PipelineConfig, passing_rounds=1.5).parameter == "passing_rounds"
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.1, True, math.nan])
+def test_the_share_of_repeated_calls_is_a_ratio(ratio):
+    assert refusal(PipelineConfig, max_repeat_ratio=ratio).parameter == "max_repeat_ratio"
+    PipelineConfig(max_repeat_ratio=0)
+    PipelineConfig(max_repeat_ratio=1)
+
+
+def test_a_fifth_may_be_repeated_and_three_rounds_make_a_dead_letter_final():
+    assert (PipelineConfig().max_repeat_ratio, PipelineConfig().passing_rounds) == (0.2, 3)

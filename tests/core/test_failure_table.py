@@ -1,52 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of design §5, a row a kind: what the endpoint gives again and again, what it means, and what it gets.
+"""Every row of the failure table that is about a call: what the endpoint gives again and again, and what comes of it.
 
-The rows about S3 are the adapter's and the pipeline's. ``tests/acceptance/test_failure_table.py`` has the same rows end
-to end; what the table does not say by itself is in ``service/test_classify.py`` and ``service/test_retry.py``.
+Each is played twice: one document among others that are answered, and every document of a run. The rows about S3 are
+the adapter's and the pipeline's.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
-from airflow_provider_aigen.core.config import RetryConfig
-from airflow_provider_aigen.core.errors import AccountError, AuthenticationError, ServiceUnavailableError
-from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
-from airflow_provider_aigen.core.service.classify import (
-    Extracted,
-    Fatal,
-    FatalReason,
-    Malformed,
-    Refused,
-    ServiceFailed,
-    Throttled,
-    Verdict,
-    classify,
+from airflow_provider_aigen.core.errors import (
+    AccountError,
+    AuthenticationError,
+    ContractError,
+    ServiceUnavailableError,
 )
-from airflow_provider_aigen.core.service.retry import Abort, Attempts, Deferral, Final, Retry, RetryDecision, decide
+from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
+from airflow_provider_aigen.core.service.classify import Extracted, Refused
+from tests.core.service.trial import Call, End, Trial
 
-Result = ApiResponse | CallFailure
-
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PAGE = {"registration_number_car": {"value": "1กข 2345", "confidence": 0.9}}
-PAGE_2_BROKE = {"code": "internal_server_error", "message": "Page 2 : Internal Server Error"}
-PAGE_1_BROKE_LATER = {"code": "400", "message": "Internal process error during extract image page: 1"}
-NOT_A_BOOK = "can_not_find_vehicle_registration_on_image"
-NOT_A_BOOK_LATER = {"code": "400", "message": "Bad request"}
+OTHERS = [f"good-{number}" for number in range(20)]
 
 
-def answer(status: int, *errors: Any, data: Any = None, retry_after: str | None = None) -> ApiResponse:
-    listed = [{"object": "error", "code": error} if isinstance(error, str) else error for error in errors]
-    body = json.dumps({"status": "error", "error": listed, "data": data}).encode()
+def answer(status: int, code: str | int | None = None, message: str | None = None, *, data=(), retry_after=None):
+    errors = [] if code is None else [{"object": "error", "code": code, "message": message}]
+    body = json.dumps({"status": "error" if errors else "success", "error": errors, "data": list(data)}).encode()
     return ApiResponse(status, body, 0.1, retry_after)
 
 
-def raw(status: int, body: bytes = b"", retry_after: str | None = None) -> ApiResponse:
+def raw(status: int, body: bytes, retry_after: str | None = None) -> ApiResponse:
     return ApiResponse(status, body, 0.1, retry_after)
 
 
@@ -54,294 +39,378 @@ def failure(kind: FailureKind, *, sent: bool = True) -> CallFailure:
     return CallFailure(kind, sent, 0.1)
 
 
-@dataclass
-class Story:
-    """A document whose every call gives the same; ``billed`` of them are repeated though they may be on the bill."""
-
-    calls: int
-    billed: int
-    end: RetryDecision
+GOOD = answer(200, data=[PAGE])
+HTML = b"<html>no</html>"
 
 
-def tell(result: Result, *, billed_left: int = 10) -> tuple[Story, list[float]]:
-    """And the pauses for everybody on the way."""
-    attempts, billed, pauses, elapsed_s = Attempts(), 0, [], 0.0
-    while True:
-        decision = decide(
-            classify(result),
-            attempts,
-            billed_left=billed_left - billed,
-            elapsed_s=elapsed_s,
-            now=NOW,
-            jitter=0.5,
-            config=RetryConfig(),
-        )
-        if isinstance(decision, Deferral) and decision.retry is not None and decision.retry.billed:
-            decision = decision.retry  # as if the service were well again
-        attempts = attempts.after(decision)
-        if not isinstance(decision, Retry):
-            return Story(attempts.calls, billed, decision), pauses
-        billed += decision.billed
-        elapsed_s += decision.delay_s + 0.1
-        if decision.pause_everyone:
-            pauses.append(decision.delay_s)
+def one_among_others(result, *, size: int = 1000, good: int = 1000, position: int = 10) -> End:
+    """A document whose every call gives ``result``, among 20 that are answered."""
+    documents = OTHERS.copy()
+    documents.insert(position, "bad")
+
+    def script(call: Call):
+        return result if call.document_id == "bad" else GOOD
+
+    end = Trial(documents, script, sizes=lambda name: size if name == "bad" else good).run()
+    if end.error is None:
+        assert not end.outage
+        assert {name for name in end.kept if name != "bad"} == set(OTHERS)
+        assert all(end.calls[name] == 1 for name in OTHERS)
+    return end
 
 
-# --- 200, or 206 with a page: rows; failed pages go to a dead letter that names them ----------------------------------
+def all_of(result, *, documents: int = 100, size: int = 1000, max_in_flight: int = 4) -> End:
+    """A run whose every call gives ``result``."""
+    return Trial(map(str, range(documents)), lambda _: result, sizes=lambda _: size, max_in_flight=max_in_flight).run()
+
+
+# --- the document's own -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("result", "codes", "failed_pages"),
+    ("result", "failed_pages"),
     [
-        (answer(200, data=[PAGE]), (), ()),
-        (answer(206, "partial_content", data=[PAGE, PAGE]), (), ()),  # whole, though the wire names an error
-        (answer(206, "partial_content", data=[{}, PAGE]), ("partial_content",), (1,)),
-        (answer(206, "206", data=[PAGE, None]), ("206",), (2,)),
-        (answer(206, PAGE_2_BROKE, data=[PAGE, {}]), ("internal_server_error",), (2,)),
-        (answer(200, data=[PAGE, {}]), ("no_content",), (2,)),  # nothing explains it
-        # The code that says most is the first, wherever it stands.
-        (
-            answer(206, "partial_content", NOT_A_BOOK_LATER, "weird", "1001", data=[{}, PAGE, None]),
-            ("weird", "1001", "400", "partial_content"),
-            (1, 3),
-        ),
+        (answer(200, data=[PAGE]), ()),
+        (answer(206, "partial_content", data=[{}, PAGE]), (1,)),
+        (answer(206, "206", data=[PAGE, None]), (2,)),
+        (answer(206, "internal_server_error", "Page 2 : Internal Server Error", data=[PAGE, {}]), (2,)),
+        (answer(206, "internal_server_error", "Page 2 : Internal Server Error", data=[PAGE]), (2,)),
+        (answer(206, "400", "Internal process error during extract image page: 3", data=[PAGE]), (3,)),
     ],
 )
-def test_200_or_206_with_a_page_gives_rows_and_names_the_failed_pages(result, codes, failed_pages):
-    verdict = classify(result)
+def test_200_or_206_with_a_page_gives_rows_and_names_the_failed_pages(result, failed_pages):
+    verdict = one_among_others(result).kept["bad"]
     assert isinstance(verdict, Extracted)
-    assert (verdict.error_codes, verdict.failed_pages) == (codes, failed_pages)
-    assert codes or not verdict.messages
-    assert tell(result) == (Story(1, 0, Final()), [])
-
-
-# --- the end of a document --------------------------------------------------------------------------------------------
-
-
-def refused(status: int, *codes: str, pages: int | None = None, **facts: bool) -> Refused:
-    failed = tuple(range(1, (pages or 0) + 1))
-    return Refused(status, codes, pages=pages, failed_pages=failed, **facts)  # type: ignore[arg-type]
-
-
-def failed(status: int | None, kind: FailureKind | None = None, *, billed: bool = True, **more: Any) -> ServiceFailed:
-    return ServiceFailed(status, kind, billed=billed, **more)
-
-
-NO_PAGE = [
-    row
-    for status in (200, 206)
-    for row in (
-        (answer(status), refused(status, "no_content")),
-        (answer(status, data=[]), refused(status, "no_content")),
-        (answer(status, data=[{}, None]), refused(status, "no_content", pages=2)),
-        (answer(status, "partial_content", data=[{}]), refused(status, "no_content", "partial_content", pages=1)),
-        (answer(status, "206", data=[]), refused(status, "no_content", "206")),
-        (answer(status, "partial_content", "1001", data=[{}]), refused(status, "1001", "partial_content", pages=1)),
-        (answer(status, NOT_A_BOOK_LATER, "206", data=[{}]), refused(status, "400", "206", pages=1)),
-        (answer(status, PAGE_2_BROKE, "1001", data=[{}]), refused(status, "internal_server_error", "1001", pages=1)),
-        (
-            answer(status, PAGE_2_BROKE, NOT_A_BOOK_LATER, data=[{}, {}]),
-            refused(status, "internal_server_error", "400", pages=2),
-        ),
-        (answer(status, "weird"), refused(status, "weird", known=False)),
-    )
-]
-KNOWN = [
-    (answer(400, "1001"), refused(400, "1001")),
-    (answer(400, {"code": 1001}), refused(400, "1001")),
-    (answer(400, "1002"), refused(400, "1002")),
-    (answer(400, "1003"), refused(400, "1003")),
-    (answer(400, NOT_A_BOOK), refused(400, NOT_A_BOOK)),
-    (answer(400, NOT_A_BOOK_LATER, data=[{}]), refused(400, "400", pages=1)),
-    (answer(400, "bad_request", NOT_A_BOOK_LATER), refused(400, "400", "bad_request")),
-    (answer(404, "1001"), refused(404, "1001")),
-    (answer(413, "20000"), refused(413, "20000")),
-    (answer(413), refused(413, "http_413")),
-    (answer(413, "weird"), refused(413, "weird")),
-    (raw(413, b"<html>Request Entity Too Large</html>"), refused(413, "http_413")),
-    (answer(422, "20002"), refused(422, "20002")),
-    (answer(422, "1003"), refused(422, "1003")),
-]
-UNKNOWN = [
-    (answer(400, "weird"), refused(400, "weird", known=False)),
-    (answer(400, {"code": 1004}), refused(400, "1004", known=False)),
-    (answer(400, 1004), refused(400, "http_400", known=False)),  # no object: no code
-    (answer(400), refused(400, "http_400", known=False)),
-    (answer(400, "bad_request"), refused(400, "bad_request", known=False)),
-    (answer(400, {"code": "400", "message": "a sentence of its own"}), refused(400, "400", known=False)),
-    (answer(404, "weird"), refused(404, "weird", known=False)),
-    (answer(409), refused(409, "http_409", known=False)),
-    (answer(415), refused(415, "http_415", known=False)),
-    (answer(418, {"code": 77}), refused(418, "77", known=False)),
-    (answer(422), refused(422, "http_422", known=False)),
-    (raw(422), refused(422, "http_422", known=False)),
-]
-PAGE_ERROR = [
-    (answer(status, error, *rest, data=[{}]), refused(status, *codes, pages=1, perhaps_passing=True))
-    for status in (200, 206, 400)
-    for error, rest, codes in (
-        (PAGE_2_BROKE, (), ("internal_server_error",)),
-        (PAGE_2_BROKE, ("partial_content",), ("internal_server_error", "partial_content")),
-        (PAGE_1_BROKE_LATER, (), ("400",)),
-    )
-]
-NO_ANSWER = [
-    *((raw(status, b"<html>welcome</html>"), Malformed(status)) for status in (200, 206, 400, 418)),
-    (raw(200), Malformed(200)),
-    (raw(206, b"[]"), Malformed(206)),
-    (raw(200, b'{"data": "text"}'), Malformed(200)),
-    (raw(200, b'{"data":' + b"[" * 100_000), Malformed(200)),
-    (failure(FailureKind.TOO_LARGE), Malformed()),
-]
-PERHAPS_BILLED = [
-    (raw(408), failed(408)),
-    *((answer(status, "1001"), failed(status)) for status in (0, 100, 500, 999)),
-    *((answer(500, code), failed(500)) for code in ("2001", "40001")),
-    (answer(500, retry_after="5"), failed(500, retry_after="5")),
-    (raw(502, b"<html>"), failed(502)),
-    (raw(504), failed(504)),
-    # A code of the service is the service's fault whatever the status.
-    *(
-        (answer(status, code, "bad_request", data=[{}]), failed(status))
-        for status in (206, 400)
-        for code in ("2001", "40001", "40000")
-    ),
-    *((failure(kind), failed(None, kind)) for kind in (FailureKind.RESET, FailureKind.TIMEOUT, FailureKind.PROTOCOL)),
-]
-NOT_PROCESSED = [
-    (answer(503, "40000"), failed(503, billed=False)),
-    *((raw(503, b"", value), Throttled(503, value)) for value in ("", "banana")),
-    (failure(FailureKind.RESET, sent=False), failed(None, FailureKind.RESET, billed=False)),
-    (failure(FailureKind.TIMEOUT, sent=False), failed(None, FailureKind.TIMEOUT, billed=False)),
-]
-ENDS = {
-    "no page at all": (NO_PAGE, Story(1, 0, Final())),
-    "a known refusal": (KNOWN, Story(1, 0, Final())),
-    "an unknown code": (UNKNOWN, Story(1, 0, Final())),
-    "a page error on every page": (PAGE_ERROR, Story(2, 1, Final())),
-    "no answer of the contract": (NO_ANSWER, Story(2, 1, Final())),
-    "perhaps billed": (PERHAPS_BILLED, Story(2, 1, Deferral(None))),
-    "surely not processed": (NOT_PROCESSED, Story(6, 0, Deferral(Retry(0.0, billed=False)))),
-}
+    assert verdict.failed_pages == failed_pages
+    assert all_of(result).all_calls == 100
 
 
 @pytest.mark.parametrize(
-    ("result", "verdict", "story"),
+    "result",
     [
-        pytest.param(result, verdict, story, id=f"{kind} {number}")
-        for kind, (rows, story) in ENDS.items()
-        for number, (result, verdict) in enumerate(rows)
+        answer(200),
+        answer(206),
+        answer(200, data=[{}]),
+        answer(206, "partial_content", data=[{}, None]),
+        answer(206, "206", data=[]),
+        raw(200, b"{}"),
     ],
 )
-def test_the_end_of_a_document(result, verdict, story):
-    said = classify(result)
-    assert (replace(said, messages=()) if isinstance(said, Refused) else said) == verdict
-    assert tell(result) == (story, [])
-    # Nothing that may be on the bill is repeated without a budget.
-    assert tell(result, billed_left=0) == (replace(story, calls=story.calls - story.billed, billed=0), [])
+def test_200_or_206_with_no_page_at_all_is_no_content(result):
+    end = one_among_others(result)
+    assert end.kept["bad"].error_codes[0] == "no_content"
+    assert end.calls["bad"] == 1
 
 
-# --- what pauses everybody --------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [
+        (answer(400, "1001"), "1001"),
+        (answer(400, 1001), "1001"),
+        (answer(400, "1002"), "1002"),
+        (answer(400, "1003"), "1003"),
+        (answer(400, "can_not_find_vehicle_registration_on_image"), "can_not_find_vehicle_registration_on_image"),
+        (answer(400, "400", "Bad request", data=[{}]), "400"),
+        (answer(400, "no_id_card"), "no_id_card"),
+        (answer(413, "20000"), "20000"),
+        (answer(422, "20002"), "20002"),
+    ],
+)
+def test_1001_1002_1003_not_found_413_422_are_dead_letters_at_once(result, code):
+    for end in (one_among_others(result), all_of(result)):
+        refused = [verdict for verdict in end.kept.values() if isinstance(verdict, Refused)]
+        assert {(verdict.error_codes, verdict.known) for verdict in refused} == {((code,), True)}
+        assert end.all_calls == len(end.kept)
+        assert end.error is None
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [
+        (answer(400, "weird"), "weird"),
+        (answer(400, "400", "a sentence of its own"), "400"),
+        (answer(418, 77), "77"),
+        (answer(409), "http_409"),
+        (raw(422, HTML), "http_422"),
+        (answer(404, "no_id_card"), "no_id_card"),
+    ],
+)
+def test_an_unknown_code_is_a_dead_letter_with_that_code_and_20_in_a_row_stop(result, code):
+    end = one_among_others(result)
+    assert isinstance(end.kept["bad"], Refused)
+    assert (end.kept["bad"].error_codes, end.kept["bad"].known) == ((code,), False)
+    assert end.calls["bad"] == 1
+    end = all_of(result)
+    assert isinstance(end.error, ContractError)
+    assert "upgrade the provider" in str(end.error)
+    assert (end.all_calls, len(end.kept)) == (23, 20)  # three were in flight
+
+
+# --- passing ------------------------------------------------------------------------------------------------------
+
+PASSING = {
+    "408": (raw(408, b""), "service_error"),
+    "500 2001": (answer(500, "2001"), "service_error"),
+    "500 40001": (answer(500, "40001"), "service_error"),
+    "500 with a code of the document": (answer(500, "1001"), "service_error"),
+    "500 with Retry-After": (raw(500, b"", "5"), "service_error"),
+    "502 HTML": (raw(502, HTML), "service_error"),
+    "503": (answer(503, "40000"), "service_error"),
+    "503 with a senseless Retry-After": (raw(503, b"", "banana"), "service_error"),
+    "504": (raw(504, b""), "service_error"),
+    "999": (raw(999, b""), "service_error"),
+    "400 2001": (answer(400, "2001"), "service_error"),
+    "reset": (failure(FailureKind.RESET), "service_error"),
+    "reset before it was sent": (failure(FailureKind.RESET, sent=False), "service_error"),
+    "timeout": (failure(FailureKind.TIMEOUT), "service_error"),
+    "not HTTP": (failure(FailureKind.PROTOCOL), "service_error"),
+    "too large": (failure(FailureKind.TOO_LARGE), "malformed_response"),
+    "200 HTML": (raw(200, HTML), "malformed_response"),
+    "200 empty": (raw(200, b""), "malformed_response"),
+    "206 not an object": (raw(206, b"[]"), "malformed_response"),
+    "200 data is a text": (raw(200, b'{"data": "text"}'), "malformed_response"),
+    "200 too deep": (raw(200, b'{"data":' + b"[" * 100_000), "malformed_response"),
+    "400 text": (raw(400, b"Bad Request"), "malformed_response"),
+    "410 HTML": (raw(410, HTML), "malformed_response"),
+    "400 page error": (
+        answer(400, "internal_server_error", "Page 1 : Internal Server Error", data=[{}]),
+        "internal_server_error",
+    ),
+    "400 page error without a page": (answer(400, "internal_server_error"), "internal_server_error"),
+    "206 page error": (
+        answer(206, "internal_server_error", "Page 1 : Internal Server Error", data=[{}]),
+        "internal_server_error",
+    ),
+    "400 page error, later": (
+        answer(400, "400", "Internal process error during extract image page: 1", data=[{}]),
+        "400",
+    ),
+    "206 page error, later": (
+        answer(206, "400", "Internal process error during extract image page: 1", data=[{}, {}]),
+        "400",
+    ),
+}
+NOT_BILLED = {"503", "503 with a senseless Retry-After", "reset before it was sent"}
+
+
+@pytest.mark.parametrize("name", PASSING)
+@pytest.mark.parametrize("position", [0, 10, 19, 20])
+def test_a_passing_failure_of_one_document_is_called_three_times_then_routed(name, position):
+    result, code = PASSING[name]
+    end = one_among_others(result, position=position)
+    assert end.error is None
+    assert end.routed.keys() == {"bad"}
+    assert end.routed["bad"].error_codes[0] == code
+    assert end.routed["bad"].billed == (name not in NOT_BILLED)
+    assert end.calls["bad"] == 3
+    assert end.repeated == (0 if name in NOT_BILLED else 2)
+    assert end.ended_at < 12.0
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_a_passing_failure_of_every_document_is_an_outage(name):
+    """Nothing is kept or routed, and the breaker ends the try."""
+    end = all_of(PASSING[name][0])
+    assert isinstance(end.error, ServiceUnavailableError)
+    assert not end.kept
+    assert not end.routed
+    assert end.all_calls <= 17
+    assert 200.0 < end.ended_at < 240.0
+
+
+@pytest.mark.parametrize("name", PASSING)
+@pytest.mark.parametrize("documents", [1, 2, 5, 9])
+def test_a_passing_failure_of_a_few_documents_that_are_all_is_an_outage(name, documents):
+    end = all_of(PASSING[name][0], documents=documents)
+    assert end.outage == set(map(str, range(documents)))
+    assert not end.routed
+    assert end.all_calls == documents + 2  # single probes, after 2 s and 8 s
+    assert 10.0 < end.ended_at < 12.0
+
+
+def test_no_connection_is_tried_again_at_once_then_it_is_a_passing_failure():
+    end = one_among_others(failure(FailureKind.CONNECT, sent=False))
+    assert end.error is None
+    assert end.routed.keys() == {"bad"}
+    assert end.routed["bad"].error_codes == ("service_error",)
+    assert (end.calls["bad"], end.repeated) == (18, 0)
+
+
+@pytest.mark.parametrize("documents", [1, 9, 100])
+def test_no_connection_for_anybody_says_so(documents):
+    end = all_of(failure(FailureKind.CONNECT, sent=False), documents=documents)
+    assert isinstance(end.error, ServiceUnavailableError)
+    assert "cannot be reached" in str(end.error)
+    assert not end.routed
+    assert end.all_calls <= 3 * 6 * documents
+
+
+# --- access, account, pace ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (answer(401, "1001"), ["401", "password"]),
+        (raw(401, b'{"status": "error"}'), ["401", "password"]),
+        (answer(403, "forbidden"), ["403", "document_type"]),
+        (raw(403, b'{"error": []}'), ["403", "document_type"]),
+        (raw(404, HTML), ["404", "host", "document_type"]),
+        (answer(404), ["404", "host", "document_type"]),
+        (raw(405, b"{}"), ["405", "host", "document_type"]),
+        (raw(300, b""), ["300", "host"]),
+        (raw(301, b""), ["301", "host"]),
+        (raw(302, b'{"data": []}'), ["302", "host"]),
+        (failure(FailureKind.TLS, sent=False), ["certificate", "host"]),
+    ],
+)
+def test_401_and_403_in_the_contracts_json_404_405_tls_and_redirects_stop_without_a_retry(result, words):
+    for end in (one_among_others(result), all_of(result, max_in_flight=1)):
+        assert isinstance(end.error, AuthenticationError)
+        assert all(word in str(end.error) for word in words)
+        assert not end.routed
+        assert end.ended_at < 5.0
+    assert end.all_calls == 1
+
+
+@pytest.mark.parametrize(
+    "result", [raw(401, HTML), raw(403, HTML), raw(403, b""), raw(403, b'{"message": "Forbidden"}'), raw(401, b"{}")]
+)
+def test_401_or_403_of_something_else_is_the_images_unless_it_is_for_all(result):
+    end = one_among_others(result)
+    assert end.error is None
+    assert end.routed["bad"].error_codes == ("access_refused",)
+    assert (end.calls["bad"], end.repeated) == (3, 0)
+    for documents in (1, 2, 9, 10, 11, 100):
+        end = all_of(result, documents=documents)
+        assert isinstance(end.error, AuthenticationError)
+        assert "401 or 403" in str(end.error)
+        assert not end.routed
+        assert end.all_calls <= 13
+        assert end.ended_at < 12.0
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        raw(402, b""),
+        answer(402, "insufficient_credit"),
+        raw(402, HTML),
+        answer(403, "quota_exceeded"),
+        answer(429, "insufficient_credit"),
+        answer(429, "CREDIT_EXHAUSTED", retry_after="5"),
+        raw(403, b'{"error": {"code": "no_balance"}}'),
+    ],
+)
+def test_402_or_a_code_that_speaks_of_credit_is_the_accounts_at_once(result):
+    for end in (one_among_others(result), all_of(result)):
+        assert isinstance(end.error, AccountError)
+        assert "credit or quota" in str(end.error)
+        assert not end.routed
+        assert not any(isinstance(verdict, Refused) for verdict in end.kept.values())
+        assert end.ended_at < 2.0
+
+
+@pytest.mark.parametrize("max_in_flight", [1, 4, 64])
+@pytest.mark.parametrize("result", [raw(429, b""), answer(429), raw(429, HTML, "banana"), raw(429, b"", "99999")])
+def test_429_without_retry_after_gets_two_pauses_then_it_is_the_accounts(result, max_in_flight):
+    end = all_of(result, max_in_flight=max_in_flight)
+    assert isinstance(end.error, AccountError)
+    assert "after 2 pauses" in str(end.error)
+    assert "credit" in str(end.error)
+    assert "requests_per_second" in str(end.error)
+    assert end.ended_at == pytest.approx(10.3)
+    assert end.all_calls <= 3 * max_in_flight
+
+
+def test_429_without_retry_after_from_some_moment_on():
+    trial = Trial(map(str, range(200)), lambda call: GOOD if call.at < 1.0 else raw(429, b""))
+    end = trial.run()
+    assert isinstance(end.error, AccountError)
+    assert end.ended_at < 30.0
+    assert not end.routed
+
+
+def test_429_without_retry_after_that_a_success_follows_is_forgotten():
+    """Every tenth call of a run is throttled: the pauses are never three without a success between them."""
+    numbers = iter(range(10_000))
+    end = Trial(map(str, range(200)), lambda _: raw(429, b"") if next(numbers) % 10 == 9 else GOOD).run()
+    assert end.error is None
+    assert len(end.kept) == 200
 
 
 @pytest.mark.parametrize("status", [429, 503])
-@pytest.mark.parametrize(
-    ("retry_after", "seconds"), [("60", 60.0), ("Sun, 22 Nov 2026 12:02:00 GMT", 120.0), ("899", 899.0)]
-)
-def test_429_and_503_with_retry_after_pause_every_caller(status, retry_after, seconds):
-    verdict = classify(answer(status, "40000", retry_after=retry_after))
-    assert verdict == Throttled(status, retry_after)
-    decision = decide(verdict, Attempts(), billed_left=0, elapsed_s=0.0, now=NOW, jitter=1.0, config=RetryConfig())
-    assert decision == Retry(seconds, billed=False, pause_everyone=True, asked=True)
+def test_429_and_503_with_retry_after_pause_every_caller(status):
+    end = Trial(
+        map(str, range(40)), lambda call: answer(status, "40000", retry_after="60") if call.at < 1.0 else GOOD
+    ).run()
+    assert end.error is None
+    assert len(end.kept) == 40
+    assert end.all_calls == 44
+    assert 60.0 < end.ended_at < 62.0
 
 
-# --- what stops the run -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_beyond_the_documents_deadline_ends_the_run(status):
+    end = all_of(answer(status, retry_after="901"), max_in_flight=1)
+    assert isinstance(end.error, ServiceUnavailableError)
+    assert end.error.retry_after_s == 901.0
+    assert end.all_calls == 1
 
-STOPS: list[tuple[Result, Verdict, type[Exception], int, tuple[str, ...]]] = [
-    *(
-        (given, Fatal(given.status, reason), AuthenticationError, 1, (str(given.status), *words))
-        for reason, words, results in (
-            (FatalReason.UNAUTHORIZED, ("password",), (raw(401), answer(401, "1001"), answer(401, data=[PAGE]))),
-            (FatalReason.FORBIDDEN, ("document_type",), (raw(403), answer(403, data=[PAGE]))),
-            (
-                FatalReason.NO_ENDPOINT,
-                ("host", "document_type"),
-                # Where it is not about the document: a page of a gateway, or a code that only repeats the status.
-                [
-                    given
-                    for status in (404, 405)
-                    for given in (
-                        raw(status),
-                        raw(status, b"<html>"),
-                        answer(status),
-                        answer(status, "404"),
-                        answer(status, "not_found", "bad_request"),
-                        answer(status, "method_not_allowed"),
-                        answer(status, "bad_request"),
-                    )
-                ],
-            ),
-            (
-                FatalReason.REDIRECT,
-                ("host",),
-                [given for status in (300, 301, 302, 399) for given in (raw(status), answer(status, data=[PAGE]))],
-            ),
-        )
-        for given in results
-    ),
-    (
-        failure(FailureKind.TLS, sent=False),
-        Fatal(None, FatalReason.TLS),
-        AuthenticationError,
-        1,
-        ("certificate", "host"),
-    ),
-    *(
-        (
-            answer(429, retry_after=retry_after),
-            Throttled(429, retry_after),
-            AccountError,
-            4,
-            ("after 3 pauses", "credit", "requests_per_second"),
-        )
-        for retry_after in (None, "banana", "-1", "99999")
-    ),
-    *(
-        (
-            answer(status, retry_after="901"),
-            Throttled(status, "901"),
-            ServiceUnavailableError,
-            1,
-            (f"HTTP {status} with Retry-After",),
-        )
-        for status in (429, 503)
-    ),
-    *(
-        (
-            failure(FailureKind.CONNECT, sent=sent),
-            failed(None, FailureKind.CONNECT, billed=False),
-            ServiceUnavailableError,
-            6,
-            ("6 tries",),
-        )
-        for sent in (False, True)
-    ),
+
+# --- 413 ----------------------------------------------------------------------------------------------------------
+
+GATEWAYS = [
+    raw(413, HTML),
+    raw(413, b""),
+    answer(413),
+    answer(413, "request_too_long"),
+    raw(413, b'{"error": {"code": 413}}'),
 ]
 
 
-@pytest.mark.parametrize(("result", "verdict", "error", "calls", "words"), STOPS)
-def test_what_stops_the_run_and_what_it_says(result, verdict, error, calls, words):
-    assert classify(result) == verdict
-    story, pauses = tell(result, billed_left=0)
-    assert (story.calls, story.billed) == (calls, 0)
-    assert isinstance(story.end, Abort)
-    assert type(story.end.error) is error
-    assert all(word in str(story.end.error) for word in words)
-    assert pauses == sorted(set(pauses))
-    assert len(pauses) == (calls - 1 if error is AccountError else 0)
-    if error is ServiceUnavailableError:
-        assert story.end.error.retry_after_s == (901.0 if isinstance(verdict, Throttled) else None)
+@pytest.mark.parametrize("result", GATEWAYS)
+def test_a_gateways_413_for_one_document_under_10_mb_is_passing(result):
+    end = one_among_others(result, size=9_999_999)
+    assert end.error is None
+    assert end.routed["bad"].error_codes[0] == "http_413"
+    assert end.calls["bad"] == 3
 
 
-def test_every_kind_of_failure_has_a_verdict():
-    assert all(classify(failure(kind, sent=sent)) for kind in FailureKind for sent in (True, False))
+@pytest.mark.parametrize("result", GATEWAYS)
+def test_a_gateways_413_over_10_mb_is_the_documents(result):
+    end = one_among_others(result, size=10_000_000)
+    assert isinstance(end.kept["bad"], Refused)
+    assert end.kept["bad"].error_codes[0] == "http_413"
+    assert end.calls["bad"] == 1
+
+
+@pytest.mark.parametrize("size", [1000, 9_999_999, 10_000_000])
+@pytest.mark.parametrize("code", ["20000", "request_entity_too_large"])
+def test_413_with_the_contracts_code_is_the_documents_whatever_its_size(size, code):
+    end = one_among_others(answer(413, code), size=size)
+    assert isinstance(end.kept["bad"], Refused)
+    assert end.kept["bad"].error_codes == (code,)
+    assert end.calls["bad"] == 1
+
+
+@pytest.mark.parametrize("result", GATEWAYS)
+def test_a_gateways_413_to_every_body_over_1_mb_stops_with_the_sizes(result):
+    """Every second image is large; one is over the API's own limit, which proves nothing."""
+    sizes = {str(number): 700_000 if number % 2 else 1_000_001 + number for number in range(40)} | {"0": 10_000_000}
+    end = Trial(
+        sizes, lambda call: GOOD if sizes[call.document_id] <= 1_000_000 else result, sizes=sizes.__getitem__
+    ).run()
+    assert isinstance(end.error, ContractError)
+    assert "5 images of 1,000,003 to 1,000,011 bytes" in str(end.error)
+    assert "largest image that was answered had 700,000 bytes" in str(end.error)
+    assert not end.routed
+
+
+def test_five_bodies_that_got_413_though_a_larger_one_was_answered_are_their_own_matter():
+    sizes = dict.fromkeys(OTHERS, 5000000) | {f"bad-{number}": 2_000_000 for number in range(5)}
+    end = Trial(
+        sizes, lambda call: raw(413, HTML) if call.document_id.startswith("bad") else GOOD, sizes=sizes.__getitem__
+    ).run()
+    assert end.error is None
+    assert len(end.routed) == 5

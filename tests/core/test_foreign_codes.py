@@ -32,7 +32,8 @@ def _report(codes: list[str]) -> RunReport:
         for document, code in zip(documents, codes, strict=True)
     )
     reconciliation = Reconciliation(RUN.run_key)
-    reconciliation.own(PlanBatch(RUN, 0, 0, SETTINGS, documents), CommitEntry(1, "w", RUN, 0, SETTINGS, outcomes))
+    reconciliation.planned(PlanBatch(RUN, 0, 0, SETTINGS, documents))
+    reconciliation.own(CommitEntry(1, "w", RUN, 0, SETTINGS, outcomes))
     return reconciliation.report()
 
 

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_aigen.core.commits import next_entry, taken_ids
+from airflow_provider_aigen.core.commits import Taken, next_entry
 from airflow_provider_aigen.core.errors import DeadLetterRatioError, ReconciliationError
 from airflow_provider_aigen.core.models import (
     CommitEntry,
@@ -20,9 +23,11 @@ from airflow_provider_aigen.core.models import (
 from airflow_provider_aigen.core.report import Reconciliation, check_dead_letter_ratio, most_frequent
 from airflow_provider_aigen.core.spend import Cost
 from tests.core.planned import SETTINGS, document
+from tests.kit.ledger import SetLedger
 
 OWN = RunIdentity("books", "ocr", "own")
 OTHER = RunIdentity("books", "ocr", "other")
+MOMENT = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
 
 codes = st.one_of(st.none(), st.sampled_from(["1001", "service_error", "brand new"]))
 
@@ -37,7 +42,7 @@ def outcomes(draw: st.DrawFn, number: int) -> DocumentOutcome:
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[PlanBatch], list[CommitEntry]]:
-    """A plan, and commits by which this run and another took its documents, in any order."""
+    """A plan, and commits by which this run and another took its documents, in any order and in parts."""
     batches: list[PlanBatch] = []
     total = 0
     for number, size in enumerate(draw(st.lists(st.integers(1, 5), max_size=5))):
@@ -45,11 +50,11 @@ def histories(draw: st.DrawFn) -> tuple[list[PlanBatch], list[CommitEntry]]:
         batches.append(PlanBatch(OWN, number, 0, SETTINGS, documents))
         total += size
     entries: list[CommitEntry] = []
-    taken: set[str] = set()
+    taken = {run: Taken(run, SetLedger(), SetLedger()) for run in (OWN, OTHER)}
     for batch in draw(st.permutations(batches)):
+        first = draw(st.sets(st.sampled_from(batch.documents)))
         foreign = draw(st.sets(st.sampled_from(batch.documents)))
-        parts = [(OTHER, foreign), (OWN, set(batch.documents))]
-        for run, some in parts if draw(st.booleans()) else reversed(parts):
+        for run, some in draw(st.permutations([(OTHER, foreign), (OWN, first), (OWN, set(batch.documents))])):
             ids = {each.document_id for each in some}
             ended = {
                 each.document_id: draw(outcomes(int(each.key[3:])))
@@ -57,21 +62,24 @@ def histories(draw: st.DrawFn) -> tuple[list[PlanBatch], list[CommitEntry]]:
                 if each.document_id in ids
             }
             theirs = PlanBatch(run, batch.number, 0, SETTINGS, batch.documents)
-            entry = next_entry(len(entries) + 1, "w", theirs, ended, taken.__contains__)
+            entry = next_entry(len(entries) + 1, "w", theirs, ended, taken[run], MOMENT)
             if entry is not None:
                 entries.append(entry)
-                taken |= set(taken_ids(entry))
+                for each in taken.values():
+                    each.see(entry)
     return batches, entries
 
 
 def reconciled(batches: list[PlanBatch], entries: list[CommitEntry]) -> RunReport:
     reconciliation = Reconciliation(OWN.run_key)
-    own = {entry.batch: entry for entry in entries if entry.run == OWN}
     for batch in batches:
-        reconciliation.own(batch, own.get(batch.number))
+        reconciliation.planned(batch)
+    for entry in entries:
+        if entry.run == OWN:
+            reconciliation.own(entry)
     for entry in entries:
         if entry.run == OTHER:
-            reconciliation.foreign(entry)
+            reconciliation.other(entry)
     return reconciliation.report(api_calls=7, answers_reused=5, billed_retries=1)
 
 
@@ -117,9 +125,9 @@ GONE, EXTRACTED = (DocumentOutcome(document(1), end, field_count=5) for end in (
 )
 def test_what_other_runs_say_of_a_document_that_one_of_them_found_gone(told, gone):
     reconciliation = Reconciliation(OWN.run_key)
-    reconciliation.own(PlanBatch(OWN, 0, 0, SETTINGS, (document(1),)), None)
+    reconciliation.planned(PlanBatch(OWN, 0, 0, SETTINGS, (document(1),)))
     for number, outcome in enumerate(told, start=1):
-        reconciliation.foreign(CommitEntry(number, "w", OTHER, 0, SETTINGS, (outcome,)))
+        reconciliation.other(CommitEntry(number, "w", OTHER, 0, SETTINGS, (outcome,)))
     report = reconciliation.report()
     assert (report.gone, report.extracted, report.commits) == (gone, 1 - gone, 0)
     assert (report.api_calls, report.answers_reused, report.billed_retries, report.paid_calls) == (0, 0, 0, 0)
@@ -135,7 +143,8 @@ def test_a_report_has_settings_and_every_count_under_its_name():
     reconciliation = Reconciliation(OWN.run_key)
     for number, some in enumerate((outcomes, rows)):
         planned = PlanBatch(OWN, number, 0, SETTINGS, tuple(outcome.document for outcome in some))
-        reconciliation.own(planned, CommitEntry(number + 1, "w", OWN, number, SETTINGS, some))
+        reconciliation.planned(planned)
+        reconciliation.own(CommitEntry(number + 1, "w", OWN, number, SETTINGS, some))
     cost = Cost("THB", 1.5, 9.0, 6.0, 3.0)
     report = reconciliation.report(
         settings=SETTINGS, api_calls=9, answers_reused=8, billed_retries=2, paid_calls=6, cost=cost
@@ -181,9 +190,49 @@ def test_a_document_that_was_not_planned_never_passes():
     stray = CommitEntry(1, "w", OWN, 0, SETTINGS, (DocumentOutcome(document(2), Outcome.EXTRACTED),))
     twice = CommitEntry(1, "w", OWN, 0, SETTINGS, (DocumentOutcome(document(1), Outcome.EXTRACTED),) * 2)
     for entry in (stray, twice):
+        reconciliation = Reconciliation(OWN.run_key)
+        reconciliation.planned(batch)
         with pytest.raises(ReconciliationError, match="without being planned there, or twice") as raised:
-            Reconciliation(OWN.run_key).own(batch, entry)
+            reconciliation.own(entry)
         assert "in/" not in str(raised.value), "an id, no key"
+
+
+def test_the_parts_of_a_batch_are_accounted_for_together():
+    documents = tuple(map(document, range(3)))
+    reconciliation = Reconciliation(OWN.run_key)
+    reconciliation.planned(PlanBatch(OWN, 0, 0, SETTINGS, documents))
+    for number in (2, 0):
+        outcome = DocumentOutcome(documents[number], Outcome.EXTRACTED, field_count=number)
+        reconciliation.own(CommitEntry(number + 1, "w", OWN, 0, SETTINGS, (outcome,)))
+    with pytest.raises(ReconciliationError, match="1 of 3 planned documents"):
+        reconciliation.report()
+    reconciliation.own(CommitEntry(9, "w", OWN, 0, SETTINGS, (DocumentOutcome(documents[1], Outcome.GONE),)))
+    report = reconciliation.report()
+    assert (report.documents, report.extracted, report.gone, report.rows, report.commits) == (3, 2, 1, 2, 3)
+
+
+def test_passing_healed_and_final_dead_letters_are_counted():
+    letter = DocumentOutcome(document(0), Outcome.DEAD_LETTER, error_codes=("service_error",))
+    ends = [
+        replace(letter, passing=True),
+        replace(letter, passing=True, error_codes=("access refused", "x")),
+        replace(letter, passing=True, retakes=4),
+        replace(letter, retakes=4),
+        replace(letter, error_codes=("1001",)),
+        replace(letter, error_codes=("1001",), retakes=4),
+        DocumentOutcome(document(0), Outcome.EXTRACTED, retakes=4),
+        DocumentOutcome(document(0), Outcome.PARTIAL, retakes=4, error_codes=("206",)),
+        DocumentOutcome(document(0), Outcome.EXTRACTED),
+        DocumentOutcome(document(0), Outcome.GONE, retakes=4),
+    ]
+    outcomes = tuple(replace(end, document=document(number)) for number, end in enumerate(ends))
+    reconciliation = Reconciliation(OWN.run_key)
+    reconciliation.planned(PlanBatch(OWN, 0, 0, SETTINGS, tuple(outcome.document for outcome in outcomes)))
+    reconciliation.own(CommitEntry(1, "w", OWN, 0, SETTINGS, outcomes))
+    report = reconciliation.report()
+    assert report.passing == {"access%20refused": 1, "service_error": 2}
+    assert report.error_codes == {"1001": 2, "206": 1, "access%20refused": 1, "service_error": 3}
+    assert (report.healed, report.final, report.dead_letter, report.partial) == (2, 2, 6, 1)
 
 
 def test_of_equally_frequent_codes_the_first_by_name_comes_first():

@@ -224,7 +224,7 @@ class _Driver:
             max_in_flight=trial.max_in_flight,
             batch_size=trial.batch_size,
             requests_per_second=trial.requests_per_second,
-            claim_s=trial.claim_s,
+            writer_lives_s=trial.writer_lives_s,
             timeout_s=_TIMEOUT_OF_DRIPS_S if trial.ocr.most and broken else _TIMEOUT_S,
             s3_timeout_s=_S3_TIMEOUT_S,
         )

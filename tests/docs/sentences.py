@@ -74,7 +74,7 @@ class _File:
                     yield Sentence(node.func.id, text, self._name, node.lineno)
 
     def _message(self, call: ast.Call) -> list[str]:
-        if call.func.id != "ConfigurationError":  # type: ignore[attr-defined]
+        if not issubclass(getattr(errors, call.func.id), errors.ConfigurationError):  # type: ignore[attr-defined]
             return self._texts(call.args[0])
         parameter, problem = call.args
         named = self._texts(parameter) if isinstance(parameter, ast.Constant | ast.JoinedStr) else [FILLED_IN]

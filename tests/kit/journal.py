@@ -10,7 +10,7 @@ import hashlib
 import math
 from abc import abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -85,18 +85,27 @@ class Account:
 
 class Journal:
     """``truths`` are by ETag. ``touched`` are the keys of the source objects that somebody deleted or replaced,
-    ``came_back`` those that were put back after that. ``repeats`` is how many calls that may have been billed one
-    process may repeat, None where nobody knows the processes. ``sees_failures``: the calls say whether the service
-    failed."""
+    ``came_back`` those that were put back after that, ``denied`` those that S3 denied to be copied for a time. ``aged``
+    has the contents that failed in many tries over a long time. ``service_may_fail``: some calls fail. ``rounds`` is
+    how many failed rounds that count make a letter final."""
 
     calls: Sequence[Call]
     truths: Mapping[str, Truth]
     touched: frozenset[str] = frozenset()
     came_back: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+    aged: Collection[str] = frozenset()
     stops: Sequence[Stopped] = ()
-    repeats: int | None = None
-    service_may_fail: bool = False
-    sees_failures: bool = False
+    service_may_fail: bool = True
+    rounds: int = 3
+
+    def repeats(self, process: Hashable) -> float:
+        """How many calls that may have been billed the process may repeat, where that is known."""
+        return math.inf
+
+    def answered(self, writer: Hashable) -> int | None:
+        """How many calls of this writer the service answered, or None where nobody knows the writers."""
+        return None
 
     @abstractmethod
     def reasons(self, earlier: Sequence[Call], call: Call) -> Iterator[Sequence[Reason]]:

@@ -7,15 +7,15 @@ A law yields a sentence for everything that breaks it. A new one is a function, 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from airflow_provider_aigen.core.document.flatten import needs_review
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, ErrorOrigin, FieldRow, Outcome
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, Outcome
+from tests.kit import letters
 from tests.kit.journal import Journal
-from tests.kit.snapshot import Snapshot, effects_of, letter_uri
+from tests.kit.snapshot import Snapshot, parts_of
 from tests.kit.tables import part_uri
 
 __all__ = ["LAWS", "Law", "violations"]
@@ -58,10 +58,10 @@ def a_plan_is_whole(store: Snapshot, journal: Journal) -> Iterator[str]:
 
 
 def every_planned_document_has_an_outcome(store: Snapshot, journal: Journal) -> Iterator[str]:
-    """No run forgets a document, though another run may have taken it."""
+    """No run that succeeded has forgotten a document, though another run may have taken it."""
     committed = {outcome.document.document_id for _, outcome in store.outcomes}
     for run, ids in store.planned.items():
-        for document_id in ids:
+        for document_id in ids if run.run_key in store.reported else ():
             if document_id not in committed:
                 yield f"planned document {document_id} of run {run.run_id} has no outcome"
 
@@ -74,17 +74,11 @@ def a_run_commits_what_it_planned_once(store: Snapshot, journal: Journal) -> Ite
             yield f"run {run.run_id} commits {document_id} {times} times, which it may not"
 
 
-def no_document_is_taken_twice(store: Snapshot, journal: Journal) -> Iterator[str]:
-    """Over all runs, a document has one outcome other than ``gone``."""
-    for document_id, outcomes in store.taken.items():
-        if len(outcomes) > 1:
-            yield f"document {document_id} has {len(outcomes)} outcomes"
-
-
 def every_source_object_is_taken(store: Snapshot, journal: Journal) -> Iterator[str]:
     """What lies in the source has an outcome other than ``gone``."""
     for source in store.sources:
-        if source.document_id not in store.taken:
+        _, newest = store.newest.get(source.document_id, (None, None))
+        if newest is None or newest.outcome is Outcome.GONE:
             yield f"source object {source.document_id} has no outcome"
 
 
@@ -99,9 +93,9 @@ def only_what_somebody_touched_is_gone(store: Snapshot, journal: Journal) -> Ite
 
 
 def nothing_is_visible_beside_the_commits(store: Snapshot, journal: Journal) -> Iterator[str]:
-    """Parts and dead letters are exactly those that the commits leave."""
-    expected = {uri for entry in store.commits for uri in effects_of(entry)}
-    for uri in sorted(expected ^ {*store.parts, *store.records}):
+    """Parts are exactly those that the commits leave."""
+    expected = {uri for entry in store.commits for uri in parts_of(entry)}
+    for uri in sorted(expected ^ {*store.parts}):
         yield f"{uri} is {'missing, but committed' if uri in expected else 'visible, but not committed'}"
 
 
@@ -156,25 +150,6 @@ def _points(boxes: Any) -> Any:
     return boxes and [[{"x": x, "y": y} for x, y in box] for box in boxes]
 
 
-def images_are_those_of_the_dead_letters(store: Snapshot, journal: Journal) -> Iterator[str]:
-    """A dead letter has its image, unless it was not to be copied or its source was gone."""
-    named = {record["image"] for record in store.records.values() if record["image"]}
-    for uri in sorted(named - store.images):
-        yield f"image {uri} is missing beside its dead letter"
-    back = set()  # an image may be copied behind its record
-    for entry, outcome in store.outcomes:
-        document, record = outcome.document, store.records.get(letter_uri(entry, outcome))
-        if outcome.has_dead_letter and entry.settings.copy_image and record is not None and not record["image"]:
-            why = record["image_missing"]
-            if why != "source_gone" or document.key not in journal.touched:
-                yield f"dead letter {document.document_id} has no image: {why}"
-            if document.key in journal.came_back:
-                back.add(document.document_id)
-    for uri in sorted(store.images - named):
-        if uri.rpartition("/")[2].partition(".")[0] not in back:
-            yield f"image {uri} lies beside no dead letter"
-
-
 # --- the truth --------------------------------------------------------------------------------------------------------
 
 
@@ -189,17 +164,9 @@ def answers_are_as_received(store: Snapshot, journal: Journal) -> Iterator[str]:
             yield f"the answer kept for content {sha256[:6]} is not what was received"
 
 
-def a_refusal_has_its_answer(store: Snapshot, journal: Journal) -> Iterator[str]:
-    """What was refused by the endpoint, not before any call, is a dead letter only with the answer kept."""
-    for _, outcome in store.outcomes:
-        refused = outcome.outcome is Outcome.DEAD_LETTER and outcome.error_codes != ("service_error",)
-        before_any_call = outcome.error_origin in (ErrorOrigin.PREFLIGHT, ErrorOrigin.SOURCE)
-        if refused and not before_any_call and outcome.content_sha256 not in store.answers:
-            yield f"document {outcome.document.document_id} is a dead letter without a kept answer"
-
-
 def an_outcome_is_that_of_its_content(store: Snapshot, journal: Journal) -> Iterator[str]:
-    """What becomes of a document, and its rows, is what its own bytes ask for, whatever the kept answer says."""
+    """What becomes of a document, and its rows, is what its own bytes ask for, whatever the kept answer says, unless
+    the service failed for it."""
     for entry, outcome in store.outcomes:
         truth = journal.truths.get(outcome.document.etag)
         if truth is None or outcome.outcome is Outcome.GONE:
@@ -207,7 +174,7 @@ def an_outcome_is_that_of_its_content(store: Snapshot, journal: Journal) -> Iter
         document_id = outcome.document.document_id
         if outcome.content_sha256 != truth.sha256 and (truth.content or outcome.content_sha256):
             yield f"document {document_id} is taken for another"
-        if outcome.error_codes == ("service_error",):
+        if outcome.last_called_at is not None:
             continue
         if outcome.outcome not in truth.outcomes:
             yield f"document {document_id} becomes {outcome.outcome} {outcome.error_codes}"
@@ -215,27 +182,6 @@ def an_outcome_is_that_of_its_content(store: Snapshot, journal: Journal) -> Iter
             rows = store.rows.get(part_uri(entry, "fields"), [])
             if truth.values != {row["field_name"]: row["value"] for row in rows if row["document_id"] == document_id}:
                 yield f"document {document_id} has another image's rows"
-
-
-def a_failure_of_the_service_is_no_documents(store: Snapshot, journal: Journal) -> Iterator[str]:
-    """A document is one of the service's failures only if the service failed for it, answered another call that began
-    after that, and then failed for it again."""
-    for _, outcome in store.outcomes:
-        if outcome.error_codes != ("service_error",):
-            continue
-        name = f"document {outcome.document.document_id}"
-        if not journal.service_may_fail:
-            yield f"{name} is a service_error without one"
-        elif journal.sees_failures:
-            failed = [call for call in journal.calls if call.sha256 == outcome.content_sha256 and call.failed]
-            if all(call.in_outage for call in failed):
-                yield f"{name} is a dead letter for an outage" if failed else f"{name} is one without any failed call"
-                continue
-            first = min(call.ended for call in failed if call.ended is not None)
-            well = (call.ended for call in journal.calls if call.well and call.started > first)
-            answered = min((ended for ended in well if ended is not None), default=math.inf)
-            if not any(call.started >= answered for call in failed):
-                yield f"{name} is a dead letter, though the service did not fail for it again when it was well"
 
 
 # --- the money --------------------------------------------------------------------------------------------------------
@@ -249,15 +195,13 @@ def nothing_is_paid_again_without_a_reason(store: Snapshot, journal: Journal) ->
 
 def repeats_stay_within_the_budget(store: Snapshot, journal: Journal) -> Iterator[str]:
     """No process repeats more calls that may have been billed than its budget allows."""
-    if journal.repeats is None:
-        return
     documents = {truth.sha256: truth.documents for truth in journal.truths.values()}
     billed = Counter((call.process, call.sha256) for call in journal.calls if call.perhaps_paid)
     again = Counter[Any]()
     for (process, sha256), times in billed.items():
-        again[process] += max(0, times - documents[sha256])
+        again[process] += max(0, times - documents.get(sha256, 1))
     for process, times in again.items():
-        if times > journal.repeats:
+        if times > journal.repeats(process):
             yield f"{process} repeats {times} calls that may have been billed"
 
 
@@ -276,17 +220,21 @@ LAWS: tuple[Law, ...] = (
     a_plan_is_whole,
     every_planned_document_has_an_outcome,
     a_run_commits_what_it_planned_once,
-    no_document_is_taken_twice,
+    letters.rows_come_once_and_last,
+    letters.an_outcome_names_the_letter_that_it_retakes,
     every_source_object_is_taken,
     only_what_somebody_touched_is_gone,
     nothing_is_visible_beside_the_commits,
+    letters.letters_are_those_of_the_newest_outcomes,
+    letters.images_are_those_of_the_letters,
     the_documents_table_says_what_the_commits_say,
     the_fields_table_says_what_the_answers_say,
-    images_are_those_of_the_dead_letters,
     answers_are_as_received,
-    a_refusal_has_its_answer,
+    letters.a_refusal_has_its_answer,
+    letters.nothing_is_kept_for_a_passing_failure,
     an_outcome_is_that_of_its_content,
-    a_failure_of_the_service_is_no_documents,
+    letters.an_outage_is_not_routed,
+    letters.rounds_are_counted,
     nothing_is_paid_again_without_a_reason,
     repeats_stay_within_the_budget,
     no_call_begins_after_a_stop,

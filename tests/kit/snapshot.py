@@ -12,11 +12,11 @@ from typing import Any
 
 from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, COMMIT, PLAN
 from airflow_provider_aigen.core.document.reading import Reading, read
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Outcome, Plan, RunIdentity, SourceObject
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Plan, RunIdentity, SourceObject
 from tests.kit.store import Buckets, location
 from tests.kit.tables import part_uri, read_part
 
-__all__ = ["Snapshot", "effects_of", "letter_uri", "snapshot_of"]
+__all__ = ["Snapshot", "letter_uri", "parts_of", "snapshot_of"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class Snapshot:
             for plan in self.plans
         }
 
+    @cached_property
+    def reported(self) -> set[str]:
+        """The run keys of the runs that have a report: one of their tries succeeded."""
+        return {uri.rpartition("/")[2].removesuffix(".json") for uri in self._state("reports")}
+
     def batch_uri(self, plan: Plan, number: int) -> str:
         return f"{self.destination}_aigen/plans/{plan.run.run_key}/{number:05d}.json.gz"
 
@@ -76,18 +81,22 @@ class Snapshot:
         return ((entry, outcome) for entry in self.commits for outcome in entry.outcomes)
 
     @cached_property
-    def taken(self) -> dict[str, list[DocumentOutcome]]:
-        """Every document's outcomes other than ``gone``, by its id."""
-        found: defaultdict[str, list[DocumentOutcome]] = defaultdict(list)
-        for _, outcome in self.outcomes:
-            if outcome.outcome is not Outcome.GONE:
-                found[outcome.document.document_id].append(outcome)
+    def history(self) -> dict[str, list[tuple[CommitEntry, DocumentOutcome]]]:
+        """Every document's outcomes with their entries, the newest last, by its id."""
+        found: defaultdict[str, list[tuple[CommitEntry, DocumentOutcome]]] = defaultdict(list)
+        for entry, outcome in self.outcomes:
+            found[outcome.document.document_id].append((entry, outcome))
         return found
+
+    @cached_property
+    def newest(self) -> dict[str, tuple[CommitEntry, DocumentOutcome]]:
+        """Every document's newest outcome, which counts."""
+        return {document_id: outcomes[-1] for document_id, outcomes in self.history.items()}
 
     @cached_property
     def parts(self) -> dict[str, bytes]:
         """Everything at the destination that is not the provider's own state."""
-        own = (f"{self.destination}_aigen/", f"{self.destination}_aigen_probe")
+        own = tuple(f"{self.destination}{name}" for name in ("_aigen/", "_aigen_probe", "_aigen_state.json"))
         return {uri: self.objects[uri] for uri in self._under(self.destination) if not uri.startswith(own)}
 
     @cached_property
@@ -96,9 +105,15 @@ class Snapshot:
         return {uri: read_part(body) for uri, body in self.parts.items()}
 
     @cached_property
+    def all_records(self) -> dict[str, dict[str, Any]]:
+        """The dead letters' records by URI, with those that say that they are resolved."""
+        found = (uri for uri in self._under(self.dead_letter, ".json") if not uri.endswith("/_aigen_state.json"))
+        return {uri: json.loads(self.objects[uri]) for uri in found}
+
+    @cached_property
     def records(self) -> dict[str, dict[str, Any]]:
         """The dead letters' records by URI."""
-        return {uri: json.loads(self.objects[uri]) for uri in self._under(self.dead_letter, ".json")}
+        return {uri: record for uri, record in self.all_records.items() if "resolved_by" not in record}
 
     @cached_property
     def images(self) -> set[str]:
@@ -107,21 +122,20 @@ class Snapshot:
 
     @property
     def service_errors(self) -> int:
-        """How many documents were dead-lettered for the service's failures."""
-        return sum(outcome.error_codes == ("service_error",) for _, outcome in self.outcomes)
+        """How many documents are dead letters for the service's failures now."""
+        return sum(outcome.error_codes == ("service_error",) for _, outcome in self.newest.values())
 
 
 def letter_uri(entry: CommitEntry, outcome: DocumentOutcome) -> str:
     """Where an outcome's dead letter lies."""
     folder = f"{entry.settings.dead_letter}error_code={outcome.error_code}"
-    return f"{folder}/{outcome.document.document_id}.json"
+    return f"{folder}/{outcome.document.document_id}{entry.settings.dead_letter_suffix}.json"
 
 
-def effects_of(entry: CommitEntry) -> list[str]:
-    """The URIs of what a commit's effects leave, except the images of dead letters."""
-    letters = [letter_uri(entry, outcome) for outcome in entry.outcomes if outcome.has_dead_letter]
+def parts_of(entry: CommitEntry) -> list[str]:
+    """The URIs of a commit's parts."""
     rows = any(outcome.has_rows for outcome in entry.outcomes)
-    return [part_uri(entry, "documents"), *([part_uri(entry, "fields")] if rows else []), *letters]
+    return [part_uri(entry, "documents"), *([part_uri(entry, "fields")] if rows else [])]
 
 
 def snapshot_of(buckets: Buckets, source: str, destination: str, dead_letter: str) -> Snapshot:

@@ -96,7 +96,7 @@ class Bucket:
         if if_match is not None and found.etag != if_match:
             raise ObjectChanged
         if found.stored is None:
-            found.stored = StoredObject(found.body, found.etag, found.version)
+            found.stored = StoredObject(found.body, found.etag, found.version, found.at)
         return found.stored
 
     def check(self, key: str, *, create_only: bool, if_match: str | None) -> None:

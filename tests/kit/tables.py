@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -22,8 +23,14 @@ Rows = Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
 def part_uri(entry: CommitEntry, table: str) -> str:
     """Where a commit's part lies."""
     settings = entry.settings
-    folder = f"{settings.partition}/" if settings.partition else ""
-    return f"{settings.destination}{table}/{folder}c{entry.number:08d}-{entry.batch:05d}.parquet"
+    return _part_uri(settings.destination, settings.partition, table, entry.number, entry.batch, entry.state_id)
+
+
+@lru_cache(maxsize=4096)
+def _part_uri(destination: str, partition: str, table: str, number: int, batch: int, state_id: str | None) -> str:
+    folder = f"{partition}/" if partition else ""
+    state = f"-{state_id}" if state_id else ""
+    return f"{destination}{table}/{folder}c{number:08d}-{batch:05d}{state}.parquet"
 
 
 class JsonTables:

@@ -34,6 +34,7 @@ async def run_try(
         "max_documents": None,
         "min_confidence": None,
         "copy_image": True,
+        "retry_passing_after_s": 900.0,
     }
     request = plan_request(
         identity, source=source, destination=destination, dead_letter=dead_letter, **defaults | settings

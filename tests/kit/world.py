@@ -108,13 +108,19 @@ class World:
         return PlanRequest(**facts | changes)
 
     async def run(
-        self, run_id: str = "one", *, config: Mapping[str, Any] | None = None, ahead_s: float = 0.0, **changes: Any
+        self,
+        run_id: str = "one",
+        *,
+        config: Mapping[str, Any] | None = None,
+        ahead_s: float = 0.0,
+        ports: Ports | None = None,
+        **changes: Any,
     ) -> RunReport:
         """One try of a task, whose clock is wrong by ``ahead_s``; raises what the pipeline raises."""
         self.stop = Stop()
         report, _ = await run(
             self.request(run_id, **changes),
-            replace(self.ports(), clock=WrongClock(self.clock, ahead_s)),
+            replace(ports or self.ports(), clock=WrongClock(self.clock, ahead_s)),
             config=PipelineConfig(**{"max_in_flight": 4, **(config or {})}),
             stop=self.stop,
         )
@@ -130,11 +136,12 @@ class World:
 
     @property
     def outcomes(self) -> dict[str, DocumentOutcome]:
-        """What the documents table says, by key."""
+        """What the documents table says, by key: the newest commit counts."""
         found: dict[str, DocumentOutcome] = {}
-        for rows in self.tables.documents.values():
+        for _, rows in sorted(self.tables.documents.items()):
             for outcome, _ in rows:
-                assert outcome.document.key not in found, "a document is there twice"
+                before = found.get(outcome.document.key)
+                assert before is None or outcome.retakes is not None, "a document is there twice"
                 found[outcome.document.key] = outcome
         return found
 

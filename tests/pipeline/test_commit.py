@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_aigen.core.commits import Taken
+from airflow_provider_aigen.core.document.outcomes import gone
 from airflow_provider_aigen.core.errors import ReconciliationError, StorageUnavailableError
-from airflow_provider_aigen.core.models import ApiResponse
+from airflow_provider_aigen.pipeline import plan_stage
+from airflow_provider_aigen.pipeline.commit import Committer
+from airflow_provider_aigen.pipeline.effects import Effects
+from airflow_provider_aigen.ports import NoObserver
+from tests.kit.ledger import SetLedger
 from tests.kit.ocr import refusal
 from tests.kit.tables import JsonTables
 from tests.kit.world import World
@@ -34,9 +40,10 @@ def _run(world: World, run_id: str = "one", **changes: Any) -> Any:
     return world.go(world.run(run_id, **changes))
 
 
-def _without_reports(world: World) -> dict[tuple[str, str], bytes]:
-    """Everything that is stored but the reports: they tell what a try cost."""
-    return {uri: body for uri, body in world.store.contents().items() if "/reports/" not in uri}
+def _lasting(world: World) -> dict[str, bytes]:
+    """Everything that is stored except what a try says of itself: what it cost, and when it was alive."""
+    stored = world.store.contents()
+    return {uri: body for uri, body in stored.items() if "/reports/" not in uri and "/writers/" not in uri}
 
 
 def _entries(world: World) -> list[Any]:
@@ -106,12 +113,12 @@ def test_effects_are_the_same_whoever_writes_them():
     images = world.scans(4)
     world.ocr.answers[images[1]] = [refusal(400, "1001")]
     world.go(world.run())
-    before = (dict(world.tables.fields), dict(world.tables.documents), _without_reports(world))
+    before = (dict(world.tables.fields), dict(world.tables.documents), _lasting(world))
     world.store.remove(f"{COMMITS}00000001.applied")
     world.tables = JsonTables(world.store)
     _run(world)
     assert (world.tables.fields, world.tables.documents) == before[:2]
-    assert _without_reports(world) == before[2]
+    assert _lasting(world) == before[2]
 
 
 def test_a_cleared_run_pays_nothing_and_changes_nothing():
@@ -119,11 +126,11 @@ def test_a_cleared_run_pays_nothing_and_changes_nothing():
     images = world.scans(9)
     world.ocr.answers[images[3]] = [refusal(400, "1001")]
     first = world.go(world.run())
-    stored = _without_reports(world)
+    stored = _lasting(world)
     again = _run(world)
     assert again.api_calls == 0
     assert (again.documents, again.extracted, again.dead_letter, again.rows) == (9, 8, 1, first.rows)
-    assert _without_reports(world) == stored
+    assert _lasting(world) == stored
 
 
 def test_a_lost_acknowledgement_of_a_commit_is_seen_to_be_ones_own():
@@ -178,6 +185,34 @@ def test_a_zombie_finds_its_batch_committed():
     assert len(world.ocr.calls) == 8
 
 
+def test_a_zombie_that_commits_one_document_of_a_batch_costs_its_successor_none_of_the_others():
+    """Two tries of one run, at the same number and with the same batch: a document is done, not a batch."""
+    world = World()
+    world.scans(4)
+
+    async def both() -> None:
+        ports = world.ports()
+        plan = await plan_stage(world.request(), ports)
+        batch = await ports.state.read_batch(plan.run.run_key, 0)
+        ended = {document.document_id: gone(document) for document in batch.documents}
+        effects = Effects(ports.state, ports.tables, ports.dead_letters)
+        zombie, successor = (
+            Committer(
+                plan, ports.state, effects, Taken(plan.run, SetLedger(), SetLedger()), world.clock, writer, NoObserver()
+            )
+            for writer in ("zombie", "successor")
+        )
+        first = batch.documents[0].document_id
+        await zombie.commit(batch, {first: ended[first]}, {})
+        await successor.commit(batch, ended, {})
+        await zombie.commit(batch, ended, {})
+
+    world.go(both())
+    entries = _entries(world)
+    assert [(entry.writer_id, len(entry.outcomes)) for entry in entries] == [("zombie", 1), ("successor", 3)]
+    assert len(world.outcomes) == 4
+
+
 def test_an_answer_that_is_gone_from_the_state_is_said():
     world = World()
     world.scans(2)
@@ -211,7 +246,7 @@ def test_a_batch_without_rows_writes_no_fields_part_of_its_own():
     world = World()
     images = world.scans(2)
     for image in images:
-        world.ocr.answers[image] = [ApiResponse(413, b"", 0.5)]
+        world.ocr.answers[image] = [refusal(413, "request_entity_too_large")]
     world.go(world.run())
     assert all(not rows for _, rows in world.tables.fields[1])
     assert len(world.tables.documents[1]) == 2

@@ -16,8 +16,15 @@ from tests.kit.ledger import SetLedger
 from tests.kit.world import World
 
 
+async def make(world: World, run_id: str = "one", **changes: Any) -> Plan:
+    request = world.request(run_id, **changes)
+    return await make_plan(
+        request, world.store, world.state, SetLedger(), state_id="0123456789ab", now=world.clock.now()
+    )
+
+
 def plan(world: World, run_id: str = "one", **changes: Any) -> Plan:
-    return asyncio.run(make_plan(world.request(run_id, **changes), world.store, world.state, SetLedger()))
+    return asyncio.run(make(world, run_id, **changes))
 
 
 def planned(world: World, made: Plan) -> list[list[str]]:
@@ -180,7 +187,7 @@ def test_two_processes_that_plan_the_same_run_come_to_one_plan():
     async def overtake(operation: str, key: str) -> None:
         if operation == "put" and key.endswith("00001.json.gz") and not other:
             world.store.before = None
-            other.append(await make_plan(world.request(), world.store, world.state, SetLedger()))
+            other.append(await make(world))
 
     world.store.before = overtake
     made = plan(world)

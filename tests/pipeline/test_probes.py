@@ -45,10 +45,13 @@ def test_a_place_that_cannot_be_written_stops_the_run_before_any_call(denied):
 def test_the_probe_of_the_tables_lies_where_no_engine_reads():
     world = World()
     world.go(run(world.request(), _ports(world, DESTINATION), config=PipelineConfig(), stop=world.stop))
-    assert world.store.keys("s3://lake/books/") == ["s3://lake/books/_aigen_probe"]
+    assert world.store.keys("s3://lake/books/") == [
+        "s3://lake/books/_aigen_probe",
+        "s3://lake/books/_aigen_state.json",
+    ]
 
 
 def test_where_the_state_lies_inside_the_destination_one_probe_is_enough():
     world = World()
     world.go(run(world.request(), _ports(world, None), config=PipelineConfig(), stop=world.stop))
-    assert world.store.keys("s3://lake/books/") == []
+    assert world.store.keys("s3://lake/books/") == ["s3://lake/books/_aigen_state.json"]

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many documents at once: what is undecided, how far ahead is read, what a stop leaves."""
+"""Many documents at once: what becomes of those that fail, how far ahead is read, what a stop leaves."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from airflow_provider_aigen.core.config import PipelineConfig, RetryConfig
 from airflow_provider_aigen.core.errors import AuthenticationError, ServiceUnavailableError, StoppedError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
-from airflow_provider_aigen.pipeline.process import billed_budget
+from tests.kit.ocr import png, refusal
 from tests.kit.world import World
 
 DOWN = ApiResponse(503, b"", 0.5)
@@ -40,21 +39,27 @@ def test_batches_overlap():
     """Work in flight spans batches: while the slowest document of the first waits, the second is done and committed."""
     world = World()
     first, *_ = world.scans(12)
-    world.ocr.answers[first] = [DOWN, DOWN, DOWN, world.ocr.default(first)]
+    world.ocr.answers[first] = [UNREACHABLE, UNREACHABLE, UNREACHABLE, world.ocr.default(first)]
     world.go(world.run())
     batch_of = {number: rows[0][0].document.key for number, rows in world.tables.documents.items()}
     assert batch_of[1] != "in/0000.png", "the batch that waits is not committed first"
     assert set(world.said().values()) == {"extracted"}
 
 
-def test_a_document_that_the_service_fails_for_is_a_dead_letter_once_another_succeeds():
-    world = World()
-    images = world.scans(8)
-    world.ocr.answers[images[0]] = [BROKEN]
-    report = world.go(world.run())
-    assert world.said()["0000.png"] == "service_error"
-    assert (report.extracted, report.dead_letter) == (7, 1)
-    assert world.ocr.times(images[0]) == 2, "one retry of a call that may have been billed"
+@pytest.mark.parametrize("count", [2, 3, 8])
+@pytest.mark.parametrize("in_flight", [1, 16])
+def test_one_document_that_always_fails_is_a_passing_dead_letter_wherever_it_is(count, in_flight):
+    """Even as the last one, and where all are called for at the same time, so that nobody's call begins after the
+    failure."""
+    for broken in range(count):
+        world = World()
+        images = world.scans(count)
+        world.ocr.answers[images[broken]] = [BROKEN]
+        report = world.go(world.run(config={"max_in_flight": in_flight}))
+        assert world.said()[f"{broken:04d}.png"] == "service_error"
+        assert (report.extracted, report.dead_letter, report.passing) == (count - 1, 1, {"service_error": 1})
+        assert world.outcomes[f"in/{broken:04d}.png"].passing
+        assert world.ocr.times(images[broken]) == 3
 
 
 def test_an_outage_from_the_start_dead_letters_nothing():
@@ -73,7 +78,7 @@ def test_an_endpoint_that_stays_unreachable_stops_the_run_after_three_probes():
     world.scans(30)
     world.ocr.default = lambda image: UNREACHABLE
     began = world.clock.monotonic()
-    with pytest.raises(ServiceUnavailableError):
+    with pytest.raises(ServiceUnavailableError, match="the host of the AIGEN connection"):
         world.go(world.run())
     assert 210 <= world.clock.monotonic() - began < 300, "cool-downs of 30, 60 and 120 s"
     assert world.outcomes == {}
@@ -86,7 +91,7 @@ def test_an_outage_in_mid_run_dead_letters_nothing_and_the_next_try_finishes():
     world.ocr.default = lambda image: works(image) if len(world.ocr.calls) < 14 else BROKEN
     with pytest.raises(ServiceUnavailableError):
         world.go(world.run())
-    assert set(world.said().values()) <= {"extracted"}
+    assert list(world.said().values()) == ["extracted"] * 14, "the rows of all that was answered are there"
     assert world.store.keys("s3://lake/dead/error_code") == []
     paid = len([call for call in world.ocr.calls if call.image in images[:14]])
     world.ocr.default = works
@@ -96,84 +101,105 @@ def test_an_outage_in_mid_run_dead_letters_nothing_and_the_next_try_finishes():
     assert paid == 14
 
 
-@pytest.mark.parametrize("count", [2, 3, 8])
-@pytest.mark.parametrize("in_flight", [1, 16])
-def test_one_document_that_always_fails_ends_the_run_wherever_it_is_but_last(count, in_flight):
-    """Even where all are called for at the same time, so that nobody's call begins after the failure."""
-    for broken in range(max(1, count - 2)):
-        world = World()
-        images = world.scans(count)
-        world.ocr.answers[images[broken]] = [BROKEN]
-        report = world.go(world.run(config={"max_in_flight": in_flight}))
-        assert world.said()[f"{broken:04d}.png"] == "service_error"
-        assert (report.extracted, report.dead_letter) == (count - 1, 1)
-        assert world.ocr.times(images[broken]) == 2
-
-
-def test_documents_that_wait_in_every_batch_stop_the_run_before_memory_is_full():
+@pytest.mark.parametrize("failing", [10, 11])
+def test_more_than_a_twentieth_that_fail_are_an_outage(failing):
     world = World()
     images = world.scans(200)
-    broken = images[::4]
-    for image in broken:
+    for image in images[8::18][:failing]:
         world.ocr.answers[image] = [BROKEN]
-    with pytest.raises(ServiceUnavailableError, match="perhaps billed"):
-        world.go(world.run())
-    assert len({call.image for call in world.ocr.calls}) < 100
-    tries = 1
-    while len(world.said()) < 200:
-        tries += 1
-        with contextlib.suppress(ServiceUnavailableError):
+    if failing == 10:
+        report = world.go(world.run())
+        assert (report.extracted, report.passing) == (190, {"service_error": 10})
+    else:
+        with pytest.raises(ServiceUnavailableError, match=r"11 documents while it answered 189 others .*service_error"):
             world.go(world.run())
-    assert tries <= 6
-    assert list(world.said().values()).count("service_error") == 50
+        assert list(world.said().values()) == ["extracted"] * 189, "nobody waits for them"
 
 
-def test_the_last_documents_of_a_run_that_fail_together_wait():
+@pytest.mark.parametrize("in_flight", [1, 4, 16])
+@pytest.mark.parametrize("behind", [0, 1, 30])
+def test_so_few_are_no_outage_though_they_fail_one_after_the_other(in_flight, behind):
+    """Ten in a row open the breaker, which is closed by the next who is answered. With nobody left to answer it keeps
+    nobody from finding out whose fault it is."""
     world = World()
-    images = world.scans(8)
-    for image in images[-4:]:
+    images = world.scans(400)
+    for image in images[-12 - behind : 400 - behind]:
         world.ocr.answers[image] = [BROKEN]
-    with pytest.raises(ServiceUnavailableError, match="not dead-lettered"):
-        world.go(world.run())
-    assert world.said() == dict.fromkeys(("0000.png", "0001.png", "0002.png", "0003.png"), "extracted")
+    began = world.clock.monotonic()
+    report = world.go(world.run(batch_size=100, config={"max_in_flight": in_flight}))
+    assert (report.extracted, report.passing) == (388, {"service_error": 12})
+    assert world.clock.monotonic() - began < 400 / in_flight + 36 + 10 + (30 + 60 + 120)
+    assert {world.ocr.times(image) for image in images[-12 - behind : 400 - behind]} == {3}
+
+
+def test_as_many_as_were_answered_are_no_outage_and_one_more_is():
+    for answered, failing in ((4, 4), (4, 5)):
+        world = World()
+        images = world.scans(answered + failing)
+        for image in images[answered:]:
+            world.ocr.answers[image] = [BROKEN]
+        if failing == answered:
+            assert world.go(world.run()).passing == {"service_error": failing}
+        else:
+            with pytest.raises(ServiceUnavailableError, match="not dead-lettered"):
+                world.go(world.run())
+            assert list(world.said().values()) == ["extracted"] * answered
 
 
 @pytest.mark.parametrize("in_flight", [1, 4, 16])
 def test_most_documents_of_a_run_that_fail_again_at_its_end_wait(in_flight):
-    """The service is well after their first failures, and fails for all documents from the second ones on: so many
-    failures are an outage, although some documents were answered before."""
+    """So many failures are an outage, although some documents were answered before."""
     world = World()
     images = world.scans(10)
     for image in (*images[2:8], images[9]):
         world.ocr.answers[image] = [BROKEN]
     with pytest.raises(ServiceUnavailableError, match="not dead-lettered"):
-        world.go(world.run(config={"max_in_flight": in_flight, "retry": RetryConfig(billed_ratio=1.0)}))
-    assert all(world.ocr.times(image) > 1 for image in images[2:8])
-    assert set(world.said().values()) <= {"extracted"}
+        world.go(world.run(config={"max_in_flight": in_flight}))
+    assert list(world.said().values()) == ["extracted"] * 3
     assert world.store.keys("s3://lake/dead/error_code") == []
 
 
-def test_the_last_of_all_waits_and_the_next_run_with_others_tells():
+def test_documents_that_fail_in_every_batch_hold_up_nobody_and_fill_no_memory():
     world = World()
-    images = world.scans(8)
-    world.ocr.answers[images[-1]] = [BROKEN]
-    for _ in range(3):
-        with pytest.raises(ServiceUnavailableError, match="not dead-lettered"):
-            world.go(world.run())
-    world.scan("9998.png", "9999.png")
-    world.go(world.run("two"))
-    assert world.said()["0007.png"] == "service_error"
-    report = world.go(world.run())
-    assert (report.documents, report.extracted) == (8, 7), "the first run is done by that"
+    images = world.scans(400)
+    for image in images[::4]:
+        world.ocr.answers[image] = [BROKEN]
+    most_ahead = 0
+
+    async def look(operation: str, key: str) -> None:
+        nonlocal most_ahead
+        if operation == "get" and key.startswith("in/"):
+            taken = sum(len(rows) for rows in world.tables.documents.values())
+            answered = int(key[3:7]) * 3 // 4
+            most_ahead = max(most_ahead, answered - taken)
+
+    world.store.before = look
+    with pytest.raises(ServiceUnavailableError, match="100 documents while it answered 300"):
+        world.go(world.run(batch_size=10))
+    assert list(world.said().values()) == ["extracted"] * 300
+    workers = 4 + 4
+    assert most_ahead <= 2 * 10 + 6 * workers
+
+
+def test_documents_that_were_called_again_do_not_fill_the_room_that_others_need():
+    """In every batch one fails for ever, and three that failed once wait to be committed with it."""
+    world = World()
+    images = world.scans(400)
+    for first in range(0, 400, 20):
+        world.ocr.answers[images[first]] = [BROKEN]
+        for image in images[first + 1 : first + 4]:
+            world.ocr.answers[image] = [BROKEN, world.ocr.default(image)]
+    report = world.go(world.run(batch_size=10, config={"max_repeat_ratio": 1.0}))
+    assert (report.extracted, report.passing) == (380, {"service_error": 20})
 
 
 @pytest.mark.parametrize("failure", [BROKEN, RESET, DOWN])
 @pytest.mark.parametrize("lasts", [0.5, 3.0, 40.0])
 @pytest.mark.parametrize("begins", [0.0, 1.5, 4.0])
 @pytest.mark.parametrize("count", [1, 3, 9, 17])
-def test_no_outage_however_short_or_long_dead_letters_anything(failure, lasts, begins, count):
+def test_no_outage_however_short_or_long_costs_a_healthy_document_its_rows(failure, lasts, begins, count):
     """Too short for the breaker to see ten failures in a row, and longer than all retries; at the start, in the middle,
-    with the last documents."""
+    with the last documents. The few that are dead letters for it are none after the first run that is due."""
     world = World()
     world.scans(count)
     works, began = world.ocr.default, world.clock.monotonic()
@@ -187,47 +213,52 @@ def test_no_outage_however_short_or_long_dead_letters_anything(failure, lasts, b
             asyncio.run(world.clock.advance(5.0))
         else:
             break
+    assert all(outcome.passing or outcome.has_rows for outcome in world.outcomes.values())
+    asyncio.run(world.clock.advance(900.0))
+    report = world.go(world.run("two"))
+    assert report.healed == report.documents
     assert list(world.said().values()) == ["extracted"] * count
+    assert world.store.keys("s3://lake/dead/error_code") == []
 
 
-def test_a_document_is_tried_again_only_when_another_was_answered():
+@pytest.mark.parametrize("in_flight", [1, 4])
+def test_a_document_is_called_again_when_a_call_that_began_after_its_failure_was_answered(in_flight):
     world = World()
-    images = world.scans(3)
-    world.ocr.answers[images[0]] = [BROKEN, world.ocr.default(images[0])]
+    images = world.scans(200)
+    world.ocr.answers[images[0]] = [BROKEN]
+    world.go(world.run(config={"max_in_flight": in_flight}))
+    calls = [call for call in world.ocr.calls if call.image == images[0]]
+    assert len(calls) == 3
+    for before, again in pairwise(calls):
+        assert any(
+            before.ended_at <= other.began_at and other.ended_at <= again.began_at
+            for other in world.ocr.calls
+            if other.image != images[0]
+        )
+    assert world.ocr.calls.index(calls[-1]) < 100, "soon, and not at the end"
+
+
+def test_with_nobody_left_to_answer_it_is_called_again_after_two_and_after_eight_seconds():
+    world = World()
+    images = world.scans(2)
+    world.ocr.answers[images[1]] = [BROKEN]
     world.go(world.run())
-    assert [call.image for call in world.ocr.calls] == [images[0], images[1], images[0], images[2]]
-
-
-def test_more_documents_than_the_budget_that_always_fail_end_with_the_next_try():
-    """The first try finds out, by its budget's retries for some and by the failure of the others while it answers
-    many; its last two documents stay to tell in the next one, in which each of them fails a second time."""
-    world = World()
-    images = world.scans(60)
-    broken = images[::4]
-    for image in broken:
-        world.ocr.answers[image] = [BROKEN]
-    with pytest.raises(ServiceUnavailableError, match="perhaps billed"):
-        world.go(world.run(batch_size=60))
-    report = world.go(world.run(batch_size=60))
-    assert (report.extracted, report.dead_letter) == (45, 15)
-    assert sorted(world.ocr.times(image) for image in broken) == [2] * 13 + [3] * 2
-    assert {world.ocr.times(image) for image in images if image not in broken} == {1}
+    began = [call.began_at for call in world.ocr.calls if call.image == images[1]]
+    assert [after - before - world.ocr.latency_s for before, after in pairwise(began)] == [2.0, 8.0]
 
 
 def test_a_lone_document_that_the_service_fails_for_waits():
     world = World()
-    world.scans(1)
+    (image,) = world.scans(1)
     world.ocr.default = lambda image: RESET
-    with pytest.raises(ServiceUnavailableError):
+    with pytest.raises(ServiceUnavailableError, match="while no other was answered"):
         world.go(world.run())
+    assert world.ocr.times(image) == 3
     assert world.outcomes == {}
 
 
-def test_undecided_documents_that_fill_all_open_batches_hold_up_nobody():
-    """The last ones of two batches fail when everything else in them is done: nothing that is open calls any more, so
-    only what comes next can tell whose fault it is."""
+def test_documents_that_fail_at_the_end_of_two_batches_hold_up_nobody():
     world = World()
-    world.jitter = 1.0
     images = world.scans(200)
     world.ocr.answers[images[49]] = [DOWN]
     world.ocr.answers[images[99]] = [BROKEN]
@@ -239,7 +270,7 @@ def test_undecided_documents_that_fill_all_open_batches_hold_up_nobody():
 def test_memory_is_bounded_by_what_is_open():
     world = World()
     images = world.scans(400)
-    world.ocr.answers[images[0]] = [DOWN] * 5 + [world.ocr.default(images[0])]
+    world.ocr.answers[images[0]] = [UNREACHABLE] * 5 + [world.ocr.default(images[0])]
     most_ahead = 0
 
     async def look(operation: str, key: str) -> None:
@@ -254,25 +285,37 @@ def test_memory_is_bounded_by_what_is_open():
     assert most_ahead <= 2 * 10 + 4 * workers + 2 * workers
 
 
-def test_the_budget_for_calls_that_may_be_billed_is_that_of_the_run():
+def test_the_limit_for_calls_that_may_be_billed_twice_is_that_of_the_try():
+    """A fifth of 125 documents: 25 of the 30 that fail once are called again, the others are left for the next try."""
     world = World()
-    images = world.scans(60)
-    for image in images[:50:5]:
+    images = world.scans(125)
+    for image in images[5:125:4]:
         world.ocr.answers[image] = [BROKEN, world.ocr.default(image)]
-    with pytest.raises(ServiceUnavailableError, match=r"8 documents .* perhaps billed"):
-        world.go(world.run())
-    assert len(world.ocr.calls) == 61, "2 % of 60, rounded up, and but for the last document, left for the next try"
     report = world.go(world.run())
-    assert (report.extracted, report.dead_letter, report.api_calls, report.billed_retries) == (60, 0, 9, 0)
+    assert (report.extracted, report.passing) == (120, {"service_error": 5})
+    assert (report.api_calls, report.billed_retries) == (125 + 25, 25)
 
 
-@pytest.mark.parametrize(("documents", "budget"), [(0, 0), (1, 1), (50, 1), (51, 2), (1000, 20)])
-def test_billed_budget(documents, budget):
-    from airflow_provider_aigen.core.models import Plan, RunIdentity
-    from tests.kit.world import SETTINGS
+def test_a_first_call_in_a_later_try_is_no_repeat():
+    world = World()
+    images = world.scans(30)
+    world.ocr.default = lambda image: BROKEN
+    with pytest.raises(ServiceUnavailableError):
+        world.go(world.run())
+    world.ocr.default = World().ocr.default
+    report = world.go(world.run())
+    assert (report.extracted, report.api_calls, report.billed_retries) == (len(images), len(images), 0)
 
-    plan = Plan(RunIdentity("d", "t", "r"), 1, documents, 0, 0, 0, SETTINGS)
-    assert billed_budget(plan, PipelineConfig()) == budget
+
+def test_calls_that_are_not_billed_are_repeated_beyond_the_limit():
+    """503 is on no bill."""
+    world = World()
+    images = world.scans(125)
+    for image in images[5:125:4]:
+        world.ocr.answers[image] = [DOWN, world.ocr.default(image)]
+    report = world.go(world.run(config={"max_repeat_ratio": 0.0}))
+    assert (report.extracted, report.dead_letter, report.billed_retries) == (125, 0, 0)
+    assert report.api_calls == 125 + 30
 
 
 # --- stop ---------------------------------------------------------------------------------------------------------
@@ -382,9 +425,35 @@ def test_a_stop_before_anything_makes_no_call():
 def test_an_error_that_stops_the_run_is_raised_after_what_is_in_flight_was_kept():
     world = World()
     images = world.scans(12)
-    world.ocr.answers[images[4]] = [ApiResponse(401, b"", 0.5)]
+    world.ocr.answers[images[4]] = [refusal(401, "unauthorized")]
     with pytest.raises(AuthenticationError):
         world.go(world.run())
     assert len(world.ocr.calls) == 8
     assert len(world.store.keys("s3://lake/books/_aigen/answers/")) == 7
-    assert world.said() == dict.fromkeys(("0000.png", "0001.png", "0002.png", "0003.png"), "extracted")
+    assert list(world.said().values()) == ["extracted"] * 7, "and all of them are in the tables"
+
+
+def test_refusals_are_dead_letters_of_one_call_each():
+    world = World()
+    images = world.scans(4)
+    for image, code in zip(images, ("1001", "can_not_find_vehicle_registration_on_image", "1003", "new"), strict=True):
+        world.ocr.answers[image] = [refusal(400, code, "bad_request")]
+    report = world.go(world.run())
+    assert sorted(world.said().values()) == ["1001", "1003", "can_not_find_vehicle_registration_on_image", "new"]
+    assert (report.api_calls, report.dead_letter) == (4, 4)
+
+
+def test_a_text_is_not_an_image():
+    world = World()
+    world.store.write("s3://scans/in/notes.txt", b"hello")
+    world.store.write("s3://scans/in/empty.jpg", b"")
+    world.store.write("s3://scans/in/small.png", png("small", width=499))
+    world.store.write("s3://scans/in/big.png", png("x" * (11 * 1024 * 1024)))
+    report = world.go(world.run())
+    assert world.said() == {
+        "notes.txt": "unsupported_media_type",
+        "empty.jpg": "empty_object",
+        "small.png": "1001",
+        "big.png": "20000",
+    }
+    assert report.api_calls == 0

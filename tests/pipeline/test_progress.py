@@ -10,12 +10,14 @@ from dataclasses import replace
 
 import pytest
 
+from airflow_provider_aigen.core.commits import Taken
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.document.outcomes import gone
 from airflow_provider_aigen.core.errors import ServiceUnavailableError, StoppedError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
 from airflow_provider_aigen.pipeline import plan_stage, run
-from airflow_provider_aigen.pipeline.commit import Committer, Effects
+from airflow_provider_aigen.pipeline.commit import Committer
+from airflow_provider_aigen.pipeline.effects import Effects
 from airflow_provider_aigen.pipeline.progress import duration
 from tests.kit.ledger import SetLedger
 from tests.kit.limiter import EvenLimiter
@@ -52,7 +54,7 @@ def test_a_line_every_fifteen_seconds_and_one_at_the_end(lines):
     assert lines() == [
         f"Progress: 72 of 200 documents (36 %), 5.1 calls/s of 5 allowed, 27 s left, {rest}",
         f"Progress: 148 of 200 documents (74 %), 5.1 calls/s of 5 allowed, 11 s left, {rest}",
-        f"Done after 41 s: 200 of 200 documents (100 %), 200 calls, 4.9 calls/s of 5 allowed, {rest}",
+        f"Done after 40 s: 200 of 200 documents (100 %), 200 calls, 5.0 calls/s of 5 allowed, {rest}",
     ]
 
 
@@ -204,13 +206,13 @@ def test_the_wait_for_the_limiter_is_measured():
     assert round(max(world.observer.waits)) == 7
 
 
-def test_an_outage_opens_the_breaker_once():
+def test_an_outage_opens_the_breaker_and_so_does_each_probe_that_fails():
     world = Watched()
     world.scans(30)
     world.ocr.default = lambda image: BROKEN
     with pytest.raises(ServiceUnavailableError):
         world.go(world.run())
-    assert world.observer.times["breaker_opened"] == 1
+    assert world.observer.times["breaker_opened"] == 1 + 3
     assert world.observer.entries == []
 
 
@@ -226,7 +228,8 @@ def test_a_commit_that_two_processes_come_to_is_counted_once():
         ended = {document.document_id: gone(document) for document in batch.documents}
         for writer in ("zombie", "successor"):
             effects = Effects(ports.state, ports.tables, ports.dead_letters)
-            committer = Committer(plan, ports.state, effects, SetLedger(), writer, ports.observer)
+            taken = Taken(plan.run, SetLedger(), SetLedger())
+            committer = Committer(plan, ports.state, effects, taken, world.clock, writer, ports.observer)
             await committer.commit(batch, ended, {})
 
     world.go(both())

@@ -21,7 +21,9 @@ COST = CallCounts(api_calls=3, answers_reused=2, billed_retries=1)
 
 async def _plan(world: World, run_id: str = "one", batch_size: int = 2) -> Plan:
     request = world.request(run_id, batch_size=batch_size)
-    return await make_plan(request, world.store, world.state, SetLedger())
+    return await make_plan(
+        request, world.store, world.state, SetLedger(), state_id="0123456789ab", now=world.clock.now()
+    )
 
 
 async def _commit(world: World, plan: Plan, number: int, batch: int, outcomes: dict[str, Outcome]) -> None:
@@ -110,7 +112,7 @@ def test_what_was_committed_before_the_plan_is_not_read_again():
     asyncio.run(scenario())
 
 
-def test_a_batch_that_is_committed_twice_or_lost_is_said():
+def test_a_document_that_is_committed_twice_and_a_batch_that_is_lost_are_said():
     async def scenario() -> None:
         world = World()
         world.scan(*"ab")
@@ -119,7 +121,7 @@ def test_a_batch_that_is_committed_twice_or_lost_is_said():
         with pytest.raises(ReconciliationError, match="batch 1 of plan"):
             await reconcile(replace(plan, batches=2), world.state, COST)
         await _commit(world, plan, 2, 0, {"a": Outcome.EXTRACTED})
-        with pytest.raises(ReconciliationError, match="committed twice"):
+        with pytest.raises(ReconciliationError, match=r"committed with batch 0 .* or twice"):
             await reconcile(plan, world.state, COST)
 
     asyncio.run(scenario())

@@ -15,7 +15,7 @@ from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
 from airflow_provider_aigen.runtime.loop import LoopRunner
 from airflow_provider_aigen.runtime.parameters import check_parameters
-from airflow_provider_aigen.runtime.task import Task, pipeline_config
+from airflow_provider_aigen.runtime.task import Task
 
 GOOD: dict[str, Any] = {
     "source": "s3://scans/incoming/",
@@ -103,6 +103,14 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("aws_conn_id", {"aws_conn_id": 3}),
     ("copy_image", {"copy_image": "no"}),
     ("copy_image", {"copy_image": None}),
+    ("max_repeat_ratio", {"max_repeat_ratio": 2}),
+    ("max_repeat_ratio", {"max_repeat_ratio": None}),
+    ("retry_passing_after", {"retry_passing_after": timedelta(0)}),
+    ("retry_passing_after", {"retry_passing_after": "soon"}),
+    ("retry_passing_rounds", {"retry_passing_rounds": 0}),
+    ("partition", {"partition": "outcome=new"}),
+    ("partition", {"partition": "Document_ID=new"}),
+    ("partition", {"partition": "dt=1/DT=2"}),
     ("expected_bucket_owner", {"expected_bucket_owner": "me"}),
     ("expected_bucket_owner", {"expected_bucket_owner": 123456789012}),
     ("sse_kms_key_id", {"sse_kms_key_id": ""}),
@@ -150,9 +158,18 @@ def planned(made: AigenOcrOperator) -> PlanRequest:
     return Task(made, check_parameters(made._parameters()), CONTEXT, LoopRunner())._plan_request()
 
 
-@pytest.mark.parametrize(("timeout_s", "claim_s"), [(10.0, 180.0), (60.0, 180.0), (300.0, 900.0)])
-def test_a_claim_outlasts_the_longest_call(timeout_s, claim_s):
-    assert pipeline_config(16, timeout_s).claim_s == claim_s
+def test_another_source_or_setting_is_another_plan_of_the_same_run():
+    keys = {
+        planned(operator(**changes)).run.run_key
+        for changes in ({}, {"source": "s3://scans/other/"}, {"max_documents": 5}, {"document_type": "idcard/v2"})
+    }
+    assert len(keys) == 4
+    assert planned(operator()).run.run_key in keys
+
+
+@pytest.mark.parametrize(("given", "seconds"), [(timedelta(minutes=5), 300.0), (90, 90.0), (0.5, 0.5)])
+def test_when_a_passing_dead_letter_is_due_is_a_timedelta_or_seconds(given, seconds):
+    assert planned(operator(retry_passing_after=given)).retry_passing_after_s == seconds
 
 
 def test_a_template_that_was_not_rendered_is_no_location():
@@ -205,6 +222,9 @@ def test_defaults():
         "max_documents": None,
         "max_dead_letter_ratio": None,
         "min_confidence": None,
+        "max_repeat_ratio": 0.2,
+        "retry_passing_after": 900.0,
+        "retry_passing_rounds": 3,
         "copy_image": True,
         "state": None,
         "expected_bucket_owner": None,
@@ -214,7 +234,14 @@ def test_defaults():
 
 def test_all_but_the_technical_parameters_are_templates():
     parameters = set(operator()._parameters())
-    assert parameters - set(AigenOcrOperator.template_fields) == {"max_in_flight", "batch_size", "copy_image"}
+    assert parameters - set(AigenOcrOperator.template_fields) == {
+        "max_in_flight",
+        "batch_size",
+        "copy_image",
+        "max_repeat_ratio",
+        "retry_passing_after",
+        "retry_passing_rounds",
+    }
 
 
 def test_parameters_reach_the_plan():

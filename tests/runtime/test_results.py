@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_aigen.core.errors import AccountError, AuthenticationError, ContractError
 from airflow_provider_aigen.core.models import RunReport
 from airflow_provider_aigen.core.spend import Price
-from airflow_provider_aigen.runtime.results import keep_pointers, problem_text, report_text, return_value
+from airflow_provider_aigen.runtime.results import keep_pointers, passing_text, problem_text, report_text, return_value
 
 REPORT = RunReport(
     "key", 10, 6, 1, 2, 1, 40, 2, {"1001": 2, "no_content": 1}, api_calls=9, answers_reused=3, paid_calls=8
@@ -33,6 +33,7 @@ def test_the_return_value_has_exactly_these_keys():
         "rows",
         "commits",
         "error_codes",
+        "passing",
         "report",
     ]
     assert json.loads(json.dumps(result)) == result
@@ -45,6 +46,18 @@ def test_the_run_in_a_sentence():
     )
     assert report_text(REPORT) == counts
     assert report_text(REPORT, Price(1.5, "THB")) == f"{counts}; paid 12.00 THB for 8 calls; reuse saved 4.50 THB"
+
+
+def test_dead_letters_that_may_pass_in_a_sentence():
+    assert passing_text(REPORT) is None
+    assert passing_text(replace(REPORT, passing={"service_error": 2, "http_413": 1})) == (
+        "3 dead letters may pass and will be tried again by later runs (service_error=2, http_413=1)"
+    )
+    assert passing_text(replace(REPORT, healed=1, final=2)) == (
+        "1 dead letter of earlier runs extracted now and removed; "
+        "2 dead letters tried often enough: final, no run tries again by itself"
+    )
+    assert return_value(replace(REPORT, passing={"a": 2, "b": 1}), "uri")["passing"] == 3
 
 
 def test_one_of_a_thing_is_no_plural():

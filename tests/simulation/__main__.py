@@ -29,9 +29,10 @@ _COUNTED = (
     "processes",
     "calls",
     "paid_again",
-    "paid_by_both",
     "late",
-    "service_errors",
+    "letters",
+    "healed",
+    "final",
 )
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import sys
 import warnings
 from collections import Counter
@@ -29,7 +30,7 @@ def remember() -> None:
     if hasattr(S3Prefix.parse, "cache_info"):
         return
     _remember_property(SourceObject, "document_id", attrgetter("bucket", "key", "etag", "version_id"))
-    _remember_property(RunIdentity, "run_key", attrgetter("dag_id", "task_id", "run_id", "map_index"))
+    _remember_property(RunIdentity, "run_key", attrgetter("dag_id", "task_id", "run_id", "map_index", "parameters"))
     S3Prefix.parse = staticmethod(lru_cache(_REMEMBERED)(S3Prefix.parse))  # type: ignore[method-assign,assignment]
 
 
@@ -56,10 +57,12 @@ def _make_room(known: dict[Any, Any]) -> None:
 
 @contextmanager
 def seeds_prepared() -> Iterator[None]:
-    """Fast and quiet: no garbage is collected, and no word said about the coroutines that killed processes leave."""
+    """Fast and quiet: no garbage is collected, nothing logged, and no word said about the coroutines that killed
+    processes leave."""
     remember()
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    collecting = gc.isenabled()
+    collecting, logging_off = gc.isenabled(), logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -68,6 +71,7 @@ def seeds_prepared() -> Iterator[None]:
             warnings.simplefilter("ignore", RuntimeWarning)
             yield
     finally:
+        logging.disable(logging_off)
         if collecting:
             gc.enable()
         sys.unraisablehook = hook

@@ -25,7 +25,7 @@ def small_plan(crash_at: Crashes | None = None, *, real_adapters: bool = False) 
             "3.png": ("partial", 3),
             "4.png": ("two-pages", 4),
         },
-        runs=[Run("a", "r0", 0.0, batch_size=2, max_in_flight=2, per_second=50.0, claim_s=3.0)],
+        runs=[Run("a", "r0", 0.0, batch_size=2, max_in_flight=2, per_second=50.0, retries=3)],
         faults=Faults(crash_at=crash_at or {}),
         real_adapters=real_adapters,
         clear=False,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Airflow, simulated: tries until success, clears, overlapping runs; then a quiet end, after which all is in order."""
+"""Airflow, simulated: tries of runs that may overlap, until success or until no retry is left; then a quiet end, after
+which all is in order, and clears."""
 
 from __future__ import annotations
 
@@ -9,28 +10,30 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from airflow_provider_aigen.core.errors import (
+    AccountError,
     AigenError,
+    AuthenticationError,
+    ContractError,
     PermanentError,
     ReconciliationError,
-    ServiceUnavailableError,
     StoppedError,
 )
 from airflow_provider_aigen.core.models import RunReport
+from airflow_provider_aigen.core.service.health import REFUSED_SIZES
 from tests.kit.journal import Stopped
 from tests.kit.laws import violations
 from tests.kit.snapshot import Snapshot
-from tests.simulation.endpoint import POISON
+from tests.simulation.failures import TROUBLES
 from tests.simulation.journal import Journal, Violation, check
 from tests.simulation.loop import Process
-from tests.simulation.scenario import FRESH, Blow, Run, Scenario
-from tests.simulation.world import DESTINATION, World
+from tests.simulation.scenario import Blow, Run, Scenario
+from tests.simulation.world import DESTINATION, RETRY_PASSING_S, ROUNDS, World, identity
 
 __all__ = ["Crashed", "Result", "simulate"]
 
-_MOST_TRIES = 30
-_LAST_FAULT = 5  # a store that fails all the time lets nobody finish
 _HEARTBEAT_S = 5.0  # after which a silent process counts as lost, though it may only sleep
 _GRACE_S = 5.0  # between SIGTERM and SIGKILL
+_COUNTS = ("extracted", "partial", "dead_letter", "gone", "rows", "commits", "error_codes")
 
 
 class Crashed(Exception):
@@ -48,9 +51,10 @@ class Result:
         self.calls = len(world.endpoint.calls)
         self.processes = len(world.processes)
         self.late = journal.late
-        self.paid_by_both = journal.account.count("both")
         self.paid_again = journal.account.count("lost")
-        self.service_errors = end.service_errors
+        self.letters = sum(outcome.last_called_at is not None for _, outcome in end.outcomes)
+        self.healed = sum(outcome.has_rows and outcome.retakes is not None for _, outcome in end.outcomes)
+        self.final = end.service_errors
 
 
 def simulate(scenario: Scenario, trace: Callable[[str], None] | None = None) -> Result:
@@ -68,8 +72,7 @@ class _Driver:
     def __init__(self, world: World, journal: Journal) -> None:
         self.world = world
         self.journal = journal
-        self.reports: dict[tuple[str, str], RunReport] = {}
-        self.poisoned: list[Run] = []
+        self.reports: dict[str, RunReport] = {}
 
     async def main(self) -> Snapshot:
         world, scenario = self.world, self.world.scenario
@@ -91,12 +94,10 @@ class _Driver:
         await process.ended
 
     async def _tries(self, run: Run) -> None:
+        """A run, and its retries as long as one helps."""
         world = self.world
         await world.clock.sleep(run.start)
-        for attempt in range(_MOST_TRIES):
-            if attempt == _LAST_FAULT:
-                world.scenario.faults.until = 0.0
-                await world.clock.sleep(max([0.0, *(one.end - world.loop.now for one in world.endpoint.outages)]))
+        for attempt in range(1 + run.retries):
             process = world.start(run)
             if attempt < len(run.blows):
                 self._strike(process, run.blows[attempt])
@@ -104,23 +105,26 @@ class _Driver:
             if isinstance(result, RunReport):
                 self._reported(run, result)
                 return
-            if isinstance(result, ServiceUnavailableError) and attempt > _LAST_FAULT and self._has_poison():
-                # Nothing but the document that always fails is left, so no try can tell whose fault it is (design §5).
-                self.poisoned.append(run)
+            if isinstance(result, PermanentError):
                 return
-            await world.clock.sleep(world.rng.random() * 10)
-        raise Violation(f"run {run.run_id} of DAG {run.dag} does not succeed in {_MOST_TRIES} tries: {result!r}")
-
-    def _has_poison(self) -> bool:
-        return any(kind == POISON for kind, _ in self.world.scenario.objects.values())
+            await world.clock.sleep(run.retry_after)
 
     def _reported(self, run: Run, report: RunReport) -> None:
         if report.documents != report.extracted + report.partial + report.dead_letter + report.gone:
             raise Violation(f"the report does not add up: {report}")
-        first = self.reports.setdefault((run.dag, run.run_id), report)
-        for name in ("documents", "extracted", "partial", "dead_letter", "gone", "rows", "commits", "error_codes"):
-            if getattr(first, name) != getattr(report, name):
-                raise Violation(f"{name} of a cleared run was {getattr(first, name)}, is {getattr(report, name)}")
+        first = self.reports.setdefault(identity(run).run_key, report)
+        if first.documents != report.documents:
+            raise Violation(f"documents of a cleared run were {first.documents}, are {report.documents}")
+        if first is not report and self._owns_all(run):
+            for name in _COUNTS:
+                if getattr(first, name) != getattr(report, name):
+                    raise Violation(f"{name} of a cleared run was {getattr(first, name)}, is {getattr(report, name)}")
+
+    def _owns_all(self, run: Run) -> bool:
+        """Whether every document of the run's plan has its outcome by this run: others' may change later."""
+        store, who = self.world.snapshot(), identity(run)
+        own = {outcome.document.document_id for entry, outcome in store.outcomes if entry.run == who}
+        return own.issuperset(store.planned.get(who, ()))
 
     async def _watch(self, process: Process) -> Any:
         """The end of a try as the scheduler sees it: its result, or None for one that no longer says anything."""
@@ -144,9 +148,19 @@ class _Driver:
         if self.world.network.trace is not None:
             self.world.network.say(process, f"ended: {result!r}")
         _check_end(process, result)
-        if isinstance(result, (PermanentError, ReconciliationError)) and not self.world.scenario.outages:
+        if isinstance(result, PermanentError | ReconciliationError) and not self._may_stop(process, result):
             raise Violation(f"{process.name} ended with {result!r}, which no try can mend") from _cause(result)
         return result
+
+    def _may_stop(self, process: Process, result: BaseException) -> bool:
+        """Whether what the endpoint said to this process is a reason to try no more."""
+        if any(one.kind in TROUBLES for one in self.world.scenario.troubles):
+            return isinstance(result, AuthenticationError | AccountError)
+        own = [call for call in self.world.endpoint.calls if call.process is process]
+        if isinstance(result, AuthenticationError):
+            return not any(call.well for call in own) and any(call.status == 403 for call in own)
+        refused = {call.sha256 for call in own if call.failed and call.status == 413}
+        return isinstance(result, ContractError) and len(refused) >= REFUSED_SIZES
 
     def _strike(self, process: Process, blow: Blow) -> None:
         later = self.world.loop.later
@@ -181,17 +195,14 @@ class _Driver:
         scenario.faults.crash_at = {}
         world.network.calm = True
         world.points_of_runs = world.network.points
-        world.endpoint.outages = []
-        if self._has_poison():
-            for number, what in enumerate(FRESH):
-                world.change(f"fresh-{number}.png", what)
-        last = Run("a", "last", 0.0, 3, 4, 50.0, 20.0)
-        self._reported(last, await self._once(last))
-        for run in self.poisoned:
-            self._reported(run, await self._once(run))
+        world.endpoint.troubles = []
+        lasts = await self._last_runs()
         if scenario.clear:
+            for run in scenario.runs:
+                if identity(run).run_key not in self.reports:
+                    self._reported(run, await self._once(run))
             before, calls = self._visible(), len(world.endpoint.calls)
-            for run in [*scenario.runs, last]:
+            for run in [*scenario.runs, *lasts]:
                 self._reported(run, await self._once(run))
             if len(world.endpoint.calls) != calls:
                 raise Violation(f"cleared runs made {len(world.endpoint.calls) - calls} calls")
@@ -199,12 +210,28 @@ class _Driver:
                 raise Violation("cleared runs changed what is visible")
         if scenario.rewrite:
             await self._rewrite()
-        result = await self._finish(Run("a", "empty", 0.0, 3, 4, 50.0, 20.0))
+        result = await self._finish(Run("a", "empty"))
         check(not result.documents, f"{result.documents} documents are left after the last run")
         end = world.snapshot()
         for violation in violations(end, self.journal):
             raise Violation(violation)
         return end
+
+    async def _last_runs(self) -> list[Run]:
+        """As many as it takes until nothing is tried again any more; each has something new to be read, too."""
+        runs: list[Run] = []
+        while True:
+            for number in range(ROUNDS):
+                self.world.change(f"fresh-{len(runs)}-{number}.png", ("success", 100 + 10 * len(runs) + number))
+            runs.append(Run("a", f"last-{len(runs)}"))
+            self._reported(runs[-1], await self._once(runs[-1]))
+            passing = [
+                outcome.document.document_id for _, outcome in self.world.snapshot().newest.values() if outcome.passing
+            ]
+            if not passing:
+                return runs
+            check(len(runs) <= 1 + ROUNDS, f"{passing} are still passing after {len(runs)} runs")
+            await self.world.clock.sleep(2 * RETRY_PASSING_S + 1)
 
     async def _rewrite(self) -> None:
         """The tables are a pure function of the state: without them and the applied marks they come out the same."""
@@ -213,17 +240,12 @@ class _Driver:
         for key in [*world.bucket.under(DESTINATION)]:
             if key.endswith((".parquet", ".applied")):
                 world.bucket.remove(key)
-        await self._finish(Run("a", "rewrite", 0.0, 3, 4, 50.0, 20.0))
+        await self._finish(Run("a", "rewrite"))
         if before != self._visible():
             raise Violation("the tables come out differently when they are written again")
 
     async def _once(self, run: Run) -> RunReport:
-        result = None
-        for _ in range(3):
-            process = self.world.start(run)
-            result = await self._watch(process)
-            if not isinstance(result, ServiceUnavailableError):
-                break  # else a document that fails now and then, with nobody beside it who could tell
+        result = await self._watch(self.world.start(run))
         if not isinstance(result, RunReport):
             raise Violation(f"run {run.run_id} fails without a fault: {result!r}") from _cause(result)
         return result

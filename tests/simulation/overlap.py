@@ -12,8 +12,8 @@ from tests.simulation.scenario import Run, Scenario
 __all__ = ["overlap"]
 
 
-def overlap(seed: int, documents: int = 120, claim_s: float = 180.0) -> Result:
-    """Two DAG runs over the same prefix, without a fault but latencies of calls of up to 30 s; claims as by default."""
+def overlap(seed: int, documents: int = 120) -> Result:
+    """Two DAG runs over the same prefix, without a fault but latencies of calls of up to 30 s."""
     rng = Random(seed)
     runs = [
         Run(
@@ -23,7 +23,6 @@ def overlap(seed: int, documents: int = 120, claim_s: float = 180.0) -> Result:
             batch_size=rng.choice((10, 25, 60)),
             max_in_flight=rng.choice((4, 16)),
             per_second=rng.choice((5.0, 20.0, 100.0)),
-            claim_s=claim_s,
         )
         for number in range(2)
     ]

@@ -7,18 +7,17 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from random import Random
 
-from tests.simulation.endpoint import ANSWERS, NO_CALL, PASSING, POISON, Outage, content
+from tests.simulation.endpoint import ANSWERS, NO_CALL, PASSING, POISON, content
+from tests.simulation.failures import PASSING_SHAPES, TROUBLES, Trouble
 from tests.simulation.network import Faults
 
-__all__ = ["FRESH", "Blow", "Run", "Scenario", "What", "content_of", "draw"]
+__all__ = ["Blow", "Run", "Scenario", "What", "content_of", "draw"]
 
 What = tuple[str, int]
 
-# New objects for the end, where a document that always fails needs others beside it.
-FRESH: tuple[What, ...] = (("success", 100), ("success", 101))
-
 _USUAL = ("success", "success", "success", "two-pages", "partial", "not-found")
 _ODD = (*ANSWERS, *NO_CALL)
+_MOST_POISON = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +32,19 @@ class Blow:
 
 @dataclass(slots=True)
 class Run:
-    """One DAG run of one DAG; each try meets the next of ``blows``, those after them none."""
+    """One DAG run of one DAG. Each try meets the next of ``blows``, those after them none; after a try that failed the
+    next one begins ``retry_after`` seconds later, at most ``retries`` times."""
 
     dag: str
     run_id: str
-    start: float
-    batch_size: int
-    max_in_flight: int
-    per_second: float
-    claim_s: float
+    start: float = 0.0
+    batch_size: int = 3
+    max_in_flight: int = 4
+    per_second: float = 50.0
     max_documents: int | None = None
+    retries: int = 0
+    retry_after: float = 1.0
+    repeat_ratio: float = 0.2
     blows: list[Blow] = field(default_factory=list)
 
 
@@ -55,7 +57,7 @@ class Scenario:
     objects: dict[str, What]
     runs: list[Run]
     changes: list[tuple[float, str, What | None]] = field(default_factory=list)
-    outages: list[Outage] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
     faults: Faults = field(default_factory=Faults)
     shuffle: bool = False
     real_adapters: bool = False
@@ -97,8 +99,9 @@ def draw(seed: int, profile: str | None = None) -> Scenario:
         scenario.changes = _changes(rng, scenario.objects)
     for run in scenario.runs:
         run.blows = _blows(rng, profile)
+        run.retries = len(run.blows) + rng.choice((0, 1, 3))
     if profile == "outage" or (mixed and rng.random() < 0.2):
-        scenario.outages = _outages(rng)
+        scenario.troubles = _troubles(rng)
     scenario.faults = _faults(rng, profile)
     return scenario
 
@@ -110,9 +113,8 @@ def _objects(rng: Random, profile: str) -> dict[str, What]:
     for number in range(rng.randint(14, 18) if many else rng.choice((2, 2, 3, 3, 4, 4, 5, 7))):
         kind = rng.choice(_ODD if rng.random() < odd else _USUAL)
         if profile in ("outage", "mixed", "stop") and rng.random() < 0.08:
-            # More than two that always fail, with nobody beside them, would never be told from an outage (design §5).
-            poisoned = sum(what[0] == POISON for what in objects.values())
-            kind = rng.choice((POISON, PASSING)) if poisoned < 2 else PASSING
+            poisoned = sum(what[0] in POISON for what in objects.values())
+            kind = rng.choice((rng.choice(POISON), PASSING)) if poisoned < _MOST_POISON else PASSING
         # A number that is used twice means equal bytes under two keys.
         objects[f"{rng.randrange(100):02d}-{number}.png"] = (kind, rng.randrange(40 if many else 8))
     if rng.random() < 0.1:
@@ -128,8 +130,8 @@ def _run(rng: Random, dag: str, number: int, start: float) -> Run:
         batch_size=rng.randint(1, 4),
         max_in_flight=rng.choice((1, 2, 2, 3, 4)),
         per_second=rng.choice((2.0, 10.0, 50.0)),
-        claim_s=rng.choice((3.0, 5.0, 12.0)),
         max_documents=rng.randint(1, 8) if rng.random() < 0.1 else None,
+        retry_after=rng.choice((rng.random() * 10, rng.random() * 10, 60.0, 300.0)),
     )
 
 
@@ -141,7 +143,9 @@ def _blows(rng: Random, profile: str) -> list[Blow]:
         if kind == "kill":
             blows.append(Blow(kind, int(rng.choice((30, 90, 300)) * rng.random()) + 1))
         else:
-            blows.append(Blow(kind, rng.random() * rng.choice((0.5, 3, 10)), rng.choice((2, 12, 60)) * rng.random()))
+            blows.append(
+                Blow(kind, rng.random() * rng.choice((0.5, 3, 10)), rng.choice((2, 25, 60, 90)) * rng.random())
+            )
     return blows
 
 
@@ -160,10 +164,11 @@ def _changes(rng: Random, objects: dict[str, What]) -> list[tuple[float, str, Wh
     return changes
 
 
-def _outages(rng: Random) -> list[Outage]:
+def _troubles(rng: Random) -> list[Trouble]:
     start = rng.choice((0.0, rng.random() * 4))
-    kind = rng.choice(("500", "503", "connect", "reset", "401", "429"))
-    return [Outage(start, start + rng.choice((1, 10, 300)) * rng.random(), kind)]
+    kind = rng.choice((*TROUBLES, *PASSING_SHAPES, "any"))
+    share = rng.choice((1.0, 1.0, 0.5, 0.33))
+    return [Trouble(start, start + rng.choice((1, 10, 300)) * rng.random(), kind, share)]
 
 
 def _faults(rng: Random, profile: str) -> Faults:

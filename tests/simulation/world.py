@@ -6,6 +6,7 @@ The pipeline, the core, the state adapter and the dead letters are the real ones
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from random import Random
@@ -16,7 +17,7 @@ from airflow_provider_aigen.adapters.ledger import DiskLedger
 from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.models import OutputSettings, RunIdentity
-from airflow_provider_aigen.core.planning import PlanRequest
+from airflow_provider_aigen.core.planning import PlanRequest, parameters_digest
 from airflow_provider_aigen.pipeline import Ports, Stop
 from tests.kit.limiter import EvenLimiter
 from tests.kit.snapshot import Snapshot, snapshot_of
@@ -29,17 +30,20 @@ from tests.simulation.network import Network
 from tests.simulation.scenario import Run, Scenario, content_of
 from tests.simulation.store import ProcessStore
 
-__all__ = ["BUCKET", "DEAD_LETTERS", "DESTINATION", "SOURCE", "STATE", "World"]
+__all__ = ["BUCKET", "DEAD_LETTERS", "DESTINATION", "RETRY_PASSING_S", "ROUNDS", "SOURCE", "STATE", "World"]
 
 BUCKET = "bucket"
 SOURCE = "incoming/"
 DESTINATION = "lake/"
 STATE = "lake/_aigen/"
 DEAD_LETTERS = "dead/"
+RETRY_PASSING_S = 20.0
+ROUNDS = 3
 
 
 class World:
-    """One schedule's services and processes. ``processes`` has every process that ever was, in order."""
+    """One schedule's services and processes. ``processes`` has every process that ever was, in order, ``contents`` what
+    ever lay in the source, and how often."""
 
     def __init__(self, scenario: Scenario, trace: Callable[[str], None] | None = None) -> None:
         encodings.use(real=scenario.real_codecs or scenario.real_adapters)
@@ -50,16 +54,19 @@ class World:
         self.network = Network(self.loop, self.rng, scenario.faults, trace)
         self.buckets = Buckets(self.clock.now)
         self.bucket = self.buckets[BUCKET]
-        self.endpoint = Endpoint(self.network, scenario.outages)
+        self.endpoint = Endpoint(self.network, scenario.troubles)
         self.points_of_runs = 0
         self.processes: list[Process] = []
         self.runs: dict[Process, Run] = {}
         self.stops: dict[Process, Stop] = {}
+        self.contents = Counter(scenario.objects.values())
         for key, what in scenario.objects.items():
             self.bucket.write(SOURCE + key, content_of(what))
 
     def change(self, key: str, what: tuple[str, int] | None) -> None:
         """Somebody puts, replaces or deletes a source object."""
+        if what is not None:
+            self.contents[what] += 1
         if self.network.trace is not None:
             self.network.trace(f"{self.loop.now:10.3f}  {'':<10} source {key} becomes {what}")
         if what is None:
@@ -78,7 +85,7 @@ class World:
         self.runs[process] = run
         stop = self.stops[process] = Stop()
         ports = self._ports(process, run)
-        config = _config(run.max_in_flight, run.claim_s)
+        config = _config(run.max_in_flight, run.repeat_ratio)
         if plan_only:
             process.start(pipeline.plan_stage(self._request(run), ports))
         else:
@@ -95,6 +102,7 @@ class World:
             matches=lambda key: key.startswith(SOURCE),
             batch_size=run.batch_size,
             max_documents=run.max_documents,
+            retry_passing_after_s=RETRY_PASSING_S,
         )
 
     def _ports(self, process: Process, run: Run) -> Ports:
@@ -115,10 +123,19 @@ class World:
 
 
 def identity(run: Run) -> RunIdentity:
-    return RunIdentity(run.dag, "ocr", run.run_id)
+    """Whose run it is, and with which parameters."""
+    return _identity(run.dag, run.run_id, run.max_documents)
 
 
-_config = lru_cache(lambda max_in_flight, claim_s: PipelineConfig(max_in_flight=max_in_flight, claim_s=claim_s))
+@lru_cache(maxsize=4096)
+def _identity(dag: str, run_id: str, max_documents: int | None) -> RunIdentity:
+    digest = parameters_digest(f"s3://{BUCKET}/{SOURCE}", settings(dag, run_id), max_documents)
+    return RunIdentity(dag, "ocr", run_id, parameters=digest)
+
+
+@lru_cache
+def _config(max_in_flight: int, repeat_ratio: float) -> PipelineConfig:
+    return PipelineConfig(max_in_flight=max_in_flight, max_repeat_ratio=repeat_ratio, passing_rounds=ROUNDS)
 
 
 @lru_cache

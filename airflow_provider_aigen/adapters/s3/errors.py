@@ -31,6 +31,7 @@ from airflow_provider_aigen.core.errors import (
     AlreadyExists,
     ConfigurationError,
     ObjectChanged,
+    ObjectDenied,
     ObjectNotFound,
     ObjectUnreadable,
     StorageUnavailableError,
@@ -75,6 +76,9 @@ _KMS_PERMISSIONS = {
     "PutObject": "kms:GenerateDataKey",
     "CopyObject": "kms:Decrypt and kms:GenerateDataKey",
 }
+
+# What is denied may be one object's matter: a policy, a tag or a key of its own.
+_OF_ONE_OBJECT = {"GetObject", "CopyObject", "DeleteObject"}
 
 _CREDENTIALS = {
     "InvalidAccessKeyId",
@@ -218,6 +222,8 @@ def _configuration(code: str, status: int, shown: str, call: S3Call) -> Configur
         problem = _denied(shown, call)
     else:
         problem = f"{call.operation} was refused with {shown} (HTTP {status})"
+    if call.operation in _OF_ONE_OBJECT and (status == 403 or code.startswith("KMS")) and code not in _REGION:
+        return ObjectDenied(call.buckets, problem)
     return ConfigurationError(call.buckets, problem)
 
 

@@ -12,7 +12,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import IncompleteReadError
@@ -129,8 +129,10 @@ class S3ObjectStore:
                 if not left:
                     raise
             else:
-                return StoredObject(body, _unquoted(response.get("ETag", "")), _version(response))
-        raise AssertionError  # pragma: no cover - the last try returns or raises
+                return StoredObject(
+                    body, _unquoted(response.get("ETag", "")), _version(response), _last_modified(response)
+                )
+        raise AssertionError  # pragma: no cover - the last round returns or raises
 
     async def put(
         self,
@@ -226,3 +228,8 @@ def _unquoted(etag: str) -> str:
 def _version(response: Mapping[str, Any]) -> str | None:
     version = response.get("VersionId")
     return None if version in (None, "", "null") else version
+
+
+def _last_modified(response: Mapping[str, Any]) -> datetime | None:
+    moment = response.get("LastModified")
+    return moment.astimezone(UTC) if isinstance(moment, datetime) else None

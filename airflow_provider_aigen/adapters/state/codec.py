@@ -21,7 +21,10 @@ from airflow_provider_aigen.core.models import Claim, CommitEntry, KeptAnswer, P
 
 __all__ = ["ANSWER", "BATCH", "CLAIM", "COMMIT", "PLAN", "REPORT", "SCHEMA", "Codec"]
 
-SCHEMA = 1
+SCHEMA = 2
+
+# What was added since schema 1 (version 0.1) has defaults, so both are read alike.
+_READ = (1, SCHEMA)
 
 T = TypeVar("T")
 
@@ -49,11 +52,20 @@ class Codec(Generic[T]):
 
     def from_gzip(self, data: bytes) -> T:
         """Raises ``ConfigurationError`` for what is damaged, or was written by a newer version of this package."""
+        value = self.read(data)
+        if value is None:
+            raise ConfigurationError(
+                "state", f"a {self._kind} cannot be read: it is damaged, or something else wrote under the state prefix"
+            )
+        return value
+
+    def read(self, data: bytes) -> T | None:
+        """None for what is damaged. Raises ``ConfigurationError`` for what a newer version of this package wrote."""
         schema: Any = None
         try:
             stored = json.loads(gzip.decompress(data))
             schema = stored["schema"]
-            if schema == SCHEMA:
+            if schema in _READ:
                 return self._adapter.validate_python(self._stored_fields(stored))
         except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError, ValidationError):
             pass  # raised below, so that nothing of what was read is chained to it
@@ -63,9 +75,7 @@ class Codec(Generic[T]):
                 f"a {self._kind} was written by a newer airflow-provider-aigen (schema {schema}, this one reads up to "
                 f"{SCHEMA}): upgrade it here",
             )
-        raise ConfigurationError(
-            "state", f"a {self._kind} cannot be read: it is damaged, or something else wrote under the state prefix"
-        )
+        return None
 
     def _fields(self, value: T) -> dict[str, Any]:
         fields: dict[str, Any] = self._adapter.dump_python(value, mode="json")

@@ -3,16 +3,18 @@
 
 ::
 
-    probe.json                                           the proof that the store refuses a second create
+    probe.json                                           the proof that the store honours conditions on a PUT
+    state.json                                           the id of this state, which destinations name
+    writers/<writer id>.json                             when a process was last alive: rewritten every 10 s
     plans/<run_key>/<batch>.json.gz                      documents of one batch, in listing order
     plans/<run_key>/plan.json.gz                         written last: the plan is whole
-    claims/<document_type>/<hh>/<sha256>.json.gz         who is about to send these bytes, or did
+    claims/<document_type>/<hh>/<sha256>.json.gz         the writer that is about to send these bytes, or did
     answers/<document_type>/<hh>/<sha256>.json.gz        what the API finally said of these bytes
     commits/<n>.json.gz                                  n from 1 without a gap
     commits/<n>.applied                                  empty: the effects of commit n are written
-    reports/<run_key>.json                               the one object that is replaced
+    reports/<run_key>.json                               replaced by each try
 
-What is read here was written here: anything else under these names stops the run.
+A plan or a commit that cannot be read stops the run; a claim or an answer is one document's matter.
 """
 
 from __future__ import annotations
@@ -21,21 +23,25 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from typing import TypeVar
 
-from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, CLAIM, COMMIT, PLAN, REPORT, SCHEMA, Codec
+from airflow_provider_aigen.adapters.state.claims import ClaimStore
+from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, COMMIT, PLAN, REPORT, SCHEMA
+from airflow_provider_aigen.adapters.state.objects import content_names, decode
+from airflow_provider_aigen.adapters.state.ownership import own
 from airflow_provider_aigen.core.errors import (
-    AlreadyExists,
     ConfigurationError,
     ObjectChanged,
     ObjectNotFound,
-    StorageUnavailableError,
 )
-from airflow_provider_aigen.core.models import Claim, CommitEntry, KeptAnswer, Plan, PlanBatch, RunReport
-from airflow_provider_aigen.core.uris import S3Prefix
-from airflow_provider_aigen.ports import ObjectStore, StoredObject
+from airflow_provider_aigen.core.models import (
+    CommitEntry,
+    KeptAnswer,
+    OutputSettings,
+    Plan,
+    PlanBatch,
+    RunReport,
+)
 
 __all__ = ["S3StateStore"]
 
@@ -45,29 +51,42 @@ _COMMIT_NAME = re.compile(r"(\d{8,})\.(json\.gz|applied)")
 T = TypeVar("T")
 
 
-class S3StateStore:
+class S3StateStore(ClaimStore):
     """Fulfils ``ports.StateStore`` over any object store that honours conditions.
 
     Every method may raise what the store raises, and ``ConfigurationError`` for a state object that is damaged or of a
     newer schema."""
 
-    def __init__(self, store: ObjectStore, prefix: S3Prefix) -> None:
-        self._store = store
-        self._prefix = prefix
-
     async def probe(self) -> None:
-        """Create ``probe.json``, and again if that passes. Raises ``ConfigurationError`` where both do."""
-        body = f'{{"schema":{SCHEMA},"purpose":"the second create of this object must be refused"}}\n'.encode()
+        """Create ``probe.json``, and prove on it that a second create and a write with ``If-Match`` are refused. Raises
+        ``ConfigurationError`` where one of them passes."""
+        body = f'{{"schema":{SCHEMA},"purpose":"a second create of this object must be refused"}}\n'.encode()
+        if await self._create_json(body, "probe.json") and await self._create_json(body, "probe.json"):
+            raise self._ignores("If-None-Match", "two runs could commit the same documents")
+        try:
+            await self._put(body, "probe.json", if_match="0" * 32)
+        except (ObjectChanged, ObjectNotFound):
+            return
+        raise self._ignores("If-Match", "two runs could pay for the same documents")
 
-        async def created() -> bool:
-            return await self._create(body, "probe.json", content_type="application/json")
+    def _ignores(self, header: str, consequence: str) -> ConfigurationError:
+        return ConfigurationError(
+            "state",
+            f"the store at s3://{self._prefix.bucket} ignores {header} on a PUT: {consequence}. Use a store that "
+            "supports conditional writes, such as Amazon S3",
+        )
 
-        if await created() and await created():
-            raise ConfigurationError(
-                "state",
-                f"the store at s3://{self._prefix.bucket} ignores If-None-Match: two runs could commit the same "
-                "documents. Use a store that supports conditional writes, such as Amazon S3",
-            )
+    async def own(self, settings: OutputSettings) -> tuple[str, OutputSettings]:
+        """Make this state the one of the settings' destination, or see that it is. Returns the state's id, and the
+        settings with the suffix of the dead letters' names. Raises ``ConfigurationError`` where the destination has
+        another state, or partitions of another shape."""
+        return await own(self._store, self._prefix, settings, self._newest_commit)
+
+    async def _newest_commit(self) -> CommitEntry | None:
+        newest = 0
+        async for found, is_entry in self._list_commits():
+            newest = max(newest, found if is_entry else 0)
+        return await self.read_commit(newest) if newest else None
 
     async def read_plan(self, run_key: str) -> Plan | None:
         return await self._read(PLAN, "plans", run_key, "plan.json.gz")
@@ -84,52 +103,19 @@ class S3StateStore:
         return await self._create(BATCH.to_gzip(batch), "plans", batch.run.run_key, f"{batch.number:05d}.json.gz")
 
     async def read_answer(self, document_type: str, content_sha256: str) -> KeptAnswer | None:
-        return await self._read(ANSWER, *_content_names("answers", document_type, content_sha256))
+        """None where nothing is kept. Raises ``DamagedState`` for what cannot be read."""
+        try:
+            stored = await self._get(*content_names("answers", document_type, content_sha256))
+        except ObjectNotFound:
+            return None
+        return decode(ANSWER, stored, "answer", content_sha256)
 
     async def keep_answer(self, answer: KeptAnswer) -> KeptAnswer:
-        """Create, or return the one that is there: the first answer stands."""
-        names = _content_names("answers", answer.document_type, answer.content_sha256)
-        return await self._create_or_read(ANSWER, answer, *names)
-
-    async def claim(self, wanted: Claim) -> tuple[Claim, bool]:
-        """Create the claim, renew one's own, or take over one that expired. Claims stay: one that is there says that
-        the bytes were sent, or nearly."""
-        names = _content_names("claims", wanted.document_type, wanted.content_sha256)
-        if await self._create(CLAIM.to_gzip(wanted), *names):
-            return wanted, True
-        stored = await self._get_existing(*names)
-        standing = CLAIM.from_gzip(stored.body)
-        if standing.writer_id != wanted.writer_id and standing.expires_at > wanted.claimed_at:
-            return standing, False
-        own = replace(wanted, suspect=standing.suspect)
-        try:
-            await self._store.put(
-                self._prefix.bucket,
-                self._prefix.join(*names),
-                CLAIM.to_gzip(own),
-                content_type="application/gzip",
-                if_match=stored.etag,
-            )
-        except (ObjectChanged, ObjectNotFound):  # by another process, or by this very write, acknowledgement lost
-            return CLAIM.from_gzip((await self._get_existing(*names)).body), False
-        return own, False
-
-    async def release(self, claim: Claim) -> None:
-        """Let the writer's claim on these bytes expire now, suspect if ``claim`` is; another's stays as it is."""
-        names = _content_names("claims", claim.document_type, claim.content_sha256)
-        stored = await self._get_existing(*names)
-        standing = CLAIM.from_gzip(stored.body)
-        if standing.writer_id != claim.writer_id:
-            return
-        released = replace(standing, expires_at=standing.claimed_at, suspect=standing.suspect or claim.suspect)
-        with suppress(ObjectChanged, ObjectNotFound):  # it expired, and another process took it over
-            await self._store.put(
-                self._prefix.bucket,
-                self._prefix.join(*names),
-                CLAIM.to_gzip(released),
-                content_type="application/gzip",
-                if_match=stored.etag,
-            )
+        """Create, or return the one that is there: the first answer stands. Raises ``DamagedState``."""
+        names = content_names("answers", answer.document_type, answer.content_sha256)
+        if await self._create(ANSWER.to_gzip(answer), *names):
+            return answer
+        return decode(ANSWER, await self._get_existing(*names), "answer", answer.content_sha256)
 
     async def read_commit(self, number: int) -> CommitEntry | None:
         entry = await self._read(COMMIT, "commits", f"{number:08d}.json.gz")
@@ -196,35 +182,6 @@ class S3StateStore:
         if entry is None:
             raise _missing_commit(number)
         return entry
-
-    async def _read(self, codec: Codec[T], *names: str) -> T | None:
-        try:
-            stored = await self._store.get(self._prefix.bucket, self._prefix.join(*names))
-        except ObjectNotFound:
-            return None
-        return codec.from_gzip(stored.body)
-
-    async def _create(self, body: bytes, *names: str, content_type: str = "application/gzip") -> bool:
-        key = self._prefix.join(*names)
-        try:
-            await self._store.put(self._prefix.bucket, key, body, content_type=content_type, create_only=True)
-        except AlreadyExists:
-            return False
-        return True
-
-    async def _create_or_read(self, codec: Codec[T], value: T, *names: str) -> T:
-        if await self._create(codec.to_gzip(value), *names):
-            return value
-        return codec.from_gzip((await self._get_existing(*names)).body)
-
-    async def _get_existing(self, *names: str) -> StoredObject:
-        with suppress(ObjectNotFound):
-            return await self._store.get(self._prefix.bucket, self._prefix.join(*names))
-        raise StorageUnavailableError("a state object that exists when it is written is not there when it is read")
-
-
-def _content_names(folder: str, document_type: str, content_sha256: str) -> tuple[str, ...]:
-    return folder, *document_type.split("/"), content_sha256[:2], f"{content_sha256}.json.gz"
 
 
 def _missing_commit(number: int) -> ConfigurationError:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dead letters: the record that says why, and the image beside it, copied by S3 itself (design §1, §3, §4).
 
-The image comes first and the record last, create-only: a record is there, so the letter is whole, and a late writer
-changes nothing. No value of a field is in a record; the object's key is, in ``source_uri``.
+The image comes first and the record last: a record is there, so the letter is whole. A record is replaced only by that
+of a later commit, so a late writer changes nothing. No value of a field is in a record; the object's key is, in
+``source_uri``.
 """
 
 from __future__ import annotations
@@ -13,15 +14,22 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from airflow_provider_aigen.adapters.tables.documents import dead_letter_folder, document_facts
-from airflow_provider_aigen.core.errors import AlreadyExists, ObjectChanged, ObjectNotFound, ObjectUnreadable
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, SourceObject
+from airflow_provider_aigen.adapters.tables.documents import dead_letter_folder, dead_letter_name, document_facts
+from airflow_provider_aigen.core.errors import (
+    AlreadyExists,
+    ObjectChanged,
+    ObjectDenied,
+    ObjectNotFound,
+    ObjectUnreadable,
+)
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, OutputSettings, SourceObject
 from airflow_provider_aigen.core.uris import S3Prefix
-from airflow_provider_aigen.ports import ObjectStore
+from airflow_provider_aigen.ports import ObjectStore, StoredObject
 
 __all__ = ["MAX_COPY_BYTES", "S3DeadLetters"]
 
 MAX_COPY_BYTES: Final = 5 * 1024**3  # the largest object that one CopyObject takes
+MAX_READ_BYTES: Final = 32 * 1024**2  # the largest object that is read and written where CopyObject is denied
 _EXTENSION = re.compile(r"[^/]\.([A-Za-z0-9]{1,10})\Z")
 
 
@@ -34,41 +42,112 @@ class S3DeadLetters:
         self._prefix = prefix
 
     async def probe(self) -> None:
-        """Write ``_aigen_probe``. Raises ``ConfigurationError`` where the prefix can't be written."""
+        """Write ``_aigen_probe``. Raises ``ConfigurationError`` where the prefix cannot be written."""
         await self._store.put(self._prefix.bucket, self._prefix.join("_aigen_probe"), b"", content_type="text/plain")
 
     async def write(self, entry: CommitEntry, outcome: DocumentOutcome) -> None:
-        """Write image and record. Writing again changes nothing, and an image that can't be had stops nothing."""
-        folder = dead_letter_folder(entry.settings, outcome)
-        image: dict[str, str | None] = {"image": None, "image_missing": "not_copied"}
-        if entry.settings.copy_image and outcome.document.size <= MAX_COPY_BYTES:
-            image = await self._copy_image(outcome.document, folder)
-        record = {
-            "schema_version": 1,
-            **document_facts(entry, outcome),
-            "messages": list(outcome.messages),
-            **image,
-        }
-        body = json.dumps(record, default=_iso, ensure_ascii=False, indent=2).encode() + b"\n"
-        key = folder.join(f"{outcome.document.document_id}.json")
-        with suppress(AlreadyExists):
-            await self._store.put(folder.bucket, key, body, content_type="application/json", create_only=True)
+        """Write image and record. A record of the same or a later commit stays, and an image that cannot be had stops
+        nothing."""
+        folder, name = dead_letter_folder(entry.settings, outcome), dead_letter_name(entry.settings, outcome)
+        key = folder.join(f"{name}.json")
+        there = await self._read(folder.bucket, key)
+        while there is None or _commit(there.body) < entry.number:
+            image = await self._image(entry.settings, outcome, folder, name)
+            record = {
+                "schema_version": 1,
+                **document_facts(entry, outcome),
+                "messages": list(outcome.messages),
+                "passing": outcome.passing,
+                "rounds": outcome.rounds,
+                "last_called_at": outcome.last_called_at,
+                "state_id": entry.state_id,
+                **image,
+            }
+            try:
+                await self._put(folder.bucket, key, record, there)
+            except (AlreadyExists, ObjectChanged, ObjectNotFound):  # another writer, or this write's lost reply
+                there = await self._read(folder.bucket, key)
+                continue
+            return
 
-    async def _copy_image(self, source: SourceObject, folder: S3Prefix) -> dict[str, str | None]:
-        key = folder.join(source.document_id + image_extension(source.key))
-        there = {"image": f"s3://{folder.bucket}/{key}"}
+    async def remove(self, entry: CommitEntry, outcome: DocumentOutcome, *, resolved_by: int) -> None:
+        """Remove the letter that ``entry`` gave this outcome, image first; where it may not be deleted, its record says
+        that commit ``resolved_by`` resolved it. A letter of another state or a later commit stays."""
+        folder, name = dead_letter_folder(entry.settings, outcome), dead_letter_name(entry.settings, outcome)
+        key = folder.join(f"{name}.json")
+        there = await self._read(folder.bucket, key)
+        if there is None or not _is_letter_of(there.body, entry):
+            return
         try:
-            await self._store.copy(source, folder.bucket, key)
+            await self._store.delete(folder.bucket, folder.join(name + image_extension(outcome.document.key)))
+            await self._store.delete(folder.bucket, key)
+        except ObjectDenied:
+            record = {**json.loads(there.body), "passing": False, "resolved_by": resolved_by}
+            with suppress(ObjectChanged, ObjectNotFound):
+                await self._put(folder.bucket, key, record, there)
+
+    async def _read(self, bucket: str, key: str) -> StoredObject | None:
+        try:
+            return await self._store.get(bucket, key)
+        except ObjectNotFound:
+            return None
+
+    async def _put(self, bucket: str, key: str, record: dict[str, Any], there: StoredObject | None) -> None:
+        body = json.dumps(record, default=_iso, ensure_ascii=False, indent=2).encode() + b"\n"
+        if there is None:
+            await self._store.put(bucket, key, body, content_type="application/json", create_only=True)
+        else:
+            await self._store.put(bucket, key, body, content_type="application/json", if_match=there.etag)
+
+    async def _image(
+        self, settings: OutputSettings, outcome: DocumentOutcome, folder: S3Prefix, name: str
+    ) -> dict[str, str | None]:
+        if not settings.copy_image or outcome.document.size > MAX_COPY_BYTES:
+            return {"image": None, "image_missing": "not_copied"}
+        source = outcome.document
+        key = folder.join(name + image_extension(source.key))
+        there: dict[str, str | None] = {"image": f"s3://{folder.bucket}/{key}"}
+        try:
+            await self._copy(source, folder.bucket, key)
         except ObjectUnreadable:
             return {"image": None, "image_missing": "not_copied"}
+        except ObjectDenied:
+            return {"image": None, "image_missing": "access_denied"}
         except (ObjectNotFound, ObjectChanged):
             # An earlier try may have copied it before the source went.
             async for listed in self._store.list(folder.bucket, key):
                 if listed.key == key:
-                    return {**there}
+                    return there
                 break
             return {"image": None, "image_missing": "source_gone"}
-        return {**there}
+        return there
+
+    async def _copy(self, source: SourceObject, bucket: str, key: str) -> None:
+        """By S3 itself; where it denies that, by reading and writing. Raises ``ObjectDenied`` where that is denied,
+        too."""
+        try:
+            await self._store.copy(source, bucket, key)
+        except ObjectDenied:
+            if source.size > MAX_READ_BYTES:
+                raise
+            stored = await self._store.get(source.bucket, source.key, if_match=source.etag or None)
+            await self._store.put(bucket, key, stored.body)
+
+
+def _commit(record: bytes) -> int:
+    """The commit whose letter a record is; 0 for what cannot be read, so that a whole one takes its place."""
+    try:
+        return int(json.loads(record)["commit"])
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
+def _is_letter_of(record: bytes, entry: CommitEntry) -> bool:
+    try:
+        facts = json.loads(record)
+        return facts.get("state_id") == entry.state_id is not None and int(facts["commit"]) <= entry.number
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def image_extension(key: str) -> str:

@@ -9,7 +9,7 @@ from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Out
 from airflow_provider_aigen.core.path_segments import path_segment
 from airflow_provider_aigen.core.uris import S3Prefix
 
-__all__ = ["dead_letter_folder", "dead_letter_uri", "document_facts"]
+__all__ = ["dead_letter_folder", "dead_letter_name", "dead_letter_uri", "document_facts"]
 
 
 def dead_letter_folder(settings: OutputSettings, outcome: DocumentOutcome) -> S3Prefix:
@@ -18,10 +18,15 @@ def dead_letter_folder(settings: OutputSettings, outcome: DocumentOutcome) -> S3
     return S3Prefix(root.bucket, root.join(f"error_code={path_segment(outcome.error_code or 'unknown')}", ""))
 
 
+def dead_letter_name(settings: OutputSettings, outcome: DocumentOutcome) -> str:
+    """The name that record and image have in their folder, without an extension."""
+    return outcome.document.document_id + settings.dead_letter_suffix
+
+
 def dead_letter_uri(settings: OutputSettings, outcome: DocumentOutcome) -> str:
     """Where the record of this outcome lies."""
     folder = dead_letter_folder(settings, outcome)
-    return f"{folder.uri}{outcome.document.document_id}.json"
+    return f"{folder.uri}{dead_letter_name(settings, outcome)}.json"
 
 
 def document_facts(entry: CommitEntry, outcome: DocumentOutcome) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two tables as Parquet parts (design §4): ``<destination>/<table>/<partition>/c<commit>-<batch>.parquet``.
+"""The two tables as Parquet parts (design §4), ``<destination>/<table>/<partition>/<part name>``.
 
 Rows stand in plan order, and everything that a library might choose is chosen here: equal input gives equal bytes.
 """
@@ -21,7 +21,7 @@ from airflow_provider_aigen.core.models import Box, CommitEntry, DocumentOutcome
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.ports import ObjectStore
 
-__all__ = ["ParquetTables", "documents_part", "fields_part"]
+__all__ = ["ParquetTables", "documents_part", "fields_part", "part_name"]
 
 Rows = Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
 
@@ -55,9 +55,15 @@ class ParquetTables:
     ) -> None:
         root = S3Prefix.parse("destination", entry.settings.destination)
         partition = entry.settings.partition.split("/") if entry.settings.partition else ()
-        key = root.join(table, *partition, f"c{entry.number:08d}-{entry.batch:05d}.parquet")
+        key = root.join(table, *partition, part_name(entry))
         body = await asyncio.to_thread(part, entry, rows)
         await self._store.put(root.bucket, key, body, content_type="application/vnd.apache.parquet")
+
+
+def part_name(entry: CommitEntry) -> str:
+    """The file's name: ``c<commit>-<batch>-<state id>.parquet``, without a state's id in the commits of version 0.1."""
+    state = f"-{entry.state_id}" if entry.state_id else ""
+    return f"c{entry.number:08d}-{entry.batch:05d}{state}.parquet"
 
 
 def fields_part(entry: CommitEntry, rows: Rows) -> bytes:

@@ -6,23 +6,24 @@ An outcome follows from the kept answer alone, so that a retry, a clear or anoth
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from datetime import datetime
+
 from airflow_provider_aigen.core.document.reading import Reading
 from airflow_provider_aigen.core.errors import ReconciliationError
-from airflow_provider_aigen.core.models import DocumentOutcome, ErrorOrigin, Outcome, SourceObject
-from airflow_provider_aigen.core.service.classify import (
-    MALFORMED_RESPONSE,
-    SERVICE_ERROR,
-    Extracted,
-    Malformed,
-    Refused,
-)
+from airflow_provider_aigen.core.models import DocumentOutcome, ErrorOrigin, Outcome, Retake, SourceObject
+from airflow_provider_aigen.core.service.classify import Extracted, Failed, Refused
 
-__all__ = ["answered", "gone", "rejected", "service_failed"]
+__all__ = ["LastCall", "Round", "answered", "failed", "gone", "rejected"]
 
 
-def gone(document: SourceObject) -> DocumentOutcome:
+# So many failed rounds of any kind, and a dead letter is final whatever they showed.
+_MOST_ROUNDS = 10
+
+
+def gone(document: SourceObject, retake: Retake | None = None) -> DocumentOutcome:
     """Deleted or replaced before it was read; a replacement is a new document for the next run."""
-    return DocumentOutcome(document, Outcome.GONE)
+    return _retaken(DocumentOutcome(document, Outcome.GONE), retake)
 
 
 def rejected(
@@ -32,9 +33,10 @@ def rejected(
     *,
     content_sha256: str | None = None,
     version_id: str | None = None,
+    retake: Retake | None = None,
 ) -> DocumentOutcome:
     """A dead letter without a call: refused by preflight, or not readable at the source."""
-    return DocumentOutcome(
+    outcome = DocumentOutcome(
         document,
         Outcome.DEAD_LETTER,
         content_sha256=content_sha256,
@@ -42,33 +44,69 @@ def rejected(
         error_origin=origin,
         source_version_id=version_id,
     )
+    return _retaken(outcome, retake)
 
 
-def service_failed(
+@dataclass(frozen=True, slots=True)
+class Round:
+    """How a try ends for a document whose failure may pass: ``counts`` as in ``Health.round_counts``, ``most`` rounds
+    that count make a dead letter final."""
+
+    counts: bool
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class LastCall:
+    """The newest of a document's ``calls`` in a try. Without a call ``at`` is when the document was given up."""
+
+    at: datetime
+    calls: int = 0
+    latency_s: float | None = None
+
+
+def failed(
     document: SourceObject,
+    verdict: Failed,
+    last: LastCall,
+    this: Round,
     *,
-    content_sha256: str,
-    status: int | None,
-    attempts: int,
-    latency_s: float,
+    content_sha256: str | None,
     version_id: str | None = None,
+    retake: Retake | None = None,
 ) -> DocumentOutcome:
-    """The service failed for this document alone, while it answered others."""
-    return DocumentOutcome(
+    """A dead letter whose failure may pass: later runs try the document again, until it is final. Without a
+    call the reason lies in the state."""
+    rounds = retake.rounds + this.counts if retake else 0
+    all_rounds = retake.all_rounds + 1 if retake else 0
+    outcome = DocumentOutcome(
         document,
         Outcome.DEAD_LETTER,
         content_sha256=content_sha256,
-        error_codes=(SERVICE_ERROR,),
-        error_origin=ErrorOrigin.API,
-        http_status=status,
-        attempts=attempts,
-        latency_s=latency_s,
+        error_codes=verdict.error_codes,
+        messages=verdict.messages,
+        error_origin=ErrorOrigin.API if last.calls else ErrorOrigin.STATE,
+        http_status=verdict.status,
+        pages=verdict.pages,
+        failed_pages=verdict.failed_pages,
+        attempts=last.calls,
+        latency_s=last.latency_s,
         source_version_id=version_id,
+        passing=rounds < this.most and all_rounds < _MOST_ROUNDS,
+        last_called_at=last.at,
+        rounds=rounds,
+        all_rounds=all_rounds,
     )
+    return _retaken(outcome, retake)
 
 
 def answered(
-    document: SourceObject, reading: Reading, *, reused: bool, version_id: str | None = None
+    document: SourceObject,
+    reading: Reading,
+    *,
+    reused: bool,
+    version_id: str | None = None,
+    retake: Retake | None = None,
 ) -> DocumentOutcome:
     """The outcome that a kept answer means. Raises ``ReconciliationError`` for one that should never have been kept."""
     kept, verdict = reading.kept, reading.verdict
@@ -80,17 +118,15 @@ def answered(
         case Extracted():
             outcome = Outcome.PARTIAL if verdict.failed_pages else Outcome.EXTRACTED
             error_codes, messages = verdict.error_codes, verdict.messages
-            pages, failed_pages = len(verdict.answer.pages), verdict.failed_pages
-        case Refused():
+            failed_pages = verdict.failed_pages
+            pages = max(len(verdict.answer.pages), *failed_pages, 0)
+        case Refused() | Failed():  # version 0.1 kept failures too, as final
             outcome = Outcome.DEAD_LETTER
             error_codes, messages = verdict.error_codes, verdict.messages
             pages, failed_pages = verdict.pages, verdict.failed_pages
-        case Malformed():
-            outcome = Outcome.DEAD_LETTER
-            error_codes = (MALFORMED_RESPONSE,)
         case _:
             raise ReconciliationError(f"a kept answer reads as {type(verdict).__name__}, which is never kept")
-    return DocumentOutcome(
+    answered = DocumentOutcome(
         document=document,
         outcome=outcome,
         content_sha256=kept.content_sha256,
@@ -107,3 +143,8 @@ def answered(
         extracted_at=kept.received_at,
         source_version_id=version_id,
     )
+    return _retaken(answered, retake)
+
+
+def _retaken(outcome: DocumentOutcome, retake: Retake | None) -> DocumentOutcome:
+    return outcome if retake is None else replace(outcome, retakes=retake.commit)

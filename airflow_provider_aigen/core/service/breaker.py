@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Circuit breaker over systemic failures (design §5); ``is_systemic`` says of a verdict what to record.
+"""Circuit breaker over passing failures (design §5); :mod:`.health` says which calls are recorded.
 
 closed ──(10 failures in a row, or half of the last 50)──► open ──(cool-down)──► half-open ──(probe succeeds)──► closed
 
@@ -12,17 +12,7 @@ from __future__ import annotations
 from collections import deque
 from enum import StrEnum
 
-from airflow_provider_aigen.core.service.classify import (
-    Extracted,
-    Fatal,
-    Malformed,
-    Refused,
-    ServiceFailed,
-    Throttled,
-    Verdict,
-)
-
-__all__ = ["Breaker", "BreakerState", "is_systemic"]
+__all__ = ["Breaker", "BreakerState"]
 
 _MAX_COOLDOWN_S = 300.0
 # While another call probes there is no time to wait for, only its result.
@@ -35,24 +25,6 @@ class BreakerState(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
-
-
-def is_systemic(verdict: Verdict) -> bool | None:
-    """True: a failure of the service. False: a sign that it is alive. None: neither, so nothing to record."""
-    match verdict:
-        case ServiceFailed() | Malformed():
-            return True
-        case Throttled():
-            # With Retry-After it is about the pace, which is the limiter's matter.
-            return True if verdict.retry_after is None else None
-        case Extracted():
-            return False
-        case Refused():
-            # Codes from outside the contract are counted elsewhere (design §5), and a page that broke the service
-            # shows neither that it works nor that it doesn't.
-            return False if verdict.known and not verdict.perhaps_passing else None
-        case Fatal():
-            return None  # it stops the run, so the breaker has nothing to hold back
 
 
 class Breaker:

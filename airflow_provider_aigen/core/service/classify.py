@@ -1,43 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one call means: (status, header, body) → ``Verdict``, every row of design §5's table.
+"""What one call means: (status, header, body) → ``Verdict``, every row of the failure table.
 
 The status decides first (the service's bad day, the key, the endpoint), then the codes, the most specific one of them.
-Whose fault it is, is all that a verdict says; what to do next is ``core.service.retry``'s.
+Whose fault it is, is all that a verdict says; what to do next is :mod:`.health`'s and :mod:`.suspects`'.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from airflow_provider_aigen.core.models import Answer, ApiError, ApiResponse, CallFailure, FailureKind, KeptAnswer
 from airflow_provider_aigen.core.service.codes import (
-    EMPTY_OBJECT,
+    ACCESS_REFUSED,
+    HTTP_413,
     MALFORMED_RESPONSE,
     NO_CONTENT,
     SERVICE_ERROR,
-    TOO_LARGE,
-    UNSUPPORTED_MEDIA_TYPE,
     Meaning,
     contract_message,
+    failed_page,
     generality,
+    is_about_credit,
+    is_of_document,
     meaning,
 )
-from airflow_provider_aigen.core.service.wire import MalformedAnswer, parse_answer
+from airflow_provider_aigen.core.service.wire import MalformedAnswer, is_contract, parse_answer, parse_retry_after
 
 __all__ = [
-    "EMPTY_OBJECT",
-    "MALFORMED_RESPONSE",
-    "NO_CONTENT",
-    "SERVICE_ERROR",
-    "TOO_LARGE",
-    "UNSUPPORTED_MEDIA_TYPE",
+    "BODY_LIMIT_BYTES",
     "Extracted",
+    "Failed",
     "Fatal",
     "FatalReason",
-    "Malformed",
     "Refused",
-    "ServiceFailed",
     "Throttled",
     "Verdict",
     "classify",
@@ -45,6 +42,8 @@ __all__ = [
     "is_paid",
 ]
 
+# The contract's limit of a file. A 413 without the contract's code for less than this is a gateway's.
+BODY_LIMIT_BYTES = 10_000_000
 # Codes by which a gateway says in JSON that the path itself is wrong.
 _NO_ENDPOINT_CODES = frozenset({"404", "405", "not_found", "method_not_allowed"})
 
@@ -54,6 +53,7 @@ class FatalReason(StrEnum):
 
     UNAUTHORIZED = "unauthorized"  # 401
     FORBIDDEN = "forbidden"  # 403
+    NO_CREDIT = "no_credit"  # 402, or a code that speaks of credit or quota
     NO_ENDPOINT = "no_endpoint"  # 404 or 405, not about the document
     REDIRECT = "redirect"  # 3xx, never followed
     TLS = "tls"
@@ -61,8 +61,8 @@ class FatalReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """An answer in which at least one page has fields. ``error_codes`` and ``messages`` say why others failed; they are
-    empty where none did."""
+    """At least one page has fields. ``error_codes`` and ``messages`` say why others failed, empty where none did.
+    ``failed_pages`` may name pages that ``answer`` leaves out."""
 
     answer: Answer
     error_codes: tuple[str, ...] = ()
@@ -72,80 +72,83 @@ class Extracted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A refusal that is the document's own fault; ``error_codes`` has at least one. ``perhaps_passing``: every page
-    broke the service. ``known`` is False where the contract's table does not have the primary code. ``pages`` is None
-    without ``data``."""
+    """The document's own fault; ``error_codes`` has at least one. ``known`` is False where the contract's table does
+    not have the primary code. ``pages`` is None without ``data``."""
 
     status: int
     error_codes: tuple[str, ...]
     messages: tuple[str, ...] = ()
     pages: int | None = None
     failed_pages: tuple[int, ...] = ()
-    perhaps_passing: bool = False
     known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Malformed:
-    """An answer that is none of the contract's; its error code is ``malformed_response``."""
-
-    status: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceFailed:
-    """A failure of the service. ``billed``: the request may have been processed, so a repetition may be paid twice.
-    ``kind`` is None where an HTTP status said it."""
+class Failed:
+    """A passing failure: the same call may succeed later. ``error_codes`` has at least one, which is that of the dead
+    letter if it does not. ``billed``: the request may have been processed, so a repetition may be paid twice. ``kind``
+    says why no answer came, and is None where one came."""
 
     status: int | None
-    kind: FailureKind | None
+    error_codes: tuple[str, ...]
     billed: bool
-    retry_after: str | None = None
+    kind: FailureKind | None = None
+    messages: tuple[str, ...] = ()
+    pages: int | None = None
+    failed_pages: tuple[int, ...] = ()
+
+    @property
+    def left(self) -> bool:
+        """Whether the request left this machine: False only where no connection could be made."""
+        return self.kind is not FailureKind.CONNECT
 
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """A request to call later: 429, or 503 with ``Retry-After``. ``retry_after`` is the header as received, perhaps
-    unusable."""
+    """429, or 503 with a usable ``Retry-After``: the endpoint asks for patience. ``retry_after_s`` is None for a 429
+    without a usable header."""
 
     status: int
-    retry_after: str | None = None
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fatal:
-    """A result after which no call of this run can succeed until somebody mends the configuration."""
+    """No call of this run can succeed until somebody mends the configuration or the account."""
 
     status: int | None
     reason: FatalReason
 
 
-Verdict = Extracted | Refused | Malformed | ServiceFailed | Throttled | Fatal
+Verdict = Extracted | Refused | Failed | Throttled | Fatal
 
 
-def classify(result: ApiResponse | CallFailure) -> Verdict:
-    """The meaning of what one call gave; never raises, whatever status and bytes."""
+def classify(
+    result: ApiResponse | CallFailure, now: datetime | None = None, *, image_bytes: int | None = None
+) -> Verdict:
+    """The meaning of what one call gave; never raises, whatever status and bytes. ``now`` is for a ``Retry-After`` that
+    is a date, ``image_bytes``, the size of the file that was sent, tells a gateway's 413 from the contract's."""
     if isinstance(result, CallFailure):
         return _of_failure(result)
-    verdict = _of_status(result)
+    verdict = _of_status(result, parse_retry_after(result.retry_after, now))
     if verdict is not None:
         return verdict
     try:
         answer = parse_answer(result.status, result.body)
     except MalformedAnswer:
-        return _without_answer(result.status)
+        return _without_answer(result.status, image_bytes)
     if result.status < 300:
         return _of_content(answer)
-    return _of_refusal(answer)
+    return _of_refusal(answer, image_bytes)
 
 
 def is_paid(verdict: Verdict) -> bool:
     """Whether a call with this verdict may be on the bill. Not: one that never left, 429, 503, a refused key, a
     redirect, a wrong path."""
     match verdict:
-        case Extracted() | Refused() | Malformed():
+        case Extracted() | Refused():
             return True
-        case ServiceFailed(billed=billed):
+        case Failed(billed=billed):
             return billed
         case _:
             return False
@@ -156,7 +159,7 @@ def classify_kept(kept: KeptAnswer) -> Verdict:
     if kept.failure is not None:
         return classify(CallFailure(kept.failure, sent=True, latency_s=kept.latency_s))
     if kept.status is None:
-        return Malformed()
+        return Failed(None, (MALFORMED_RESPONSE,), billed=True)
     return classify(ApiResponse(kept.status, kept.body, kept.latency_s))
 
 
@@ -165,72 +168,103 @@ def _of_failure(failure: CallFailure) -> Verdict:
         case FailureKind.TLS:
             return Fatal(None, FatalReason.TLS)
         case FailureKind.TOO_LARGE:
-            return Malformed()
+            return Failed(None, (MALFORMED_RESPONSE,), billed=True, kind=failure.kind)
         case FailureKind.CONNECT:
-            return ServiceFailed(None, failure.kind, billed=False)
+            return Failed(None, (SERVICE_ERROR,), billed=False, kind=failure.kind)
         case FailureKind.TIMEOUT | FailureKind.RESET | FailureKind.PROTOCOL:
-            return ServiceFailed(None, failure.kind, billed=failure.sent)
+            return Failed(None, (SERVICE_ERROR,), billed=failure.sent, kind=failure.kind)
 
 
-def _of_status(response: ApiResponse) -> Verdict | None:
-    """The verdicts for which the body does not matter."""
-    status, retry_after = response.status, response.retry_after
-    if status == 401:
-        return Fatal(status, FatalReason.UNAUTHORIZED)
-    if status == 403:
-        return Fatal(status, FatalReason.FORBIDDEN)
+def _of_status(response: ApiResponse, retry_after_s: float | None) -> Verdict | None:
+    """The verdicts for which the status is enough, with a look at the body where it tells the endpoint from others."""
+    status = response.status
+    if status == 402:
+        return Fatal(status, FatalReason.NO_CREDIT)
+    if status in (401, 403, 429):
+        return _of_access(response, retry_after_s)
     if 300 <= status < 400:
         return Fatal(status, FatalReason.REDIRECT)
-    if status == 429 or (status == 503 and retry_after is not None):
-        return Throttled(status, retry_after)
+    if status == 503 and retry_after_s is not None:
+        return Throttled(status, retry_after_s)
     if status == 408 or not 200 <= status < 500:
-        return ServiceFailed(status, None, billed=status != 503, retry_after=retry_after)
+        return Failed(status, (SERVICE_ERROR,), billed=status != 503)
     return None
 
 
-def _without_answer(status: int) -> Verdict:
+def _of_access(response: ApiResponse, retry_after_s: float | None) -> Verdict:
+    status = response.status
+    if status in (403, 429) and any(map(is_about_credit, _errors(response))):
+        return Fatal(status, FatalReason.NO_CREDIT)
+    if status == 429:
+        return Throttled(status, retry_after_s)
+    if is_contract(response.body):
+        return Fatal(status, FatalReason.UNAUTHORIZED if status == 401 else FatalReason.FORBIDDEN)
+    # A firewall may refuse one image, and lets the others pass.
+    return Failed(status, (ACCESS_REFUSED,), billed=False)
+
+
+def _errors(response: ApiResponse) -> tuple[ApiError, ...]:
+    try:
+        return parse_answer(response.status, response.body).errors
+    except MalformedAnswer:
+        return ()
+
+
+def _without_answer(status: int, image_bytes: int | None) -> Verdict:
     """A 2xx or 4xx whose body is no answer of the contract: a gateway's page, perhaps."""
     if status in (404, 405):
         return Fatal(status, FatalReason.NO_ENDPOINT)
-    if status in (413, 422):  # they are about the document, even if a gateway says so
-        return Refused(status, (f"http_{status}",), known=status == 413)
-    return Malformed(status)
+    if status == 413:
+        return _of_413(image_bytes)
+    if status == 422:  # it is about the document, whoever says so
+        return Refused(status, ("http_422",), known=False)
+    return Failed(status, (MALFORMED_RESPONSE,), billed=True)
+
+
+def _of_413(image_bytes: int | None, codes: tuple[str, ...] = (), messages: tuple[str, ...] = ()) -> Verdict:
+    """Without the contract's code: a gateway's limit, unless the file is over the contract's own."""
+    codes = tuple(dict.fromkeys((HTTP_413, *codes)))
+    if image_bytes is not None and image_bytes < BODY_LIMIT_BYTES:
+        return Failed(413, codes, billed=True, messages=messages)
+    return Refused(413, codes, messages)
 
 
 def _of_content(answer: Answer) -> Verdict:
     if not any(answer.pages):
-        return _of_refusal(answer)
-    if not answer.failed_pages:
+        return _of_refusal(answer, None)
+    failed_pages = _failed_pages(answer)
+    if not failed_pages:
         return Extracted(answer)
     errors = _most_specific_first(answer.errors)
-    return Extracted(answer, _codes(errors) or (NO_CONTENT,), _messages(errors), answer.failed_pages)
+    return Extracted(answer, _codes(errors) or (NO_CONTENT,), _messages(errors), failed_pages)
 
 
-def _of_refusal(answer: Answer) -> Verdict:
+def _failed_pages(answer: Answer) -> tuple[int, ...]:
+    """Pages without a field, and those that an error names and ``data`` leaves out."""
+    named = {number for error in answer.errors if (number := failed_page(error)) and number > len(answer.pages)}
+    return tuple(sorted({*answer.failed_pages, *named}))
+
+
+def _of_refusal(answer: Answer, image_bytes: int | None) -> Verdict:
     """No page has a field: the primary code says why."""
     status = answer.status
     errors = _most_specific_first(answer.errors)
-    codes = _codes(errors)
+    codes, messages = _codes(errors), _messages(errors)
+    pages, failed_pages = len(answer.pages) or None, answer.failed_pages
     if status in (404, 405) and not _about_document(errors):
         return Fatal(status, FatalReason.NO_ENDPOINT)
     primary = meaning(errors[0]) if errors else None
     if primary is Meaning.SERVICE:
-        return ServiceFailed(status, None, billed=True)
-    if status < 300 and primary in (None, Meaning.GENERIC):
-        codes, known = (NO_CONTENT, *codes), True
-    else:
-        codes = codes or (f"http_{status}",)
-        known = status == 413 or primary in (Meaning.DOCUMENT, Meaning.PAGE_ERROR, Meaning.NOT_A_BOOK_LATER)
+        return Failed(status, (SERVICE_ERROR,), billed=True)
     telling = [error for error in errors if meaning(error) is not Meaning.GENERIC]
-    return Refused(
-        status=status,
-        error_codes=codes,
-        messages=_messages(errors),
-        pages=len(answer.pages) or None,
-        failed_pages=answer.failed_pages,
-        perhaps_passing=bool(telling) and all(meaning(error) is Meaning.PAGE_ERROR for error in telling),
-        known=known,
-    )
+    if telling and all(meaning(error) is Meaning.PAGE_ERROR for error in telling):
+        return Failed(status, codes, billed=True, messages=messages, pages=pages, failed_pages=failed_pages)
+    if status == 413 and not any(is_of_document(error, status) for error in errors):
+        return _of_413(image_bytes, codes, messages)
+    if status < 300 and primary in (None, Meaning.GENERIC):
+        return Refused(status, (NO_CONTENT, *codes), messages, pages, failed_pages)
+    known = status == 413 or primary is Meaning.PAGE_ERROR or (bool(errors) and is_of_document(errors[0], status))
+    return Refused(status, codes or (f"http_{status}",), messages, pages, failed_pages, known=known)
 
 
 def _about_document(errors: list[ApiError]) -> bool:

@@ -13,7 +13,11 @@ from enum import Enum, auto
 from airflow_provider_aigen.core.models import ApiError
 
 __all__ = [
+    "ACCESS_DENIED",
+    "ACCESS_REFUSED",
+    "DAMAGED_STATE",
     "EMPTY_OBJECT",
+    "HTTP_413",
     "MALFORMED_RESPONSE",
     "NO_CONTENT",
     "SERVICE_ERROR",
@@ -23,7 +27,10 @@ __all__ = [
     "UNSUPPORTED_MEDIA_TYPE",
     "Meaning",
     "contract_message",
+    "failed_page",
     "generality",
+    "is_about_credit",
+    "is_of_document",
     "meaning",
 ]
 
@@ -33,19 +40,28 @@ MALFORMED_RESPONSE = "malformed_response"
 NO_CONTENT = "no_content"
 UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
 EMPTY_OBJECT = "empty_object"
+ACCESS_REFUSED = "access_refused"  # 401 or 403 without the contract's JSON: a firewall or a gateway, not the endpoint
+HTTP_413 = "http_413"  # 413 without the contract's code, for a body under its limit: a gateway's limit
+ACCESS_DENIED = "access_denied"  # S3 denies one object of a bucket that it lets read otherwise
+DAMAGED_STATE = "damaged_state"  # a claim or a kept answer that cannot be read
 
 # The contract's, which preflight gives too, before the call.
 SIDE_TOO_SHORT = "1001"
 SIDE_TOO_LONG = "1002"
 TOO_LARGE = "20000"
 
-_DOCUMENT_CODES = frozenset({SIDE_TOO_SHORT, SIDE_TOO_LONG, "1003", TOO_LARGE, "20002"})
+_DOCUMENT_CODES = frozenset(
+    {SIDE_TOO_SHORT, SIDE_TOO_LONG, "1003", TOO_LARGE, "20001", "20002", "validation_error", "request_entity_too_large"}
+)
 _SERVICE_CODES = frozenset({"2001", "40001", "40000"})
 _GENERIC_CODES = frozenset({"bad_request", "partial_content", "206"})
 _PAGE_ERROR_CODE = "internal_server_error"
 _AMBIGUOUS_CODE = "400"  # of the later family: "not a book", or a page error, by its message
 # `…_vehicle_registration_…` for this document; the other documents have the same shape (contract, Request).
 _NOT_FOUND = re.compile(r"can_not_find_[a-z0-9_]+_on_image")
+# `no_id_card` and the like, on a 400 only (contract, Other documents).
+_NOTHING_THERE = re.compile(r"no_[a-z0-9_]{1,60}")
+_CREDIT = re.compile(r"credit|quota|balance|payment|billing", re.IGNORECASE)
 
 _PAGE_MESSAGES = (
     (re.compile(r"Page ([0-9]{1,6}) ?: ?Internal Server Error", re.IGNORECASE), "Page {} : Internal Server Error"),
@@ -106,6 +122,26 @@ def meaning(error: ApiError) -> Meaning:
     elif code in _DOCUMENT_CODES or (code is not None and _NOT_FOUND.fullmatch(code)):
         found = Meaning.DOCUMENT
     return found
+
+
+def is_of_document(error: ApiError, status: int) -> bool:
+    """Whether the contract lists the code as the document's own fault on this HTTP status."""
+    if meaning(error) in (Meaning.DOCUMENT, Meaning.NOT_A_BOOK_LATER):
+        return True
+    return status == 400 and error.code is not None and _NOTHING_THERE.fullmatch(error.code) is not None
+
+
+def is_about_credit(error: ApiError) -> bool:
+    """Whether the code speaks of the account's credit or quota."""
+    return error.code is not None and _CREDIT.search(error.code) is not None
+
+
+def failed_page(error: ApiError) -> int | None:
+    """The number, from 1, of the page that a page error names; None for any other error."""
+    for pattern, _ in _PAGE_MESSAGES:
+        if found := pattern.fullmatch((error.message or "").strip()):
+            return int(found[1]) or None
+    return None
 
 
 def contract_message(message: str | None) -> str | None:

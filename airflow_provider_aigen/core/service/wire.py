@@ -13,19 +13,32 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import reduce
 from itertools import islice
 from typing import Any
 
 from airflow_provider_aigen.core.models import Answer, ApiError
 
-__all__ = ["MAX_CODE_LENGTH", "MAX_DEPTH", "MalformedAnswer", "encode_request", "parse_answer"]
+__all__ = [
+    "MAX_CODE_LENGTH",
+    "MAX_DEPTH",
+    "MalformedAnswer",
+    "encode_request",
+    "is_contract",
+    "parse_answer",
+    "parse_retry_after",
+]
 
 MAX_DEPTH = 64
 MAX_CODE_LENGTH = 256
 
 _MAX_INT_DIGITS = 300
-_MAX_ERRORS = 1000  # the contract knows one per page; a list of a million would only swell commits and records
+_MAX_ERRORS = 1000  # one a page is what the contract knows; a list of a million would only swell commits and records
+_MAX_RETRY_AFTER_S = 3600.0
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_LONGEST_DATE = 64
 _BOM = b"\xef\xbb\xbf"
 # Possessive, and the closing quote optional: an unterminated string swallows the rest instead of being tried again at
 # each of its escaped quotes, so the time stays linear. The JSON parser refuses it afterwards.
@@ -57,6 +70,18 @@ def parse_answer(status: int, body: bytes) -> Answer:
     if not isinstance(document, dict):
         raise MalformedAnswer("the answer is not a JSON object")
     return Answer(status, _pages(document.get("data"), required=200 <= status < 300), _errors(document.get("error")))
+
+
+def is_contract(body: bytes) -> bool:
+    """Whether the body is JSON as the endpoint itself writes it: ``status`` is ``success`` or ``error``, or ``error``
+    is a list. A gateway's or a firewall's answer is not."""
+    try:
+        document = _load(body.removeprefix(_BOM))
+    except MalformedAnswer:
+        return False
+    if not isinstance(document, dict):
+        return False
+    return document.get("status") in ("success", "error") or isinstance(document.get("error"), list)
 
 
 def _load(body: bytes) -> Any:
@@ -122,3 +147,21 @@ def _error(error: Mapping[str, Any]) -> ApiError:
         code = None
     message = error.get("message")
     return ApiError(code, message if isinstance(message, str) else None)
+
+
+def parse_retry_after(value: str | None, now: datetime | None) -> float | None:
+    """Seconds to wait, from seconds or, where ``now`` is known, an HTTP date; 0 for a date that has passed; None for
+    anything absurd: negative, not a number and not a date, over one hour."""
+    text = (value or "").strip()
+    if _SECONDS.fullmatch(text):
+        seconds = float(text)
+    elif not text or len(text) > _LONGEST_DATE or now is None:
+        return None
+    else:
+        try:
+            date = parsedate_to_datetime(text)
+            # Without a zone it is GMT: HTTP knows no other.
+            seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
+    return max(seconds, 0.0) if seconds <= _MAX_RETRY_AFTER_S else None

@@ -17,6 +17,7 @@ from airflow_provider_aigen.adapters.s3.store import S3ObjectStore
 from airflow_provider_aigen.core.errors import (
     AigenError,
     ConfigurationError,
+    ObjectDenied,
     ObjectStoreCondition,
     ObjectUnreadable,
     StorageUnavailableError,
@@ -80,6 +81,15 @@ def test_denied_names_bucket_operation_permission_and_code(scripted, operation, 
     assert isinstance(error, ConfigurationError)
     for part in ("s3://scans", operation, permission, code):
         assert part in str(error)
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "KMS.DisabledException"])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_denied_read_copy_or_delete_may_be_one_objects_matter(scripted, operation, code):
+    """To list a bucket and to write into a prefix is denied for all."""
+    scripted.script(s3_error(403, code))
+    of_one_object = operation in ("GetObject", "CopyObject", "DeleteObject")
+    assert type(failure(scripted.s3, operation)) is (ObjectDenied if of_one_object else ConfigurationError)
 
 
 def test_a_denied_get_says_that_listing_is_needed_too(scripted):

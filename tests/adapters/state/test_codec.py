@@ -6,16 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, COMMIT, PLAN
+from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, CLAIM, COMMIT, PLAN, SCHEMA
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import (
+    Claim,
     CommitEntry,
     DocumentOutcome,
     ErrorOrigin,
@@ -24,6 +25,7 @@ from airflow_provider_aigen.core.models import (
     Outcome,
     OutputSettings,
     PlanBatch,
+    Retake,
     RunIdentity,
     SourceObject,
 )
@@ -34,8 +36,17 @@ times = st.datetimes(timezones=st.just(UTC))
 seconds = st.floats(0, 1e6)
 counts = st.integers(0, 10**12)
 documents = st.builds(SourceObject, texts, texts, texts, counts, times, st.none() | texts)
-runs = st.builds(RunIdentity, texts, texts, texts, st.integers(-1, 1000))
-settings = st.builds(OutputSettings, texts, texts, texts, texts, st.none() | st.floats(0, 1), copy_image=st.booleans())
+runs = st.builds(RunIdentity, texts, texts, texts, st.integers(-1, 1000), texts)
+settings = st.builds(
+    OutputSettings,
+    texts,
+    texts,
+    texts,
+    texts,
+    st.none() | st.floats(0, 1),
+    copy_image=st.booleans(),
+    dead_letter_suffix=texts,
+)
 outcomes = st.builds(
     DocumentOutcome,
     documents,
@@ -53,9 +64,34 @@ outcomes = st.builds(
     answer_reused=st.booleans(),
     extracted_at=st.none() | times,
     source_version_id=st.none() | texts,
+    passing=st.booleans(),
+    last_called_at=st.none() | times,
+    rounds=counts,
+    all_rounds=counts,
+    retakes=st.none() | counts,
 )
-entries = st.builds(CommitEntry, counts, texts, runs, counts, settings, st.lists(outcomes, max_size=3).map(tuple))
-batches = st.builds(PlanBatch, runs, counts, counts, settings, st.lists(documents, max_size=3).map(tuple))
+entries = st.builds(
+    CommitEntry,
+    counts,
+    texts,
+    runs,
+    counts,
+    settings,
+    st.lists(outcomes, max_size=3).map(tuple),
+    st.none() | texts,
+    st.none() | times,
+)
+batches = st.builds(
+    PlanBatch,
+    runs,
+    counts,
+    counts,
+    settings,
+    st.lists(documents, max_size=3).map(tuple),
+    st.lists(st.builds(Retake, texts, counts, counts, counts), max_size=3).map(tuple),
+    st.none() | texts,
+)
+claims = st.builds(Claim, texts, texts, texts, times, st.booleans(), counts, st.none() | times)
 answers = st.builds(
     KeptAnswer,
     texts,
@@ -72,6 +108,11 @@ answers = st.builds(
 @given(answers)
 def test_an_answer_comes_back_as_it_was(answer):
     assert ANSWER.from_gzip(ANSWER.to_gzip(answer)) == answer
+
+
+@given(claims)
+def test_a_claim_comes_back_as_it_was(claim):
+    assert CLAIM.from_gzip(CLAIM.to_gzip(claim)) == claim
 
 
 @given(batches)
@@ -99,7 +140,7 @@ def test_what_comes_back_has_the_models_types():
 
 def test_a_person_can_read_it():
     shown = json.loads(gzip.decompress(ANSWER.to_gzip(samples.answer('{"value": "กข 1"}'.encode()))))
-    assert shown["schema"] == 1
+    assert shown["schema"] == SCHEMA
     assert list(shown) == sorted(shown)
     assert shown["body"] == '{"value": "กข 1"}'
     assert "body_base64" not in shown
@@ -119,7 +160,7 @@ def test_equal_values_give_equal_bytes_in_any_process():
         "from airflow_provider_aigen.adapters.state.codec import COMMIT;"
         "sys.stdout.buffer.write(COMMIT.to_gzip(samples.entry(samples.partial(), samples.refused(2))))"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     runs = [
         subprocess.run(
             [sys.executable, "-c", program],
@@ -177,10 +218,29 @@ def test_a_damaged_body(body):
 
 
 def test_a_newer_schema_asks_for_an_upgrade():
-    with pytest.raises(ConfigurationError, match=r"newer airflow-provider-aigen \(schema 2.*upgrade") as raised:
-        PLAN.from_gzip(stored(a_plan(schema=2, documents="of another shape")))
+    with pytest.raises(ConfigurationError, match=r"newer airflow-provider-aigen \(schema 3.*upgrade") as raised:
+        PLAN.from_gzip(stored(a_plan(schema=3, documents="of another shape")))
     assert raised.value.parameter == "state"
 
 
 def test_what_a_later_version_adds_is_ignored():
     assert PLAN.from_gzip(stored(a_plan(added="something"))) == samples.plan()
+
+
+def test_what_version_0_1_wrote_is_read():
+    """Schema 1: a claim ended at a time of its writer's clock, and nothing had the state's id."""
+    added = {"letters", "state_id"}
+    plan = {key: value for key, value in a_plan(schema=1).items() if key not in added}
+    assert PLAN.from_gzip(stored(plan)) == samples.plan()
+    claim = {
+        "schema": 1,
+        "content_sha256": "ab" * 32,
+        "document_type": samples.TYPE,
+        "writer_id": "old",
+        "claimed_at": "2026-11-22T07:00:00Z",
+        "expires_at": "2026-11-22T07:03:00Z",
+        "suspect": True,
+    }
+    assert CLAIM.from_gzip(stored(claim)) == Claim(
+        "ab" * 32, samples.TYPE, "old", datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
+    )

@@ -8,12 +8,12 @@ import gzip
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from airflow_provider_aigen.adapters.s3.store import S3ObjectStore
+from airflow_provider_aigen.adapters.state.codec import SCHEMA
 from airflow_provider_aigen.adapters.state.store import S3StateStore
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import Claim, RunReport, SourceObject
@@ -139,7 +139,7 @@ def test_a_report_is_replaced_and_readable(state, store, prefix):
     shown = json.loads(asyncio.run(scenario()).body)
     assert shown["rows"] == 41
     assert shown["error_codes"] == {"1001": 1}
-    assert shown["schema"] == 1
+    assert shown["schema"] == SCHEMA
 
 
 # --- commits in order ---------------------------------------------------------------------------------------------
@@ -234,45 +234,35 @@ def test_marking_twice_is_fine(state):
     assert asyncio.run(scenario()) == ([1], [])
 
 
-# --- claims -------------------------------------------------------------------------------------------------------
+# --- claims: what time does to them is in test_claims ------------------------------------------------------------
 
 
-def claim(writer: str, at_s: int = 0) -> Claim:
-    claimed_at = samples.ANSWERED + timedelta(seconds=at_s)
-    return Claim("ab" * 32, samples.TYPE, writer, claimed_at, claimed_at + timedelta(seconds=100))
+def claim(writer: str) -> Claim:
+    return Claim("ab" * 32, samples.TYPE, writer, samples.ANSWERED)
 
 
-def test_a_claim_stands_until_it_expires(state):
+def test_a_claim_of_a_writer_that_lives_stands(state, store, prefix):
     async def scenario():
+        for writer in ("one", "two"):
+            await state.beat(writer)
         assert await state.claim(claim("one")) == (claim("one"), True)
-        assert await state.claim(claim("two", 99)) == (claim("one"), False)
-        assert await state.claim(claim("two", 100)) == (claim("two", 100), False)
-        assert await state.claim(claim("one", 101)) == (claim("two", 100), False)
-
-    asyncio.run(scenario())
-
-
-def test_a_claim_is_renewed_by_its_writer_alone(state):
-    async def scenario():
-        await state.claim(claim("one"))
-        assert await state.claim(claim("one", 60)) == (claim("one", 60), False)
-        assert await state.claim(claim("two", 159)) == (claim("one", 60), False)
-        assert await state.claim(claim("two", 160)) == (claim("two", 160), False)
-
-    asyncio.run(scenario())
-
-
-def test_a_claim_that_is_released_need_not_be_waited_for(state):
-    async def scenario():
-        await state.claim(claim("one"))
+        assert await state.claim(claim("two")) == (claim("one"), False)
+        beats = await state.beats()
+        assert set(beats) == {"one", "two"}
+        assert await state.is_held(claim("one"), "two", beats)
+        assert not await state.is_held(claim("one"), "one", beats)
         await state.release(claim("two"))
-        assert await state.claim(claim("two", 1)) == (claim("one"), False), "another's claim is not ended"
+        assert await state.claim(claim("two")) == (claim("one"), False), "another's claim is not ended"
         await state.release(claim("one"))
-        assert await state.claim(claim("two", 1)) == (claim("two", 1), False)
+        assert not await state.is_held(claim("one"), "two", beats)
+        assert await state.claim(claim("two")) == (claim("two"), False)
         await state.release(claim("one"))
-        assert await state.claim(claim("three", 2)) == (claim("two", 1), False), "nor one that was taken over"
+        assert await state.claim(claim("three")) == (claim("two"), False), "nor one that was taken over"
+        return await keys(store, prefix)
 
-    asyncio.run(scenario())
+    found = asyncio.run(scenario())
+    assert f"claims/vehicle-registration-book/v2/ab/{'ab' * 32}.json.gz" in found
+    assert [key for key in found if key.startswith("writers/")] == ["writers/one.json", "writers/two.json"]
 
 
 def test_a_claim_that_is_taken_over_while_it_is_released_stays_the_others(state, store, monkeypatch):
@@ -280,39 +270,30 @@ def test_a_claim_that_is_taken_over_while_it_is_released_stays_the_others(state,
 
     async def put_after_the_other(*args: Any, **options: Any) -> None:
         monkeypatch.setattr(store, "put", put)
-        await state.claim(claim("two", 100))
+        await state.release(claim("one"))
+        await state.claim(claim("two"))
         await put(*args, **options)
 
     async def scenario():
         await state.claim(claim("one"))
         monkeypatch.setattr(store, "put", put_after_the_other)
         await state.release(claim("one"))
-        assert await state.claim(claim("three", 101)) == (claim("two", 100), False)
+        assert await state.claim(claim("three")) == (claim("two"), False)
 
     asyncio.run(scenario())
 
 
-def test_what_is_suspect_stays_so(state):
+@pytest.mark.parametrize("released", [False, True])
+def test_of_sixteen_claims_one_stands(state, released):
     async def scenario():
-        await state.claim(claim("one"))
-        await state.release(replace(claim("one"), suspect=True))
-        assert await state.claim(claim("two", 1)) == (replace(claim("two", 1), suspect=True), False)
-        await state.release(claim("two"))
-        assert await state.claim(claim("three", 2)) == (replace(claim("three", 2), suspect=True), False)
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.parametrize("expired", [False, True])
-def test_of_sixteen_claims_one_stands(state, expired):
-    async def scenario():
-        if expired:
+        if released:
             await state.claim(claim("dead"))
-        return await asyncio.gather(*(state.claim(claim(f"writer-{n}", 200)) for n in range(16)))
+            await state.release(claim("dead"))
+        return await asyncio.gather(*(state.claim(claim(f"writer-{n}")) for n in range(16)))
 
     results = asyncio.run(scenario())
     assert len({standing.writer_id for standing, _ in results}) == 1
-    assert sum(first for _, first in results) == (0 if expired else 1)
+    assert sum(first for _, first in results) == (0 if released else 1)
 
 
 # --- damage and probe ---------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_aigen.adapters.tables.parquet import ParquetTables, documents_part, fields_part
 from airflow_provider_aigen.adapters.tables.schemas import DOCUMENTS_SCHEMA, FIELDS_SCHEMA
+from airflow_provider_aigen.core.checks import COLUMNS
 from airflow_provider_aigen.core.models import FieldRow, Outcome
 from tests.adapters import samples
 
@@ -55,6 +56,10 @@ def test_the_columns_of_documents_are_designs():
         "min_confidence mean_confidence attempts latency_s answer_reused dead_letter_uri extracted_at dag_id run_id "
         "commit"
     )
+
+
+def test_every_column_is_known_to_the_check_of_partition_keys():
+    assert {*FIELDS_SCHEMA.names, *DOCUMENTS_SCHEMA.names} == COLUMNS
 
 
 def test_fields_come_back():

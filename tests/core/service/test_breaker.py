@@ -1,22 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from airflow_provider_aigen.core.models import Answer, FailureKind
-from airflow_provider_aigen.core.service.breaker import Breaker, BreakerState, is_systemic
-from airflow_provider_aigen.core.service.classify import (
-    Extracted,
-    Fatal,
-    FatalReason,
-    Malformed,
-    Refused,
-    ServiceFailed,
-    Throttled,
-)
+from airflow_provider_aigen.core.service.breaker import Breaker, BreakerState
 
 
 def opened(at: float = 0.0) -> Breaker:
@@ -25,27 +14,6 @@ def opened(at: float = 0.0) -> Breaker:
         breaker.record_failure(at)
     assert breaker.state(at) is BreakerState.OPEN
     return breaker
-
-
-@pytest.mark.parametrize(
-    ("verdict", "systemic"),
-    [
-        (ServiceFailed(500, None, billed=True), True),
-        (ServiceFailed(503, None, billed=False), True),
-        (ServiceFailed(None, FailureKind.CONNECT, billed=False), True),
-        (Malformed(200), True),
-        (Throttled(429), True),
-        (Throttled(429, "5"), None),
-        (Throttled(503, "soon"), None),
-        (Extracted(Answer(200, ({"f": 1},))), False),
-        (Refused(400, ("1001",)), False),
-        (Refused(400, ("internal_server_error",), perhaps_passing=True), None),
-        (Refused(400, ("weird",), known=False), None),
-        (Fatal(401, FatalReason.UNAUTHORIZED), None),
-    ],
-)
-def test_what_counts_as_systemic(verdict, systemic):
-    assert is_systemic(verdict) is systemic
 
 
 def test_ten_failures_in_a_row_open_it_and_nine_do_not():

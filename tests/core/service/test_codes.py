@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_aigen.core.models import ApiError
-from airflow_provider_aigen.core.service.codes import Meaning, contract_message, generality, meaning
+from airflow_provider_aigen.core.service.codes import (
+    Meaning,
+    contract_message,
+    failed_page,
+    generality,
+    is_about_credit,
+    is_of_document,
+    meaning,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +47,68 @@ from airflow_provider_aigen.core.service.codes import Meaning, contract_message,
 )
 def test_meaning(code, message, expected):
     assert meaning(ApiError(code, message)) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "status", "expected"),
+    [
+        ("1001", None, 400, True),
+        ("1001", None, 200, True),
+        ("400", "Bad request", 400, True),
+        ("400", "else", 400, False),
+        ("no_id_card", None, 400, True),
+        ("no_id_card", None, 200, False),
+        ("no_id_card", None, 404, False),
+        ("no_", None, 400, False),
+        ("no_" + "x" * 60, None, 400, True),
+        ("no_" + "x" * 61, None, 400, False),
+        ("no_ID", None, 400, False),
+        ("not_a_card", None, 400, False),
+        ("a_no_card", None, 400, False),
+        ("bad_request", None, 400, False),
+        ("internal_server_error", None, 400, False),
+        ("2001", None, 400, False),
+        (None, None, 400, False),
+    ],
+)
+def test_codes_of_the_document(code, message, status, expected):
+    assert is_of_document(ApiError(code, message), status) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("insufficient_credit", True),
+        ("CREDIT_EXHAUSTED", True),
+        ("monthly-quota", True),
+        ("balance", True),
+        ("payment_required", True),
+        ("billing.disabled", True),
+        ("forbidden", False),
+        ("429", False),
+        (None, False),
+    ],
+)
+def test_codes_of_the_account(code, expected):
+    assert is_about_credit(ApiError(code, "credit")) is expected
+
+
+@pytest.mark.parametrize(
+    ("message", "page"),
+    [
+        ("Page 2 : Internal Server Error", 2),
+        (" page 0012: internal server error\n", 12),
+        ("Internal process error during extract image page: 3", 3),
+        ("Internal process error during extract image page:999999", 999999),
+        ("Page 0 : Internal Server Error", None),
+        ("Page 1234567 : Internal Server Error", None),
+        ("Page 2", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_page_that_an_error_names(message, page):
+    assert failed_page(ApiError("whatever", message)) == page
 
 
 def test_generic_codes_go_last_and_the_endpoints_order_holds_among_the_others():

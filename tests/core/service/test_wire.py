@@ -4,14 +4,23 @@ from __future__ import annotations
 import base64
 import json
 import math
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_aigen.core.models import Answer, ApiError
-from airflow_provider_aigen.core.service.wire import MalformedAnswer, encode_request, parse_answer
+from airflow_provider_aigen.core.service.wire import (
+    MalformedAnswer,
+    encode_request,
+    is_contract,
+    parse_answer,
+    parse_retry_after,
+)
 
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SENTENCES = {
     "the answer is not UTF-8",
     "the answer is not JSON",
@@ -212,3 +221,87 @@ def test_any_data_and_error_are_an_answer_or_malformed(data, error, status):
     if answer is not None:
         assert storable(answer.pages)
         assert storable([[item.code, item.message] for item in answer.errors])
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("120", 120.0),
+        (" 1.5 ", 1.5),
+        ("3600", 3600.0),
+        ("3601", None),
+        ("-1", None),
+        ("1e3", None),
+        ("nan", None),
+        ("inf", None),
+        ("๕", None),
+        ("", None),
+        (None, None),
+        ("soon", None),
+        ("9" * 400, None),
+        ("Sun, 22 Nov 2026 12:00:30 GMT", 30.0),
+        ("Sunday, 22-Nov-26 12:00:30 GMT", 30.0),
+        ("Sun Nov 22 12:00:30 2026", 30.0),
+        ("Sun, 22 Nov 2026 14:00:30 +0200", 30.0),
+        ("Sun, 22 Nov 2026 11:00:00 GMT", 0.0),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 0.0),
+        ("Sun, 22 Nov 2026 13:00:00 GMT", 3600.0),
+        ("Sun, 22 Nov 2026 13:00:01 GMT", None),
+        ("Sun, 99 Nov 2026 12:00:30 GMT", None),
+        ("Sun, 22 Nov 2026 12:00:30 GMT (" + "x" * 32 + ")", 30.0),  # 64 characters
+        ("Sun, 22 Nov 2026 12:00:30 GMT (" + "x" * 33 + ")", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", None),
+    ],
+)
+def test_retry_after(value, seconds):
+    assert parse_retry_after(value, NOW) == seconds
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, [0-9 ]{2,4} [A-Z][a-z]{2} [0-9]{1,6} [0-9:]{0,9} ?[A-Z+0-9-]{0,6}"))
+def test_any_retry_after_is_none_or_at_most_an_hour(value):
+    seconds = parse_retry_after(value, NOW)
+    assert seconds is None or 0 <= seconds <= 3600
+
+
+@given(st.integers(0, 3600))
+def test_a_date_says_the_same_as_its_seconds(seconds):
+    date = format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
+    assert parse_retry_after(date, NOW) == parse_retry_after(str(seconds), NOW) == float(seconds)
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("0", 0.0), (" 1.5 ", 1.5), ("3601", None), ("", None), (None, None)])
+def test_a_retry_after_in_seconds_needs_no_time(value, seconds):
+    assert parse_retry_after(value, None) == seconds
+
+
+def test_a_date_without_the_time_says_nothing():
+    assert parse_retry_after("Sun, 22 Nov 2026 12:00:30 GMT", None) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "contract"),
+    [
+        (b'{"status": "success", "error": [], "data": []}', True),
+        (b'{"status": "error"}', True),
+        (b'{"error": []}', True),
+        (b'\xef\xbb\xbf{"error": [{"code": "1001"}]}', True),
+        (b'{"status": "Error"}', False),
+        (b'{"status": ["error"]}', False),
+        (b'{"error": {"code": 403}}', False),
+        (b'{"error": "forbidden", "data": []}', False),
+        (b"{}", False),
+        (b'["error"]', False),
+        (b'"error"', False),
+        (b"<html>", False),
+        (b"", False),
+        (b"\xff", False),
+    ],
+)
+def test_the_endpoint_itself_has_a_status_or_a_list_of_errors(body, contract):
+    assert is_contract(body) is contract
+
+
+@given(st.binary() | JSON.map(lambda value: json.dumps({"error": value, "status": value}).encode()))
+def test_any_bytes_are_the_endpoints_own_or_not(body):
+    assert is_contract(body) in (True, False)
