@@ -21,8 +21,10 @@ import airflow_provider_aigen
 NAME = "airflow-provider-aigen"
 NEEDS_EXTRA = {
     "simulator": ("airflow_provider_aigen.simulator",),
-    "redis": ("airflow_provider_aigen.adapters.limits.redis_limiter", "airflow_provider_aigen.adapters.redis_"),
+    "redis": ("airflow_provider_aigen.adapters.limits.redis_",),
 }
+# Airflow's OpenLineage provider is optional, and imports this module when it is there.
+NEEDS_A_PROVIDER = ("airflow_provider_aigen.openlineage",)
 # Beyond what the newest Airflow and amazon provider bring. Think twice about another name here.
 GAIN = {"pyarrow"}
 
@@ -51,7 +53,10 @@ def size_mib(name: str) -> int:
 def main() -> None:
     """Ends with 1, or by an exception, where something is not as it should be."""
     extras = sys.argv[1:]
-    left_out = tuple(start for extra, starts in NEEDS_EXTRA.items() if extra not in extras for start in starts)
+    left_out = (
+        *NEEDS_A_PROVIDER,
+        *(start for extra, starts in NEEDS_EXTRA.items() if extra not in extras for start in starts),
+    )
     modules = pkgutil.walk_packages(
         airflow_provider_aigen.__path__, f"{airflow_provider_aigen.__name__}.", lambda _: None
     )

@@ -30,11 +30,8 @@ from airflow_provider_aigen.core.errors import (
     TransientError,
 )
 from airflow_provider_aigen.core.models import (
-    ApiResponse,
-    CallFailure,
     Claim,
     ErrorOrigin,
-    KeptAnswer,
 )
 from airflow_provider_aigen.core.service.classify import Failed
 from airflow_provider_aigen.core.service.codes import DAMAGED_STATE, EMPTY_OBJECT, TOO_LARGE
@@ -47,6 +44,7 @@ from airflow_provider_aigen.pipeline.work import (
     HeldDocument,
     Result,
     Work,
+    kept_answer,
 )
 from airflow_provider_aigen.ports import Clock, ObjectStore, Observer, StateStore, StoredObject
 
@@ -293,19 +291,3 @@ class DocumentLine:
             self._users[content_sha256] -= 1
             if not self._users[content_sha256]:
                 del self._users[content_sha256], self._locks[content_sha256]
-
-
-def kept_answer(received: Received, content_sha256: str, document_type: str) -> KeptAnswer:
-    """What is stored of an answer: the response as received, or why there was none to read."""
-    result = received.result
-    response = result if isinstance(result, ApiResponse) else None
-    return KeptAnswer(
-        content_sha256=content_sha256,
-        document_type=document_type,
-        status=response.status if response else None,
-        body=response.body if response else b"",
-        received_at=received.received_at,
-        attempts=received.attempts,
-        latency_s=result.latency_s,
-        failure=result.kind if isinstance(result, CallFailure) else None,
-    )

@@ -8,11 +8,20 @@ from dataclasses import dataclass
 from airflow_provider_aigen.core.document import outcomes
 from airflow_provider_aigen.core.document.reading import Reading
 from airflow_provider_aigen.core.errors import ObjectDenied
-from airflow_provider_aigen.core.models import Claim, DocumentOutcome, ErrorOrigin, Retake, SourceObject
+from airflow_provider_aigen.core.models import (
+    ApiResponse,
+    CallFailure,
+    Claim,
+    DocumentOutcome,
+    ErrorOrigin,
+    KeptAnswer,
+    Retake,
+    SourceObject,
+)
 from airflow_provider_aigen.core.service.codes import ACCESS_DENIED
-from airflow_provider_aigen.pipeline.calls import FailedCall
+from airflow_provider_aigen.pipeline.calls import FailedCall, Received
 
-__all__ = ["DeniedDocument", "FailedDocument", "FinishedDocument", "HeldDocument", "Result", "Work"]
+__all__ = ["DeniedDocument", "FailedDocument", "FinishedDocument", "HeldDocument", "Result", "Work", "kept_answer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +96,19 @@ class DeniedDocument:
 
 
 Result = FinishedDocument | FailedDocument | HeldDocument | DeniedDocument
+
+
+def kept_answer(received: Received, content_sha256: str, document_type: str) -> KeptAnswer:
+    """What is stored of an answer: the response as received, or why there was none to read."""
+    result = received.result
+    response = result if isinstance(result, ApiResponse) else None
+    return KeptAnswer(
+        content_sha256=content_sha256,
+        document_type=document_type,
+        status=response.status if response else None,
+        body=response.body if response else b"",
+        received_at=received.received_at,
+        attempts=received.attempts,
+        latency_s=result.latency_s,
+        failure=result.kind if isinstance(result, CallFailure) else None,
+    )

@@ -43,8 +43,8 @@ def test_the_dag_takes_every_object_once_and_the_next_run_none(run):
 def test_things_lie_where_the_picture_shows_them(run):
     keys = [item["Key"] for bucket in {DESTINATION[0], DEAD_LETTER[0]} for item in run.lake.list(bucket, "")]
     for pattern in (
-        r"vehicle_registration/fields/dt=2026-11-22/c\d{8}-\d{5}\.parquet",
-        r"vehicle_registration/documents/dt=2026-11-22/c\d{8}-\d{5}\.parquet",
+        r"vehicle_registration/fields/dt=2026-11-22/c\d{8}-\d{5}-[0-9a-f]{12}\.parquet",
+        r"vehicle_registration/documents/dt=2026-11-22/c\d{8}-\d{5}-[0-9a-f]{12}\.parquet",
         r"vehicle_registration/_aigen/(plans|answers|commits|reports)/.+",
         r"dead_letter/vehicle_registration/error_code=[^/]+/[0-9a-f]{32}\.json",
         r"dead_letter/vehicle_registration/error_code=[^/]+/[0-9a-f]{32}\.(jpe?g|png|pdf)",
