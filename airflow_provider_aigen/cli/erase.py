@@ -24,7 +24,7 @@ from airflow_provider_aigen.adapters.state.codec import BATCH, COMMIT, PLAN
 from airflow_provider_aigen.adapters.state.store import S3StateStore
 from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
 from airflow_provider_aigen.adapters.tables.documents import dead_letter_uri
-from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
+from airflow_provider_aigen.adapters.tables.parquet import ParquetTables, part_name
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, SourceObject
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.pipeline.effects import Effects, finish_commits
@@ -134,7 +134,7 @@ def erase(s3: Versions, state: S3Prefix, found: Found) -> None:
         partition = entry.settings.partition.split("/") if entry.settings.partition else ()
         s3.delete(state.bucket, key.replace(".json.gz", ".applied"))
         for table in ("fields", "documents"):
-            part = root.join(table, *partition, f"c{entry.number:08d}-{entry.batch:05d}.parquet")
+            part = root.join(table, *partition, part_name(entry))
             s3.delete(root.bucket, part)
         kept_outcomes = tuple(o for o in entry.outcomes if o.document.document_id not in found.documents)
         s3.replace(state.bucket, key, COMMIT.to_gzip(replace(entry, outcomes=kept_outcomes)))

@@ -25,7 +25,7 @@ from airflow_provider_aigen.core.models import (
     SourceObject,
 )
 
-__all__ = ["BatchBuilder", "Letter", "PassingLetters", "PlanRequest", "is_folder", "parameters_digest"]
+__all__ = ["BatchBuilder", "Letter", "PassingLetters", "PlanRequest", "call_order", "is_folder", "parameters_digest"]
 
 # Of a plan with max_documents, dead letters that are tried again take at most this share, and at least one place.
 _LETTERS_SHARE = 5
@@ -55,6 +55,14 @@ def parameters_digest(source: str, settings: OutputSettings, max_documents: int 
 def is_folder(listed: SourceObject) -> bool:
     """Whether the object is the empty placeholder that consoles create for a folder."""
     return listed.size == 0 and listed.key.endswith("/")
+
+
+def call_order(document_id: str, writer_id: str) -> bytes:
+    """A key that sorts the documents of a batch into an order of this process's own.
+
+    What is bad together stands together in a listing, a folder of broken scans for example. Called one after the other
+    such documents look like an outage, and each try would end at them, before it comes to what stands behind."""
+    return hashlib.sha256(f"{writer_id} {document_id}".encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)

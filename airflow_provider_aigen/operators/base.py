@@ -17,6 +17,7 @@ A new operator lists its parameters, sets them in its constructor, and does its 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -99,9 +100,9 @@ class AigenOperator(BaseOperator):
         except TransientError as error:
             raise error from None
 
+    @abstractmethod
     def work(self, task: Task) -> Any:
         """Do the operator's own work, and return the task's XCom."""
-        raise NotImplementedError
 
     def on_kill(self) -> None:
         """Stop in order: no new call begins, and answers that arrive within the grace time are kept (design §5)."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is worked on next, and when a try has nothing left to do.
 
-The feed reads the plan's batches in order and hands their documents to the workers. Documents that fail are called
-again when :class:`~airflow_provider_aigen.core.service.suspects.Suspects` says so; those that another process holds are
-looked at every two seconds. At the end what still fails is routed, or the try fails.
+The feed reads the plan's batches in order and hands the documents of each to the workers, in an order of its own.
+Documents that fail are called again when :class:`~airflow_provider_aigen.core.service.suspects.Suspects` says so; those
+that another process holds are looked at every two seconds. At the end what still fails is routed, or the try fails.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.errors import AigenError, ReconciliationError, ServiceUnavailableError
 from airflow_provider_aigen.core.models import Plan
 from airflow_provider_aigen.core.path_segments import path_segment
+from airflow_provider_aigen.core.planning import call_order
 from airflow_provider_aigen.core.report import codes_text, counted
 from airflow_provider_aigen.core.service.codes import ACCESS_REFUSED
 from airflow_provider_aigen.core.service.suspects import CallAgain, Outage, Probe, Route, Suspect, Suspects
@@ -62,6 +63,7 @@ class Feed:
     ) -> None:
         self._plan = plan
         self._state = ports.state
+        self._writer_id = ports.writer_id
         self._clock = ports.clock
         self._caller = caller
         self._line = line
@@ -87,6 +89,7 @@ class Feed:
             retakes = {retake.document_id: retake for retake in batch.retakes}
             works = [Work(document, retakes.get(document.document_id)) for document in batch.documents]
             wanted = [work for work in works if not self._is_done(work)]
+            wanted.sort(key=lambda work: call_order(work.document_id, self._writer_id))
             self._progress.skipped(len(works) - len(wanted))
             if not wanted:
                 continue

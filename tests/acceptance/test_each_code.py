@@ -211,7 +211,7 @@ def _dead_letters_tell_why_and_nothing_else(lake: Any, documents: pa.Table) -> N
         assert lake.read("lake/" + record["image"].removeprefix(lake.uri("lake/"))) == source
         assert OWNER not in json.dumps(record, ensure_ascii=False)
         records.add(path.removeprefix("lake/dead/"))
-    there = {key for key in lake.keys("lake/dead/") if key.endswith(".json")}
+    there = {key for key in lake.keys("lake/dead/") if key.endswith(".json") and key.startswith("error_code=")}
     assert there == records
 
 

@@ -122,6 +122,11 @@ def test_no_answer_ends_a_run_loses_a_document_or_is_quoted(run_ocr, lake, conne
             lake.put(f"scans/in/{key}", image)
             acts[image] = one
             expected[key, name if part == "0" else "healthy"] = its_end
+    # More than one in twenty that fail would be an outage (decision 0009).
+    for number in range(300):
+        key = f"more-{number:03d}.png"
+        lake.put(f"scans/in/{key}", image := png(key))
+        acts[image], expected[key, "healthy"] = body(), EXTRACTED
 
     async def by_image(exchange):
         assert exchange.headers["x-aigen-key"] == KEY

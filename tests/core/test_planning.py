@@ -24,6 +24,7 @@ from airflow_provider_aigen.core.planning import (
     Letter,
     PassingLetters,
     PlanRequest,
+    call_order,
     is_folder,
     parameters_digest,
 )
@@ -128,6 +129,17 @@ def test_the_digest_is_the_same_everywhere_and_in_every_version():
     """It is part of the run's key: with another one every unfinished run would make a new plan."""
     settings = OutputSettings("vehicle-registration-book/v2", "s3://lake/books/", "s3://lake/dead/", "dt=2026-11-22")
     assert parameters_digest("s3://scans/in/", settings, 100) == "99962dfa0f50c607d16ecd16113ac5f6"
+
+
+def test_each_process_has_an_order_of_its_own_that_parts_neighbours():
+    ids = [listed(f"in/{number:03d}").document_id for number in range(200)]
+    orders = [sorted(ids, key=lambda one, by=by: call_order(one, by)) for by in ("writer-1", "writer-2", "writer-1")]
+    assert orders[0] == orders[2]
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(ids)
+    neighbours = set(ids[:20])  # of a folder: never more than a few of them one after the other
+    runs = "".join("x" if one in neighbours else " " for one in orders[0]).split()
+    assert max(map(len, runs)) <= 5
 
 
 # --- dead letters that are tried again ----------------------------------------------------------------------------

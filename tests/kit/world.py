@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from airflow_provider_aigen.adapters.state.store import S3StateStore
 from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
 from airflow_provider_aigen.core.config import PipelineConfig
-from airflow_provider_aigen.core.models import DocumentOutcome, OutputSettings, RunIdentity, RunReport
+from airflow_provider_aigen.core.models import DocumentOutcome, Outcome, OutputSettings, RunIdentity, RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.pipeline import Ports, Stop, run
@@ -141,7 +141,8 @@ class World:
         for _, rows in sorted(self.tables.documents.items()):
             for outcome, _ in rows:
                 before = found.get(outcome.document.key)
-                assert before is None or outcome.retakes is not None, "a document is there twice"
+                again = outcome.retakes is not None or (before is not None and before.outcome is Outcome.GONE)
+                assert before is None or again, "a document is there twice"
                 found[outcome.document.key] = outcome
         return found
 

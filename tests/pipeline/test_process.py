@@ -428,9 +428,23 @@ def test_an_error_that_stops_the_run_is_raised_after_what_is_in_flight_was_kept(
     world.ocr.answers[images[4]] = [refusal(401, "unauthorized")]
     with pytest.raises(AuthenticationError):
         world.go(world.run())
-    assert len(world.ocr.calls) == 8
-    assert len(world.store.keys("s3://lake/books/_aigen/answers/")) == 7
-    assert list(world.said().values()) == ["extracted"] * 7, "and all of them are in the tables"
+    (refused,) = (call for call in world.ocr.calls if call.image == images[4])
+    assert all(call.began_at <= refused.ended_at for call in world.ocr.calls)
+    answered = len(world.ocr.calls) - 1
+    assert len(world.store.keys("s3://lake/books/_aigen/answers/")) == answered
+    assert list(world.said().values()) == ["extracted"] * answered, "and all of them are in the tables"
+
+
+@pytest.mark.parametrize("where", [0, 30, 130])
+def test_a_folder_of_broken_scans_holds_up_nothing(where):
+    """They stand together in the listing, and are more than the breaker waits for."""
+    world = World()
+    images = world.scans(600)
+    for image in images[where : where + 30]:
+        world.ocr.answers[image] = [refusal(500, "2001")] * 3
+    report = world.go(world.run(batch_size=200))
+    assert (report.extracted, report.dead_letter, dict(report.passing)) == (570, 30, {"service_error": 30})
+    assert report.api_calls == 660
 
 
 def test_refusals_are_dead_letters_of_one_call_each():

@@ -24,7 +24,7 @@ from airflow_provider_aigen.core.models import (
     Retake,
     RunIdentity,
 )
-from airflow_provider_aigen.core.planning import PassingLetters, PlanRequest
+from airflow_provider_aigen.core.planning import PassingLetters, PlanRequest, call_order
 from airflow_provider_aigen.core.service.suspects import repeat_limit
 from tests.core.planned import SETTINGS, document
 from tests.core.service.trial import Call, End, Script, Trial
@@ -159,6 +159,18 @@ def test_a_few_bad_ones_are_routed_by_the_first_try_that_answers_others(bad, whe
     assert end.kept.keys() == set(good)
     assert all(end.calls[name] == 3 for name in names)
     assert end.all_calls == 30 + 3 * bad
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("max_in_flight", [1, 4, 16])
+def test_a_folder_of_broken_scans_holds_up_nothing_in_a_processs_own_order(seed, max_in_flight):
+    """In the listing's order the breaker would end every try at them, for its probes are broken too."""
+    broken = [f"broken{number:02d}" for number in range(25)]
+    scans = sorted([*broken, *new(475)], key=lambda name: call_order(document(name).document_id, f"writer{seed}"))
+    end = Trial(scans, poisoned(*broken), max_in_flight=max_in_flight).run()
+    assert end.error is None
+    assert end.routed.keys() == set(broken)
+    assert len(end.kept) == 475
 
 
 def test_an_image_that_is_all_that_a_run_has_waits_for_others_and_is_routed_when_it_has_failed_for_long():

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows do not wait for other documents: whatever a try has answered is in the tables when it ends, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from airflow_provider_aigen.core.errors import AccountError, AigenError, ServiceUnavailableError, StoppedError
+from airflow_provider_aigen.core.models import ApiResponse, CommitEntry
+from tests.kit.ocr import Result, refusal
+from tests.kit.world import World
+
+BROKEN = ApiResponse(500, b"", 0.5)
+
+
+def entries(world: World) -> list[CommitEntry]:
+    async def read() -> list[CommitEntry]:
+        return [entry async for entry in world.state.commits_after(0)]
+
+    return asyncio.run(read())
+
+
+def rows(world: World) -> int:
+    """How many documents have their rows in the table."""
+    return sum(bool(fields) for part in world.tables.fields.values() for _, fields in part)
+
+
+def test_a_document_that_fails_holds_up_nobody_in_its_batch():
+    """Its batch is committed without it, at once; the document follows in an entry of its own."""
+    world = World()
+    images = world.scans(30)
+    world.ocr.answers[images[1]] = [BROKEN]
+    first_commit: list[int] = []
+
+    async def note(verb: str, key: str) -> None:
+        if verb == "put" and key.endswith("commits/00000001.json.gz"):
+            first_commit.append(len(world.ocr.calls))
+
+    world.store.before = note
+    report = world.go(world.run(batch_size=10))
+    sizes = [(entry.batch, len(entry.outcomes)) for entry in entries(world)]
+    assert sizes == [(0, 9), (1, 10), (2, 10), (0, 1)] or sorted(sizes) == [(0, 1), (0, 9), (1, 10), (2, 10)]
+    assert first_commit[0] <= 20
+    assert (report.documents, report.commits) == (30, 4)
+    assert entries(world)[-1].outcomes[0].document.key == "in/0001.png"
+
+
+def test_documents_that_failed_once_follow_together():
+    world = World()
+    images = world.scans(50)
+    for image in images[:20:5]:
+        world.ocr.answers[image] = [BROKEN, world.ocr.default(image)]
+    world.go(world.run(batch_size=50, config={"max_in_flight": 1}))
+    assert [len(entry.outcomes) for entry in entries(world)] == [50]
+    world = World()
+    images = world.scans(50)
+    for image in images[45:]:
+        world.ocr.answers[image] = [BROKEN, world.ocr.default(image)]
+    report = world.go(world.run(batch_size=50))
+    assert (report.extracted, report.dead_letter) == (50, 0)
+    assert sum(len(entry.outcomes) for entry in entries(world)) == 50
+    assert len(entries(world)) <= 3
+
+
+@pytest.mark.parametrize("batch_size", [4, 40, 500])
+@pytest.mark.parametrize("after_s", [0.5, 2.5, 7.2])
+def test_a_stop_leaves_the_rows_of_all_that_was_answered(after_s, batch_size):
+    world = World()
+    world.scans(40)
+
+    async def stopped() -> None:
+        running = asyncio.ensure_future(world.run(batch_size=batch_size))
+        await world.clock.advance(after_s)
+        world.stop.set(StoppedError("told to stop"))
+        with pytest.raises(StoppedError):
+            await world.clock.run(running)
+
+    asyncio.run(stopped())
+    answered = len(world.ocr.calls)
+    assert answered == 4 * (int(after_s) + 1)
+    assert rows(world) == answered
+    report = world.go(world.run(batch_size=batch_size))
+    assert (report.documents, report.extracted, report.api_calls) == (40, 40, 40 - answered)
+    taken = Counter(outcome.document.key for entry in entries(world) for outcome in entry.outcomes)
+    assert set(taken.values()) == {1}
+
+
+def test_at_a_stop_what_was_answered_is_committed_before_the_calls_in_flight_have_ended():
+    """The grace time may be all that is left: then a SIGKILL comes."""
+    world = World()
+    world.scans(40)
+    committed: list[float] = []
+
+    async def note(verb: str, key: str) -> None:
+        if verb == "put" and key.endswith(".json.gz") and "/commits/" in key:
+            committed.append(world.clock.monotonic() - 1000.0)
+
+    world.store.before = note
+    world.ocr.latency_s = 3.0
+
+    async def stopped() -> None:
+        running = asyncio.ensure_future(world.run(batch_size=500))
+        await world.clock.advance(4.0)
+        world.stop.set(StoppedError("told to stop"))
+        with pytest.raises(StoppedError):
+            await world.clock.run(running)
+
+    asyncio.run(stopped())
+    assert committed == [4.0, 6.0]
+    assert rows(world) == 8
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (BROKEN, ServiceUnavailableError),
+        (refusal(402, "no_credit"), AccountError),
+        (ApiResponse(429, b"", 0.1), AccountError),
+    ],
+)
+@pytest.mark.parametrize("batch_size", [7, 500])
+def test_whatever_ends_a_try_leaves_the_rows_of_all_that_was_answered(failure, error, batch_size):
+    world = World()
+    world.scans(60)
+    works = world.ocr.default
+
+    def result(image: bytes) -> Result:
+        return works(image) if len(world.ocr.calls) < 30 else failure
+
+    world.ocr.default = result
+    with pytest.raises(error):
+        world.go(world.run(batch_size=batch_size))
+    assert rows(world) == 30
+    assert world.store.keys("s3://lake/dead/error_code") == []
+    world.ocr.default = works
+    report = world.go(world.run(batch_size=batch_size))
+    assert (report.documents, report.extracted, report.api_calls) == (60, 60, 30)
+
+
+def test_what_failed_in_a_stopped_try_is_in_no_entry_and_may_be_taken_by_the_next_run():
+    world = World()
+    images = world.scans(40)
+    world.ocr.answers[images[0]] = [BROKEN]
+
+    async def stopped() -> None:
+        running = asyncio.ensure_future(world.run("one", batch_size=500))
+        await world.clock.advance(4.5)
+        world.stop.set(StoppedError("told to stop"))
+        with pytest.raises(StoppedError):
+            await world.clock.run(running)
+
+    asyncio.run(stopped())
+    assert "0000.png" not in world.said()
+    calls = world.ocr.times(images[0])
+    assert calls <= 3
+    report = world.go(world.run("two", batch_size=500))
+    assert report.passing == {"service_error": 1}
+    assert world.ocr.times(images[0]) == calls + 3
+    assert world.go(world.run("one", batch_size=500)).documents == 40, "the first run is done by that"
+
+
+def test_a_poisoned_document_costs_at_most_three_calls_for_each_try_that_stops():
+    world = World()
+    images = world.scans(2)
+    world.ocr.default = lambda image: BROKEN
+    for number in range(1, 6):
+        with pytest.raises(ServiceUnavailableError):
+            world.go(world.run())
+        assert all(world.ocr.times(image) <= 3 * number for image in images)
+
+
+def test_a_document_that_nobody_was_answered_beside_for_a_day_is_routed():
+    """Six tries and 24 hours, and the only document of its run is no sign of an outage any more."""
+    world = World()
+    (image,) = world.scans(1)
+    world.ocr.answers[image] = [BROKEN]
+    ended: list[str] = []
+    for _ in range(8):
+        try:
+            world.go(world.run())
+        except AigenError as error:
+            ended.append(type(error).__name__)
+        else:
+            break
+        world.go(world.clock.sleep(5 * 3600.0))
+    assert ended == ["ServiceUnavailableError"] * 5
+    assert world.outcomes["in/0000.png"].passing
+
+
+def test_five_tries_in_two_days_and_ten_in_an_hour_are_too_few():
+    for pause_s, tries in ((12 * 3600.0, 5), (360.0, 10)):
+        world = World()
+        (image,) = world.scans(1)
+        world.ocr.answers[image] = [BROKEN]
+        for _ in range(tries):
+            with pytest.raises(ServiceUnavailableError):
+                world.go(world.run())
+            world.go(world.clock.sleep(pause_s))
