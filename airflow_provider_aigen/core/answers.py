@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Answer", "ApiError", "ApiResponse", "CallFailure", "Claim", "FailureKind", "KeptAnswer"]
+__all__ = ["WRITER_LIVES", "Answer", "ApiError", "ApiResponse", "CallFailure", "Claim", "FailureKind", "KeptAnswer"]
+
+# A writer whose newest sign of life is older than this is gone: others take its claims over.
+WRITER_LIVES = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)

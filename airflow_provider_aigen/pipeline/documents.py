@@ -88,6 +88,11 @@ class DocumentLine:
         self.objects_read = 0
 
     @property
+    def writer_id(self) -> str:
+        """The id under which documents are claimed now."""
+        return self._heartbeat.writer_id
+
+    @property
     def round(self) -> outcomes.Round:
         """How a round that ends now goes into the dead letters."""
         return outcomes.Round(self._caller.health.round_counts, self._passing_rounds)

@@ -12,8 +12,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from airflow_provider_aigen.core.answers import WRITER_LIVES
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.errors import AigenError, ReconciliationError, ServiceUnavailableError
 from airflow_provider_aigen.core.models import Plan
@@ -26,6 +27,7 @@ from airflow_provider_aigen.pipeline.batches import OpenBatches
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.commit import Committer
 from airflow_provider_aigen.pipeline.documents import DocumentLine
+from airflow_provider_aigen.pipeline.heartbeat import BEAT_S
 from airflow_provider_aigen.pipeline.progress import Progress
 from airflow_provider_aigen.pipeline.timing import wait_up_to
 from airflow_provider_aigen.pipeline.work import (
@@ -43,6 +45,8 @@ __all__ = ["Feed"]
 # How often to look whether another process has answered what it holds.
 _REVISIT_S = 2.0
 _REVISITED_AT_ONCE = 16
+# A writer that lives has beaten since.
+_SILENT = timedelta(seconds=BEAT_S + 2)
 # So many objects of a source, none of them readable, and the bucket is denied.
 _DENIED_FOR_ALL = 100
 
@@ -74,6 +78,7 @@ class Feed:
         self._suspects = Suspects(caller.health, plan.documents, config.max_repeat_ratio)
         self._failed: dict[str, FailedDocument] = {}
         self._held: list[HeldDocument] = []
+        self._claims_end_at: datetime | None = None
         self._denied: list[DeniedDocument] = []
         self._new_under_way = 0
         self._revisited_at = ports.clock.monotonic()
@@ -138,7 +143,10 @@ class Feed:
     def waits_for(self) -> str | None:
         """Why no call is made, as far as the feed knows."""
         if self._held:
-            return f"waits for {counted(len(self._held), 'document')} that another process has claimed"
+            claimed = f"waits for {counted(len(self._held), 'document')} that another process has claimed"
+            if self._claims_end_at is None:
+                return claimed
+            return f"{claimed} and that shows no sign of life: until {self._claims_end_at:%H:%M:%S} UTC"
         if self._failed and not self._new_under_way:
             return f"waits before it calls again for {counted(len(self._failed), 'document')} that failed"
         return None
@@ -249,6 +257,17 @@ class Feed:
                 if work is not None:
                     self._new_under_way += 1
                     await self.queue.put(work)
+        self._claims_end_at = self._when_claims_end(beats)
+
+    def _when_claims_end(self, beats: Mapping[str, datetime]) -> datetime | None:
+        """When all claims that are waited for are free at the latest, if their writers are gone, as their silence says;
+        None where one of them lives, or is of version 0.1."""
+        own = beats.get(self._line.writer_id)
+        others = [beats.get(held.claim.writer_id) for held in self._held]
+        silences = [own - beaten_at for beaten_at in others if own is not None and beaten_at is not None]
+        if not silences or len(silences) < len(others) or min(silences) <= _SILENT:
+            return None
+        return self._clock.now() + WRITER_LIVES - min(silences)
 
     async def _look_after(self, held: HeldDocument, beats: Mapping[str, datetime]) -> Work | None:
         """The work, if it is to be done here."""

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # So many intervals tell how fast documents end; one alone is too short for a slow pace.
 _LOOK_BACK = 4
+# So long without a call, and a line says why.
+_QUIET_S = 15.0
 # A code from outside may be a new one for each document: no more are told apart.
 _MOST_CODES = 50
 
@@ -95,8 +97,9 @@ class Progress:
         self._moments.append(now)
         waiting = max(0, self._planned - self._done)
         left = f"{duration(waiting / ending)} left" if ending else "time left unknown"
-        if now.calls == before.calls and waiting:
-            log.warning("No call for %s: %s", duration(now.at - self._caller.last_call_at), self._reason(now.at))
+        quiet_s = now.at - self._caller.last_call_at
+        if quiet_s >= _QUIET_S and waiting:
+            log.warning("No call for %s: %s", duration(quiet_s), self._reason(now.at))
         log.info("Progress: %s, %s, %s, %s", self._documents(self._done), self._pace(rate), left, self._rest())
         self._observer.progress(waiting=waiting, rate=rate, allowed=self._limiter.rate)
 

@@ -184,7 +184,14 @@ def test_the_parameters_are_those_of_the_operator():
             assert listed[name] == "required", name
         else:
             assert json.loads(plain(listed[name]).replace("None", "null").replace("True", "true")) == parameter.default
-    assert set(own) - set(AigenOcrOperator.template_fields) == {"max_in_flight", "batch_size", "copy_image"}
+    assert set(own) - set(AigenOcrOperator.template_fields) == {
+        "max_in_flight",
+        "batch_size",
+        "max_repeat_ratio",
+        "retry_passing_after",
+        "retry_passing_rounds",
+        "copy_image",
+    }
 
 
 def test_the_connection_has_these_fields():

@@ -24,6 +24,7 @@ from tests.kit.limiter import EvenLimiter
 from tests.kit.observer import RecordingObserver
 from tests.kit.ocr import answer, refusal
 from tests.kit.world import World
+from tests.pipeline.processes import Process
 
 BROKEN = ApiResponse(500, b"", 0.5)
 
@@ -42,6 +43,12 @@ def lines(caplog):
     """The lines of progress so far."""
     caplog.set_level(logging.INFO, "airflow_provider_aigen.pipeline.progress")
     return lambda: [record.getMessage() for record in caplog.records if record.name.endswith(".progress")]
+
+
+@pytest.fixture
+def warnings(caplog):
+    """The warnings so far."""
+    return lambda: [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
 def test_a_line_every_fifteen_seconds_and_one_at_the_end(lines):
@@ -76,7 +83,7 @@ def test_while_nothing_ends_the_time_left_is_unknown(lines):
     world.scans(4)
     world.ocr.latency_s = 50.0
     world.go(world.run())
-    assert "time left unknown" in lines()[0]
+    assert "time left unknown" in lines()[1]
 
 
 def test_dead_letters_are_told_by_code_and_a_foreign_code_in_no_clear_text(lines):
@@ -143,6 +150,81 @@ def test_an_answer_that_is_reused_is_told(lines):
     world.go(world.run())
     assert "1 call, " in lines()[-1]
     assert "1 answer reused" in lines()[-1]
+
+
+# --- why nothing is called ----------------------------------------------------------------------------------------
+
+
+def test_while_calls_are_made_nothing_is_said_about_it(warnings):
+    world = Watched()
+    world.scans(300)
+    world.go(world.run())
+    assert warnings() == []
+
+
+def test_an_open_breaker_says_when_the_next_call_tests_the_endpoint(warnings):
+    world = Watched()
+    world.scans(30)
+    world.ocr.default = lambda image: BROKEN
+    with pytest.raises(ServiceUnavailableError):
+        world.go(world.run())
+    # It opened at 08:30:03 for 30 s, and then for 60 s.
+    assert "No call for 27 s: the endpoint fails: the next call that tests it begins at 08:30:33 UTC" in warnings()
+    assert "No call for 27 s: the endpoint fails: the next call that tests it begins at 08:31:34 UTC" in warnings()
+
+
+def test_a_pause_that_the_endpoint_asked_for_says_when_it_ends(warnings):
+    world = Watched()
+    images = world.scans(4)
+    world.ocr.answers[images[0]] = [ApiResponse(429, b"", 0.5, retry_after="60"), world.ocr.default(images[0])]
+    world.go(world.run(config={"max_in_flight": 1}))
+    assert warnings()[0] == "No call for 15 s: the endpoint asked for a pause, which ends at 08:31:01 UTC"
+
+
+def test_claims_of_a_process_that_is_gone_say_until_when(warnings):
+    world = Watched()
+    world.scans(4)
+
+    async def scenario() -> None:
+        dead = Process(world)
+        dead.start()
+        await world.clock.advance(0.5)
+        await dead.kill()
+        await world.clock.run(world.run())
+
+    asyncio.run(scenario())
+    claimed = "waits for 4 documents that another process has claimed and that shows no sign of life"
+    assert warnings()[0] == f"No call for 15 s: {claimed}: until 08:30:30 UTC"
+    assert world.ocr.calls[-1].began_at - 1000.0 < 33.0
+
+
+def test_claims_of_a_process_that_lives_say_that_it_has_them(warnings):
+    world = Watched()
+    world.scans(4)
+    world.ocr.latency_s = 60.0
+
+    async def both() -> None:
+        await asyncio.gather(world.run("one"), world.run("two"))
+
+    world.go(both())
+    assert "No call for 30 s: waits for 4 documents that another process has claimed" in warnings()
+
+
+def test_calls_that_take_long_are_said(warnings):
+    world = Watched()
+    world.scans(3)
+    world.ocr.latency_s = 50.0
+    world.go(world.run())
+    assert warnings()[0] == "No call for 15 s: 3 calls not answered yet"
+
+
+def test_no_warning_names_a_key(warnings):
+    world = Watched()
+    world.scan("somebody's plate.png", "z.png")
+    world.ocr.default = lambda image: BROKEN
+    with pytest.raises(ServiceUnavailableError):
+        world.go(world.run())
+    assert "plate" not in " ".join(warnings())
 
 
 def test_what_interrupts_the_telling_stops_the_run():

@@ -14,6 +14,7 @@ from typing import Any
 from airflow_provider_aigen.adapters.state.codec import CLAIM, COMMIT, PLAN
 from airflow_provider_aigen.core.models import Claim, CommitEntry, Outcome
 from airflow_provider_aigen.core.service.suspects import repeat_limit
+from airflow_provider_aigen.ports import LATER_ID
 from tests.kit import journal as kit
 from tests.kit.journal import Reason, Stopped, Truth
 from tests.kit.snapshot import letter_uri, parts_of
@@ -137,7 +138,7 @@ class Journal(kit.Journal):
     def _claim(self, process: Process, sha256: str, body: bytes, before: bytes | None) -> None:
         standing = self.claims.get(sha256) if before is not None else None
         if standing is not None and not standing.released:
-            own = f"{standing.writer_id}-".startswith(f"{process.name}-")
+            own = standing.writer_id.partition(LATER_ID)[0] == process.name
             free = own or self._is_gone(standing.writer_id, sha256)
             check(free, f"{process.name} takes the claim of {standing.writer_id}, which lives")
         claim = CLAIM.read(body)

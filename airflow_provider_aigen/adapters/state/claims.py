@@ -14,14 +14,13 @@ from datetime import datetime, timedelta
 
 from airflow_provider_aigen.adapters.state.codec import CLAIM, SCHEMA
 from airflow_provider_aigen.adapters.state.objects import StateObjects, content_names, decode
+from airflow_provider_aigen.core.answers import WRITER_LIVES
 from airflow_provider_aigen.core.errors import ObjectChanged, ObjectNotFound
 from airflow_provider_aigen.core.models import Claim
 from airflow_provider_aigen.ports import LATER_ID
 
 __all__ = ["ClaimStore"]
 
-# A writer whose newest beat is older than this is gone: others take its claims over.
-_WRITER_LIVES = timedelta(seconds=30)
 # A claim of version 0.1 has no writer object. It lasted so long.
 _OLD_CLAIM_LIVES = timedelta(seconds=180)
 # Objects of writers are removed this long after the newest of them.
@@ -103,7 +102,7 @@ def _is_held(standing: Claim, claimed_at: datetime | None, now: datetime | None,
     beaten_at = beats.get(standing.writer_id)
     if beaten_at is None:
         return claimed_at is None or now - claimed_at <= _OLD_CLAIM_LIVES
-    return now - beaten_at <= _WRITER_LIVES
+    return now - beaten_at <= WRITER_LIVES
 
 
 def _same_process(one: str, other: str) -> bool:
