@@ -20,7 +20,7 @@ from airflow_provider_aigen.core.models import (
     RunIdentity,
     RunReport,
 )
-from airflow_provider_aigen.core.report import Reconciliation, check_dead_letter_ratio, most_frequent
+from airflow_provider_aigen.core.report import Reconciliation, check_dead_letter_ratio, counted, most_frequent
 from airflow_provider_aigen.core.spend import Cost
 from tests.core.planned import SETTINGS, document
 from tests.kit.ledger import SetLedger
@@ -237,6 +237,20 @@ def test_passing_healed_and_final_dead_letters_are_counted():
 
 def test_of_equally_frequent_codes_the_first_by_name_comes_first():
     assert list(most_frequent({"b": 1, "a": 1, "c": 2}, 2).items()) == [("c", 2), ("a", 1), ("other", 1)]
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "text"),
+    [
+        (0, ("commit",), "0 commits"),
+        (1, ("commit",), "1 commit"),
+        (2, ("commit",), "2 commits"),
+        (1, ("batch", "batches"), "1 batch"),
+        (2, ("batch", "batches"), "2 batches"),
+    ],
+)
+def test_counts_with_their_nouns(count, words, text):
+    assert counted(count, *words) == text
 
 
 # --- threshold ----------------------------------------------------------------------------------------------------

@@ -190,6 +190,17 @@ def test_case_7_429_for_every_call_from_some_moment_on(answered, in_flight):
     assert list(world.said().values()) == ["extracted"] * answered, "with the rows of all that was answered"
 
 
+@pytest.mark.parametrize("in_flight", [1, 4, 16])
+def test_case_7_a_burst_of_429_that_passes_costs_nothing(in_flight):
+    """As many as are in flight get one at once, twice: that is no more than two pauses."""
+    world = World()
+    world.scans(40)
+    works, began = world.ocr.default, world.clock.monotonic()
+    world.ocr.default = lambda image: THROTTLED if world.clock.monotonic() - began < 4.0 else works(image)
+    report = world.go(world.run(config={"max_in_flight": in_flight}))
+    assert (report.extracted, report.dead_letter, report.paid_calls) == (40, 0, 40)
+
+
 @pytest.mark.parametrize(
     "result",
     [refusal(402, "insufficient_credit"), html(402), refusal(403, "no_credit"), refusal(429, "quota_exceeded")],

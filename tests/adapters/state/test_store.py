@@ -356,3 +356,14 @@ def test_the_probe_fails_on_a_store_that_ignores_conditions_each_time(store, pre
         assert f"s3://{prefix.bucket}" in str(raised.value)
     assert ignorant.puts == 4
     assert asyncio.run(keys(store, prefix)) == ["probe.json"]
+
+
+def test_the_probe_fails_on_a_store_that_ignores_if_match_alone(store, prefix):
+    """It would take claims over from processes that hold them."""
+
+    class IgnoresIfMatch(IgnoresConditions):
+        async def put(self, bucket: str, key: str, body: bytes, **options: Any) -> None:
+            await self._store.put(bucket, key, body, create_only=options.get("create_only", False))
+
+    with pytest.raises(ConfigurationError, match="ignores If-Match on a PUT: two runs could pay"):
+        asyncio.run(S3StateStore(IgnoresIfMatch(store), prefix).probe())

@@ -263,6 +263,9 @@ def test_a_gateways_413_keeps_the_contracts_sentences():
     assert classify(response(413, too_large), image_bytes=1) == Failed(
         413, ("http_413", "weird"), billed=True, messages=("The request image base64 is too large.",)
     )
+    assert classify(response(413, too_large), image_bytes=BODY_LIMIT_BYTES) == Refused(
+        413, ("http_413", "weird"), ("The request image base64 is too large.",)
+    )
 
 
 @pytest.mark.parametrize(

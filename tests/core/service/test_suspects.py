@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from airflow_provider_aigen.core.models import Answer
+from airflow_provider_aigen.core.service.breaker import BreakerState
 from airflow_provider_aigen.core.service.classify import Extracted, Failed
 from airflow_provider_aigen.core.service.health import CallRecord, Health
 from airflow_provider_aigen.core.service.suspects import (
@@ -112,6 +113,20 @@ def test_only_those_that_failed_before_the_answer_began_are_called():
     assert a.next(9.0, others=True) is None
 
 
+def test_while_the_breaker_is_not_closed_the_others_test_the_service_and_no_suspect_does():
+    """One more failure of a suspect would say little, and keep the breaker open for longer."""
+    a = Try()
+    for number in range(10):
+        a.health.record(CallRecord(f"bad{number}", FAILED, 1.0, 2.0, 1))
+        a.fail(f"bad{number}", at=2.0)
+    a.answer(3.0)  # late: it leaves the breaker open
+    assert a.next(3.0, others=True) is None
+    assert a.next(32.5, others=True) is None
+    assert a.next(3.0) == CallAgain("bad0"), "with nobody else left there is nobody to wait for"
+    a.answer(33.0)  # the test
+    assert a.next(34.0, others=True) == CallAgain("bad1")
+
+
 def test_a_document_that_has_its_outcome_is_no_suspect_any_more():
     a = Try()
     a.fail("waits", at=1.0)
@@ -127,6 +142,23 @@ def test_a_document_that_has_its_outcome_is_no_suspect_any_more():
     assert len(a.suspects) == 1
     a.suspects.clear("spent")
     assert a.next(9.0) is None
+
+
+def test_while_the_breaker_is_not_closed_others_test_the_service_and_no_suspect():
+    a = Try()
+    for number in range(10):
+        a.health.record(CallRecord(f"failed{number}", FAILED, 1.0, 1.5, 1))
+    a.fail("bad", at=1.5)
+    a.answer(2.0)  # a late one, which closes nothing
+    assert a.health.breaker.state(2.0) is BreakerState.OPEN
+    assert a.next(2.0, others=True) is None
+    assert a.health.breaker.state(31.5) is BreakerState.HALF_OPEN
+    assert a.next(31.5, others=True) is None
+    assert a.next(31.5) == CallAgain("bad")  # nobody else is left
+    a.fail("bad", at=31.6, calls=2)
+    a.answer(32.0)
+    assert a.health.breaker.state(32.0) is BreakerState.CLOSED
+    assert a.next(32.0, others=True) == CallAgain("bad")
 
 
 # --- what may be billed twice -------------------------------------------------------------------------------------

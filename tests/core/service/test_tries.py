@@ -173,6 +173,15 @@ def test_a_folder_of_broken_scans_holds_up_nothing_in_a_processs_own_order(seed,
     assert len(end.kept) == 475
 
 
+@pytest.mark.parametrize("max_in_flight", [1, 4, 16])
+def test_twelve_bad_images_in_a_row_at_the_end_are_routed_though_they_open_the_breaker(max_in_flight):
+    good, bad = new(300), [f"zz{number:02d}" for number in range(12)]
+    end = Trial([*good, *bad], poisoned(*bad), max_in_flight=max_in_flight).run()
+    assert end.error is None
+    assert end.routed.keys() == set(bad)
+    assert end.kept.keys() == set(good)
+
+
 def test_an_image_that_is_all_that_a_run_has_waits_for_others_and_is_routed_when_it_has_failed_for_long():
     end = Trial(["only"], poisoned("only")).run()
     assert (end.outage, end.routed) == ({"only"}, {})

@@ -64,6 +64,7 @@ class _Work:
     failed: Failed | None = None
     failures: int = 0
     billed: bool = False
+    alone: bool = False
     attempts: Attempts = field(default_factory=Attempts)
     first_call_at: float | None = None
     probe: bool = False
@@ -121,8 +122,9 @@ class Trial:
         if not self._slots or self._paused_until > self._now or not (self._again or self._fresh):
             return False
         breaker = self.health.breaker
-        half_open = breaker.state(self._now) is BreakerState.HALF_OPEN
-        if not breaker.may_call(self._now):
+        alone = bool(self._again) and self._again[0].alone  # nobody else is left: the breaker holds nothing back
+        half_open = breaker.state(self._now) is BreakerState.HALF_OPEN and not alone
+        if not alone and not breaker.may_call(self._now):
             return False
         if self._again:
             work = self._again.popleft()
@@ -201,6 +203,7 @@ class Trial:
                 self._at(at, lambda: None)
                 return False
             case CallAgain(document_id=name) | Probe(document_id=name):
+                self._works[name].alone = not others
                 self._again.append(self._works[name])
             case Route(document_ids=names):
                 for name in names:
