@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from airflow_provider_aigen.core.document.content_encoding import Decoder
 from airflow_provider_aigen.core.models import (
     ApiResponse,
     CallFailure,
@@ -52,12 +53,14 @@ LATER_ID = "~"
 @dataclass(frozen=True, slots=True)
 class StoredObject:
     """What a GET gave. ``etag`` is without quotes, ``version_id`` None where the bucket has no versions,
-    ``last_modified`` by the store's clock."""
+    ``last_modified`` by the store's clock. ``body`` is as it is stored, encoded as ``content_encoding`` says, which is
+    None where the object has none."""
 
     body: bytes = field(repr=False)
     etag: str
     version_id: str | None = None
     last_modified: datetime | None = None
+    content_encoding: str | None = None
 
 
 class ObjectStore(Protocol):
@@ -80,6 +83,7 @@ class ObjectStore(Protocol):
         body: bytes,
         *,
         content_type: str = "application/octet-stream",
+        content_encoding: str | None = None,
         create_only: bool = False,
         if_match: str | None = None,
     ) -> None:
@@ -335,7 +339,8 @@ class NoObserver:
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Everything outside that a run works with. ``new_ledger`` gives an empty ledger; ``writer_id`` is unique to this
-    process; ``jitter`` gives numbers from 0 to 1."""
+    process; ``jitter`` gives numbers from 0 to 1; ``decoders`` has encodings of objects by the names that
+    ``Content-Encoding`` has for them."""
 
     source: ObjectStore
     ocr: OcrClient
@@ -348,3 +353,4 @@ class Ports:
     writer_id: str
     jitter: Callable[[], float]
     observer: Observer = field(default_factory=NoObserver)
+    decoders: Mapping[str, Decoder] = field(default_factory=dict)

@@ -8,7 +8,6 @@ claim, and ever after by the kept answer. What is odd about one object is that o
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -17,7 +16,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from airflow_provider_aigen.core.document import outcomes
-from airflow_provider_aigen.core.document.preflight import MAX_BYTES, Rejected, preflight
 from airflow_provider_aigen.core.document.reading import Reading, read
 from airflow_provider_aigen.core.errors import (
     AigenError,
@@ -26,17 +24,14 @@ from airflow_provider_aigen.core.errors import (
     ObjectDenied,
     ObjectNotFound,
     ObjectStoreCondition,
-    ObjectUnreadable,
     TransientError,
 )
-from airflow_provider_aigen.core.models import (
-    Claim,
-    ErrorOrigin,
-)
+from airflow_provider_aigen.core.models import Claim
 from airflow_provider_aigen.core.service.classify import Failed
-from airflow_provider_aigen.core.service.codes import DAMAGED_STATE, EMPTY_OBJECT, TOO_LARGE
+from airflow_provider_aigen.core.service.codes import DAMAGED_STATE
 from airflow_provider_aigen.pipeline.calls import Caller, FailedCall, Received, Request
 from airflow_provider_aigen.pipeline.heartbeat import Heartbeat
+from airflow_provider_aigen.pipeline.source import Image, Source, Unsendable
 from airflow_provider_aigen.pipeline.work import (
     DeniedDocument,
     FailedDocument,
@@ -46,7 +41,7 @@ from airflow_provider_aigen.pipeline.work import (
     Work,
     kept_answer,
 )
-from airflow_provider_aigen.ports import Clock, ObjectStore, Observer, StateStore, StoredObject
+from airflow_provider_aigen.ports import Clock, Observer, StateStore
 
 __all__ = ["DocumentLine"]
 
@@ -58,12 +53,12 @@ _AGED_AFTER = timedelta(hours=24)
 
 
 class DocumentLine:
-    """Takes documents of one document type through to their outcome. ``answers_reused`` counts those that cost no call,
-    ``objects_read`` the objects of the source that were read."""
+    """Takes documents of one document type through to their outcome. ``answers_reused`` counts those that cost no
+    call."""
 
     def __init__(
         self,
-        source: ObjectStore,
+        source: Source,
         state: StateStore,
         caller: Caller,
         clock: Clock,
@@ -85,7 +80,11 @@ class DocumentLine:
         self._users: defaultdict[str, int] = defaultdict(int)
         self._claims: dict[str, Claim] = {}
         self.answers_reused = 0
-        self.objects_read = 0
+
+    @property
+    def objects_read(self) -> int:
+        """How many objects of the source were read."""
+        return self._source.objects_read
 
     @property
     def writer_id(self) -> str:
@@ -99,45 +98,27 @@ class DocumentLine:
 
     async def process(self, work: Work) -> Result:
         """Raises what ends the run and nothing else, however odd the object is."""
-        fetched = await self._fetch(work)
-        if not isinstance(fetched, StoredObject):
-            return fetched
-        self.objects_read += 1
-        work = replace(work, version_id=fetched.version_id)
-        content_sha256 = hashlib.sha256(fetched.body).hexdigest()
-        checked = preflight(fetched.body)
-        if isinstance(checked, Rejected):
-            return self._rejected(work, checked.code, ErrorOrigin.PREFLIGHT, content_sha256)
         try:
-            return await self._extract(work, fetched, content_sha256)
+            fetched = await self._source.read(work.document)
+        except (ObjectNotFound, ObjectChanged):
+            return FinishedDocument(outcomes.gone(work.document, work.retake))
+        except ObjectDenied as denied:
+            return DeniedDocument(work, denied)
+        work = replace(work, version_id=fetched.version_id)
+        if isinstance(fetched, Unsendable):
+            return self._rejected(work, fetched)
+        try:
+            return await self._extract(work, fetched)
         except DamagedState as damaged:
             return self._damaged(work, damaged)
 
-    async def _fetch(self, work: Work) -> StoredObject | FinishedDocument | DeniedDocument:
-        document = work.document
-        # The listing's size is that of the bytes, as the ETag is theirs: no need to fetch what cannot be sent.
-        if document.size == 0:
-            return self._rejected(work, EMPTY_OBJECT, ErrorOrigin.PREFLIGHT)
-        if document.size > MAX_BYTES:
-            return self._rejected(work, TOO_LARGE, ErrorOrigin.PREFLIGHT)
-        try:
-            return await self._source.get(document.bucket, document.key, if_match=document.etag)
-        except (ObjectNotFound, ObjectChanged):
-            return FinishedDocument(outcomes.gone(document, work.retake))
-        except ObjectUnreadable as unreadable:
-            return self._rejected(work, unreadable.code, ErrorOrigin.SOURCE)
-        except ObjectDenied as denied:
-            return DeniedDocument(work, denied)
-
-    def _rejected(
-        self, work: Work, code: str, origin: ErrorOrigin, content_sha256: str | None = None
-    ) -> FinishedDocument:
+    def _rejected(self, work: Work, unsendable: Unsendable) -> FinishedDocument:
         return FinishedDocument(
             outcomes.rejected(
                 work.document,
-                code,
-                origin,
-                content_sha256=content_sha256,
+                unsendable.code,
+                unsendable.origin,
+                content_sha256=unsendable.content_sha256,
                 version_id=work.version_id,
                 retake=work.retake,
             )
@@ -165,9 +146,8 @@ class DocumentLine:
             )
         )
 
-    async def _extract(
-        self, work: Work, stored: StoredObject, content_sha256: str
-    ) -> FinishedDocument | FailedDocument | HeldDocument:
+    async def _extract(self, work: Work, image: Image) -> FinishedDocument | FailedDocument | HeldDocument:
+        content_sha256 = image.content_sha256
         async with self._only_one(content_sha256):
             if (reused := await self._reuse(work, content_sha256)) is not None:
                 return reused
@@ -177,7 +157,7 @@ class DocumentLine:
             if not first and (reused := await self._reuse(work, content_sha256)) is not None:
                 return reused
             self._claims[content_sha256] = claim
-            called = await self._call(work, stored, claim)
+            called = await self._call(work, image, claim)
             claim = self._claims.pop(content_sha256, claim)
             if not isinstance(called, FailedCall):
                 return called
@@ -245,9 +225,7 @@ class DocumentLine:
         with suppress(AigenError, ObjectStoreCondition):  # it ends with its writer
             await self._state.release(claim)
 
-    async def _call(
-        self, work: Work, stored: StoredObject, claim: Claim
-    ) -> FinishedDocument | HeldDocument | FailedCall:
+    async def _call(self, work: Work, image: Image, claim: Claim) -> FinishedDocument | HeldDocument | FailedCall:
         content_sha256 = claim.content_sha256
         calls = 0
 
@@ -276,7 +254,7 @@ class DocumentLine:
 
         request = Request(
             work.document_id,
-            stored.body,
+            image.body,
             work.failures,
             work.calls,
             may_repeat=work.billed,

@@ -17,6 +17,7 @@ from airflow_provider_aigen.pipeline.feed import Feed
 from airflow_provider_aigen.pipeline.heartbeat import Heartbeat
 from airflow_provider_aigen.pipeline.pool import Pool
 from airflow_provider_aigen.pipeline.progress import Progress
+from airflow_provider_aigen.pipeline.source import Source
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.ports import Ports
 
@@ -44,7 +45,7 @@ async def process(plan: Plan, ports: Ports, committer: Committer, *, config: Pip
     caller = Caller(ports.ocr, ports.limiter, ports.clock, stop, ports.observer, config=config, jitter=ports.jitter)
     heartbeat = Heartbeat(ports.state, ports.clock, ports.writer_id)
     line = DocumentLine(
-        ports.source,
+        Source(ports.source, ports.decoders),
         ports.state,
         caller,
         ports.clock,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_aigen.adapters.clock import SystemClock
+from airflow_provider_aigen.adapters.decoders import DECODERS
 from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
 from airflow_provider_aigen.adapters.ledger import DiskLedger
 from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
@@ -104,4 +105,5 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
             writer_id=uuid.uuid4().hex,
             jitter=random.random,
             observer=settings.observer,
+            decoders=DECODERS,
         )

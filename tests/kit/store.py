@@ -45,6 +45,7 @@ class _Object:
     etag: str
     at: datetime
     version: str | None = None
+    encoding: str | None = None
     listed: SourceObject | None = None
     stored: StoredObject | None = None
 
@@ -62,13 +63,13 @@ class Bucket:
         self.versioned = False
         self._versions = itertools.count(1)
 
-    def write(self, key: str, body: bytes, writer: object = None) -> None:
+    def write(self, key: str, body: bytes, writer: object = None, encoding: str | None = None) -> None:
         before = self.objects.get(key)
         self.watch(writer, key, body, before.body if before else None)
         if before is None:
             insort(self.keys, key)
         version = f"version-{next(self._versions)}" if self.versioned else None
-        self.objects[key] = _Object(body, _etag(body), self._now(), version)
+        self.objects[key] = _Object(body, _etag(body), self._now(), version, encoding)
 
     def remove(self, key: str, writer: object = None) -> None:
         """Nothing happens where nothing is."""
@@ -96,7 +97,7 @@ class Bucket:
         if if_match is not None and found.etag != if_match:
             raise ObjectChanged
         if found.stored is None:
-            found.stored = StoredObject(found.body, found.etag, found.version, found.at)
+            found.stored = StoredObject(found.body, found.etag, found.version, found.at, found.encoding)
         return found.stored
 
     def check(self, key: str, *, create_only: bool, if_match: str | None) -> None:
@@ -134,9 +135,9 @@ class MemoryStore:
 
     # --- from outside: neither logged nor seen by ``before`` --------------------------------------------------------
 
-    def write(self, uri: str, body: bytes) -> None:
+    def write(self, uri: str, body: bytes, *, encoding: str | None = None) -> None:
         bucket, key = location(uri)
-        self.buckets[bucket].write(key, body)
+        self.buckets[bucket].write(key, body, encoding=encoding)
 
     def read(self, uri: str) -> bytes:
         bucket, key = location(uri)
@@ -185,6 +186,7 @@ class MemoryStore:
         body: bytes,
         *,
         content_type: str = "application/octet-stream",
+        content_encoding: str | None = None,
         create_only: bool = False,
         if_match: str | None = None,
     ) -> None:
@@ -192,15 +194,15 @@ class MemoryStore:
 
         def write() -> None:
             there.check(key, create_only=create_only, if_match=if_match)
-            there.write(key, body, self._writer)
+            there.write(key, body, self._writer, content_encoding)
 
         repeated = AlreadyExists if create_only else ObjectChanged if if_match is not None else None
         await self._request("put", key, write, repeated)
 
     async def copy(self, source: SourceObject, bucket: str, key: str) -> None:
         def write() -> None:
-            body = self.buckets[source.bucket].get(source.key, source.etag).body
-            self.buckets[bucket].write(key, body, self._writer)
+            found = self.buckets[source.bucket].get(source.key, source.etag)
+            self.buckets[bucket].write(key, found.body, self._writer, found.content_encoding)
 
         await self._request("copy", key, write)
 

@@ -95,29 +95,39 @@ def test_without_the_extra_redis_the_message_says_what_to_install(monkeypatch):
 # --- the ports ----------------------------------------------------------------------------------------------------
 
 
+class Client:
+    """Of boto3, as far as a probe goes. ``written`` has the places of its objects."""
+
+    meta = SimpleNamespace(
+        config=SimpleNamespace(max_pool_connections=10), events=SimpleNamespace(register=lambda *_, **__: None)
+    )
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def put_object(self, **arguments: Any) -> dict[str, Any]:
+        self.written.append(f"{arguments['Bucket']}/{arguments['Key']}")
+        return {}
+
+
 @pytest.mark.parametrize(
     ("state", "probed"),
     [("s3://lake/books/_aigen/", False), ("s3://lake/state/", True), ("s3://books/books/_aigen/", True)],
 )
 def test_the_destination_is_probed_unless_the_state_inside_it_is(state, probed):
-    written: list[str] = []
-
-    class Client:
-        """Of boto3, as far as a probe goes."""
-
-        meta = SimpleNamespace(
-            config=SimpleNamespace(max_pool_connections=10), events=SimpleNamespace(register=lambda *_, **__: None)
-        )
-
-        def put_object(self, **arguments: Any) -> dict[str, Any]:
-            written.append(f"{arguments['Bucket']}/{arguments['Key']}")
-            return {}
-
-    ports_of = _settings(client=Client(), state=state)
+    client = Client()
 
     async def main() -> None:
-        async with open_ports(ports_of) as ports:
+        async with open_ports(_settings(client=client, state=state)) as ports:
             await ports.tables.probe()
 
     asyncio.run(main())
-    assert written == (["lake/books/_aigen_probe"] if probed else [])
+    assert client.written == (["lake/books/_aigen_probe"] if probed else [])
+
+
+def test_a_task_decodes_what_the_standard_library_does_not_know():
+    async def main() -> set[str]:
+        async with open_ports(_settings(client=Client())) as ports:
+            return set(ports.decoders)
+
+    assert asyncio.run(main()) == {"br", "zstd"}

@@ -130,7 +130,11 @@ class S3ObjectStore:
                     raise
             else:
                 return StoredObject(
-                    body, _unquoted(response.get("ETag", "")), _version(response), _last_modified(response)
+                    body,
+                    _unquoted(response.get("ETag", "")),
+                    _version(response),
+                    _last_modified(response),
+                    response.get("ContentEncoding") or None,
                 )
         raise AssertionError  # pragma: no cover - the last round returns or raises
 
@@ -141,6 +145,7 @@ class S3ObjectStore:
         body: bytes,
         *,
         content_type: str = "application/octet-stream",
+        content_encoding: str | None = None,
         create_only: bool = False,
         if_match: str | None = None,
     ) -> None:
@@ -148,6 +153,8 @@ class S3ObjectStore:
         ``if_match``. It raises them also where the client repeated its own write because the answer to it was lost."""
         condition = {"IfNoneMatch": "*"} if create_only else {"IfMatch": f'"{if_match}"'} if if_match else {}
         request = {"Bucket": bucket, "Key": key, "Body": body, "ContentType": content_type}
+        if content_encoding:
+            request["ContentEncoding"] = content_encoding
         await self._write(
             self._call("PutObject", bucket, create_only=create_only, if_match=bool(if_match)),
             self._client.put_object,

@@ -131,7 +131,7 @@ class S3DeadLetters:
             if source.size > MAX_READ_BYTES:
                 raise
             stored = await self._store.get(source.bucket, source.key, if_match=source.etag or None)
-            await self._store.put(bucket, key, stored.body)
+            await self._store.put(bucket, key, stored.body, content_encoding=stored.content_encoding)
 
 
 def _commit(record: bytes) -> int:

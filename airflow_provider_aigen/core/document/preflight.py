@@ -18,18 +18,20 @@ from airflow_provider_aigen.core.service.codes import (
     UNSUPPORTED_MEDIA_TYPE,
 )
 
-__all__ = ["MAX_BYTES", "MAX_SIDE_PX", "MIN_SIDE_PX", "Accepted", "Rejected", "preflight"]
+__all__ = ["MAX_BYTES", "MAX_SIDE_PX", "MAX_STORED_BYTES", "MIN_SIDE_PX", "Accepted", "Rejected", "preflight"]
 
 MIN_SIDE_PX = 500
 MAX_SIDE_PX = 10_000
 # The contract says 10 MB and not which: of the two readings the larger, since what is between them may be accepted.
 MAX_BYTES = 10 * 1024 * 1024
+# An object may be so long and hold no more than that: gzip and an upload's chunks make an image a little longer.
+MAX_STORED_BYTES = MAX_BYTES + MAX_BYTES // 64
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An image that is to be sent. Sizes are in pixels, both None where the header does not tell them: truncated, PDF,
-    HEIC, AVIF."""
+    """An image that is to be sent. Sizes are in pixels, both None where the header does not tell them: a PDF, a file
+    that is cut off."""
 
     media_type: str
     width: int | None = None

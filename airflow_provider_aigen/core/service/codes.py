@@ -24,6 +24,7 @@ __all__ = [
     "SIDE_TOO_LONG",
     "SIDE_TOO_SHORT",
     "TOO_LARGE",
+    "UNDECODABLE_CONTENT",
     "UNSUPPORTED_MEDIA_TYPE",
     "Meaning",
     "contract_message",
@@ -40,6 +41,7 @@ MALFORMED_RESPONSE = "malformed_response"
 NO_CONTENT = "no_content"
 UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
 EMPTY_OBJECT = "empty_object"
+UNDECODABLE_CONTENT = "undecodable_content"  # an unknown Content-Encoding, or bytes that are damaged
 ACCESS_REFUSED = "access_refused"  # 401 or 403 without the contract's JSON: a firewall or a gateway, not the endpoint
 HTTP_413 = "http_413"  # 413 without the contract's code, for a body under its limit: a gateway's limit
 ACCESS_DENIED = "access_denied"  # S3 denies one object of a bucket that it lets read otherwise

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import logging
 import threading
@@ -80,6 +81,21 @@ def test_no_log_line_from_info_on_shows_a_key(store, bucket, caplog):
 def test_the_content_type_is_kept(store, bucket, s3_client):
     asyncio.run(store.put(bucket, "a", b"{}", content_type="application/json"))
     assert s3_client.head_object(Bucket=bucket, Key="a")["ContentType"] == "application/json"
+
+
+def test_the_content_encoding_is_kept_and_undoes_nothing(store, bucket, s3_client):
+    """The bytes are those whose length and ETag the listing says."""
+    body = gzip.compress(b"image")
+
+    async def scenario():
+        await store.put(bucket, "a", body, content_encoding="gzip")
+        await store.put(bucket, "b", body)
+        (listed,) = await listing(store, bucket, "a")
+        await store.copy(listed, bucket, "c")
+        return [await store.get(bucket, key) for key in "abc"]
+
+    stored = asyncio.run(scenario())
+    assert [(one.body, one.content_encoding) for one in stored] == [(body, "gzip"), (body, None), (body, "gzip")]
 
 
 def test_a_versioned_bucket_gives_the_version(store, bucket, s3_client):

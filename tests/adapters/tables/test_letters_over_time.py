@@ -217,6 +217,15 @@ def test_a_copy_that_is_denied_becomes_a_read_and_a_write():
     assert scene.store.read(scene.record["image"]) == b"image"
 
 
+def test_what_is_read_and_written_keeps_its_encoding():
+    scene = Scene()
+    scene.store.write(scene.document.uri, b"image", encoding="gzip")
+    scene.denied = {"copy"}
+    scene.write(scene.entry())
+    bucket, _, key = scene.record["image"].removeprefix("s3://").partition("/")
+    assert scene.store.buckets[bucket].get(key, None).content_encoding == "gzip"
+
+
 def test_an_image_that_may_not_be_read_either_is_left_out_with_a_reason():
     scene = Scene()
 
