@@ -153,16 +153,17 @@ class PlanBatch:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan's last object: it exists, so the plan is whole. ``already_done`` and ``folders`` were listed and left
-    out; ``letters`` of the ``documents`` are dead letters that are tried again."""
+    """The plan's last object: it exists, so the plan is whole. ``already_done`` were listed and left
+    out, and so were ``skipped``, which are no documents (``core.no_documents``). ``letters`` of the ``documents`` are
+    dead letters that are tried again."""
 
     run: RunIdentity
     batches: int
     documents: int
     as_of: int
     already_done: int
-    folders: int
     settings: OutputSettings
+    skipped: int = 0
     letters: int = 0
     state_id: str | None = None
 
@@ -279,7 +280,8 @@ class RunReport:
     (design §5). ``error_codes`` names codes as dead-letter paths do (``core.path_segments.path_segment``), the
     50 most frequent of them and the rest as ``other``. ``settings`` are the plan's: where the run wrote to, whatever
     its task would say today. ``passing`` counts, per code, the dead letters that later runs try again;
-    ``healed`` those of earlier runs that have rows now, ``final`` those that are not tried again."""
+    ``healed`` those of earlier runs that have rows now, ``final`` those that are not tried again. ``skipped`` are
+    objects of the source that are no documents, beside the ``documents``."""
 
     run_key: str
     documents: int
@@ -299,3 +301,4 @@ class RunReport:
     passing: Mapping[str, int] = field(default_factory=dict)
     healed: int = 0
     final: int = 0
+    skipped: int = 0

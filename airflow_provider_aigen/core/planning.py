@@ -24,8 +24,9 @@ from airflow_provider_aigen.core.models import (
     RunIdentity,
     SourceObject,
 )
+from airflow_provider_aigen.core.no_documents import is_no_document
 
-__all__ = ["BatchBuilder", "Letter", "PassingLetters", "PlanRequest", "call_order", "is_folder", "parameters_digest"]
+__all__ = ["BatchBuilder", "Letter", "PassingLetters", "PlanRequest", "call_order", "parameters_digest"]
 
 # Of a plan with max_documents, dead letters that are tried again take at most this share, and at least one place.
 _LETTERS_SHARE = 5
@@ -50,11 +51,6 @@ def parameters_digest(source: str, settings: OutputSettings, max_documents: int 
     """32 hex digits over what decides which documents a plan has and what is written of them."""
     identity = [source, max_documents, asdict(settings)]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def is_folder(listed: SourceObject) -> bool:
-    """Whether the object is the empty placeholder that consoles create for a folder."""
-    return listed.size == 0 and listed.key.endswith("/")
 
 
 def call_order(document_id: str, writer_id: str) -> bytes:
@@ -133,7 +129,7 @@ class BatchBuilder:
     number: int = 0
     documents: int = 0
     left_out: int = 0
-    folders: int = 0
+    skipped: int = 0
     letters: int = 0
     _open: list[SourceObject] = field(default_factory=list)
     _due: list[Letter] = field(default_factory=list)
@@ -150,12 +146,12 @@ class BatchBuilder:
         return limit is not None and self.documents + len(self._open) + len(self._due) >= limit
 
     def offer(self, listed: SourceObject, taken: Callable[[str], bool]) -> PlanBatch | None:
-        """Take the object unless it is a folder, outside the source, taken already or over ``max_documents``; return
+        """Take the object unless it is no document, outside the source, taken already or over ``max_documents``; return
         the batch that it completes."""
         if self.full() or not self.request.matches(listed.key):
             return None
-        if is_folder(listed):
-            self.folders += 1
+        if is_no_document(listed):
+            self.skipped += 1
             return None
         if taken(listed.document_id):
             self.left_out += listed.document_id not in self._retaken
@@ -194,8 +190,8 @@ class BatchBuilder:
             as_of=self.as_of,
             # Under 0 where documents that an earlier try planned are not listed any more.
             already_done=max(0, self.left_out),
-            folders=self.folders,
             settings=self.request.settings,
+            skipped=self.skipped,
             letters=self.letters,
             state_id=self.state_id,
         )

@@ -47,12 +47,12 @@ async def make_plan(
         log.info("Another process plans this run too: going on behind its batches")
     plan = await state.create_plan(builder.plan())
     log.info(
-        "Planned %s in %s, %s of them dead letters that are tried again; %d done already, %s skipped",
+        "Planned %s in %s, %s of them dead letters that are tried again; %d done already, %s skipped as no documents",
         counted(plan.documents, "document"),
         counted(plan.batches, "batch", "batches"),
         plan.letters,
         plan.already_done,
-        counted(plan.folders, "folder"),
+        counted(plan.skipped, "object"),
     )
     return plan
 

@@ -33,6 +33,7 @@ async def reconcile(plan: Plan, state: StateStore, counts: CallCounts, price: Pr
                 reconciliation.other(entry)
     return reconciliation.report(
         settings=plan.settings,
+        skipped=plan.skipped,
         api_calls=counts.api_calls,
         answers_reused=counts.answers_reused,
         billed_retries=counts.billed_retries,

@@ -41,11 +41,12 @@ def return_value(report: RunReport, uri: str) -> dict[str, Any]:
 
 def report_text(report: RunReport, price: Price | None = None) -> str:
     """The run in one sentence, with its cost if there is a ``price``."""
+    skipped = f"{counted(report.skipped, 'object')} skipped as no documents; " if report.skipped else ""
     counts = (
         f"{counted(report.documents, 'document')}: {report.extracted} extracted, {report.partial} partial, "
-        f"{counted(report.dead_letter, 'dead letter')}, {report.gone} gone; {counted(report.api_calls, 'call')}, "
-        f"{counted(report.answers_reused, 'answer')} reused, {counted(report.rows, 'row')} in "
-        f"{counted(report.commits, 'commit')}; "
+        f"{counted(report.dead_letter, 'dead letter')}, {report.gone} gone; {skipped}"
+        f"{counted(report.api_calls, 'call')}, {counted(report.answers_reused, 'answer')} reused, "
+        f"{counted(report.rows, 'row')} in {counted(report.commits, 'commit')}; "
         f"codes: {codes_text(report.error_codes) or 'none'}"
     )
     if price is None:

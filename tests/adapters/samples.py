@@ -105,8 +105,8 @@ def plan(**changes: Any) -> Plan:
         "documents": 6,
         "as_of": 41,
         "already_done": 7,
-        "folders": 1,
         "settings": settings(),
+        "skipped": 1,
     }
     return Plan(**(values | changes))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A listing becomes batches in its own order: folders, foreign keys and what is taken are left out and counted."""
+"""A listing becomes batches in its own order: what is left out is counted by its reason."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from airflow_provider_aigen.core.planning import (
     PassingLetters,
     PlanRequest,
     call_order,
-    is_folder,
     parameters_digest,
 )
 from tests.core.planned import SETTINGS
@@ -47,11 +46,6 @@ def free(document_id: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("key", "size", "folder"), [("in/", 0, True), ("in/", 1, False), ("in/a", 0, False)])
-def test_a_folder_is_empty_and_ends_with_a_slash(key, size, folder):
-    assert is_folder(listed(key, size)) is folder
-
-
 def test_batches_hold_the_listing_in_its_order():
     build = builder()
     objects = [listed(f"in/{name}") for name in "edcba"]
@@ -62,29 +56,38 @@ def test_batches_hold_the_listing_in_its_order():
         (RUN, number, 7, SETTINGS) for number in range(3)
     ]
     assert build.last() is None
-    assert build.plan() == Plan(RUN, batches=3, documents=5, as_of=7, already_done=0, folders=0, settings=SETTINGS)
+    assert build.plan() == Plan(RUN, batches=3, documents=5, as_of=7, already_done=0, settings=SETTINGS)
 
 
 def test_what_is_left_out_is_counted_by_its_reason():
     build = builder()
     taken = {listed("in/a").document_id, listed("in/b").document_id}.__contains__
-    for key, size in [("in/a", 1), ("out/c", 1), ("in/x/", 0), ("in/y/", 0), ("in/z/", 0), ("in/b", 1), ("in/d", 1)]:
+    for key, size in [
+        ("in/a", 1),
+        ("out/c", 1),
+        ("in/x/", 0),
+        ("in/y_$folder$", 0),
+        ("in/.DS_Store", 6148),
+        ("out/.DS_Store", 1),
+        ("in/b", 1),
+        ("in/d", 1),
+    ]:
         assert build.offer(listed(key, size), taken) is None
     batch = build.last()
     assert batch is not None
     assert batch.documents == (listed("in/d", 1),)
     plan = build.plan()
-    assert (plan.documents, plan.already_done, plan.folders) == (1, 2, 3)
+    assert (plan.documents, plan.already_done, plan.skipped) == (1, 2, 3)
 
 
 def test_a_builder_goes_on_after_the_batches_of_an_earlier_try():
-    build = builder(number=3, documents=6, left_out=-6, folders=2)
+    build = builder(number=3, documents=6, left_out=-6, skipped=2)
     assert build.offer(listed("in/a"), free) is None
     batch = build.last()
     assert batch is not None
     assert batch.number == 3
     plan = build.plan()
-    assert (plan.batches, plan.documents, plan.already_done, plan.folders) == (4, 7, 0, 2)
+    assert (plan.batches, plan.documents, plan.already_done, plan.skipped) == (4, 7, 0, 2)
 
 
 def test_no_more_than_so_many_documents():

@@ -42,7 +42,7 @@ def test_documents_in_the_order_of_the_listing():
     world.scan(*"edcba")
     made = plan(world, batch_size=2)
     assert planned(world, made) == [["a", "b"], ["c", "d"], ["e"]]
-    assert (made.documents, made.batches, made.already_done, made.folders) == (5, 3, 0, 0)
+    assert (made.documents, made.batches, made.already_done, made.skipped) == (5, 3, 0, 0)
 
 
 def test_an_empty_prefix_has_a_plan_too():
@@ -51,15 +51,19 @@ def test_an_empty_prefix_has_a_plan_too():
     assert (made.documents, made.batches) == (0, 0)
 
 
-def test_folders_are_counted_not_planned_but_an_object_in_a_folders_clothes_is():
+def test_what_is_no_document_is_counted_and_not_planned(caplog):
     world = World()
-    for key in ("in/", "in/2026/", "in/2026/11/"):
+    for key in ("in/", "in/2026/", "in/2026_$folder$"):
         world.store.write(f"s3://scans/{key}", b"")
+    for key in ("in/.DS_Store", "in/2026/._a.jpg", "in/2026/Thumbs.db", "in/_SUCCESS"):
+        world.store.write(f"s3://scans/{key}", b"something")
     world.store.write("s3://scans/in/odd/", b"not empty")
     world.store.write("s3://scans/in/empty.jpg", b"")
-    made = plan(world)
+    with caplog.at_level("INFO"):
+        made = plan(world)
     assert planned(world, made) == [["empty.jpg", "odd/"]]
-    assert made.folders == 3
+    assert made.skipped == 7
+    assert "7 objects skipped as no documents" in caplog.text
 
 
 def test_only_what_matches():
