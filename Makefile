@@ -12,7 +12,7 @@ PYTEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install format format-check lint types import-rules package check tests tests-oldest test matrix cells sbom mutants soak crash airflow-campaign demo up docs docs-serve lock clean
+.PHONY: help install format format-check lint types import-rules package check tests tests-oldest test matrix cells sbom mutants files soak crash airflow-campaign demo up docs docs-serve lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -91,6 +91,9 @@ airflow-campaign: $(INSTALLED)  ## a real Airflow: kill, orphan, mark failed, cl
 
 mutants: $(INSTALLED)  ## mutation testing of core: what no test notices, JOBS=2 at once; REPORT=1: the last run's table only
 	@$(PY) scripts/mutants.py --jobs $(or $(JOBS),2) $(if $(REPORT),--report)
+
+files: $(INSTALLED)  ## preflight against Pillow, pillow-heif and pikepdf over the test files of public packages
+	@$(PY) scripts/files.py
 
 demo: $(INSTALLED)  ## an S3 server, the simulator, 60 books, a real Airflow run
 	@$(PY) -m demo.run
