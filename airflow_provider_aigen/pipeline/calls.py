@@ -154,6 +154,11 @@ class Caller:
                     attempts = attempts.after(verdict)
                     await self._back_off(retry, turn)
 
+    def raise_if_stopped(self) -> None:
+        """End this task where the run is being stopped: no call begins any more."""
+        if self._stop.is_set:
+            raise asyncio.CancelledError
+
     async def _send(self, body: bytes, turn: Turn, *, repeats: bool) -> ApiResponse | CallFailure:
         self.calls += 1
         self.last_call_at = self._clock.monotonic()
@@ -196,8 +201,7 @@ class Caller:
         )
 
     async def _back_off(self, retry: Retry, turn: Turn) -> None:
-        if self._stop.is_set:
-            raise asyncio.CancelledError
+        self.raise_if_stopped()
         if retry.pause_everyone:
             self.paused_until = max(self.paused_until, self._clock.monotonic() + retry.delay_s)
             await turn.throttled(retry.delay_s)
@@ -211,9 +215,8 @@ class Caller:
             asked_at = self._clock.monotonic()
             turn = await self._limiter.acquire()
             self._observer.waited(self._clock.monotonic() - asked_at)
-            if self._stop.is_set:
-                # The pool cancels the tasks that wait; this one was on its way already.
-                raise asyncio.CancelledError
+            # The pool cancels the tasks that wait; this one was on its way already.
+            self.raise_if_stopped()
             now = self._clock.monotonic()
             if request.probe:
                 return turn

@@ -53,8 +53,8 @@ _AGED_AFTER = timedelta(hours=24)
 
 
 class DocumentLine:
-    """Takes documents of one document type through to their outcome. ``answers_reused`` counts those that cost no
-    call."""
+    """Takes documents of one document type through to their outcome. ``answers_reused`` counts those that cost no call.
+    ``claiming`` has the tasks whose claim a stop lets finish: nobody could give back a claim that nobody knows of."""
 
     def __init__(
         self,
@@ -80,6 +80,7 @@ class DocumentLine:
         self._users: defaultdict[str, int] = defaultdict(int)
         self._claims: dict[str, Claim] = {}
         self.answers_reused = 0
+        self.claiming: set[asyncio.Task[object] | None] = set()
 
     @property
     def objects_read(self) -> int:
@@ -155,13 +156,15 @@ class DocumentLine:
             if claim.writer_id != self._heartbeat.writer_id:
                 return HeldDocument(work, claim)
             if not first and (reused := await self._reuse(work, content_sha256)) is not None:
+                self._claims.pop(content_sha256, None)
                 return reused
-            self._claims[content_sha256] = claim
             called = await self._call(work, image, claim)
-            claim = self._claims.pop(content_sha256, claim)
+            claim = self._claims.get(content_sha256, claim)
+            if isinstance(called, FailedCall):
+                await self._release(claim)
+            self._claims.pop(content_sha256, None)
             if not isinstance(called, FailedCall):
                 return called
-            await self._release(claim)
         work = replace(
             work,
             failures=work.failures + 1,
@@ -204,7 +207,20 @@ class DocumentLine:
 
     async def _claim(self, content_sha256: str) -> tuple[Claim, bool]:
         writer_id = await self._heartbeat.alive()
-        return await self._state.claim(Claim(content_sha256, self._document_type, writer_id, self._clock.now()))
+        wanted = Claim(content_sha256, self._document_type, writer_id, self._clock.now())
+        self._claims[content_sha256] = wanted  # to be given back even where its acknowledgement is lost
+        task = asyncio.current_task()
+        self.claiming.add(task)
+        try:
+            claim, first = await self._state.claim(wanted)
+        finally:
+            self.claiming.discard(task)
+        self._caller.raise_if_stopped()
+        if claim.writer_id == writer_id:
+            self._claims[content_sha256] = claim
+        else:
+            del self._claims[content_sha256]
+        return claim, first
 
     async def give_back(self, failed: Iterable[FailedDocument]) -> None:
         """At the end: release the claims of documents that have no answer, so that the next try need not wait, and
@@ -247,7 +263,6 @@ class DocumentLine:
                 claim, _ = await self._claim(content_sha256)
                 if claim.writer_id != self._heartbeat.writer_id:
                     return HeldDocument(work, claim)
-                self._claims[content_sha256] = claim
                 if (reused := await self._reuse(work, content_sha256)) is not None:
                     return reused
             return None

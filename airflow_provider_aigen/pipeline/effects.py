@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from airflow_provider_aigen.core.commits import is_of_run
 from airflow_provider_aigen.core.document.reading import read
@@ -22,8 +23,15 @@ __all__ = ["Effects", "Rows", "finish_commits"]
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 # The field rows of answers, by the SHA-256 of their content.
 Rows = Mapping[str, Sequence[FieldRow]]
+
+# What an entry says of one document.
+Said = tuple[CommitEntry, DocumentOutcome]
+# By document id, the newest last.
+Chains = Mapping[str, Sequence[Said]]
 
 _DEAD_LETTERS_AT_ONCE = 8
 
@@ -38,55 +46,60 @@ class Effects:
 
     async def apply(self, entry: CommitEntry, at_hand: Rows | None = None) -> None:
         """Write all of it. ``at_hand`` has the rows of the answers that were just read; the others are read again."""
-        letters = [outcome for outcome in entry.outcomes if outcome.has_dead_letter]
-        if letters:
-            newer = await self._taken_after(entry, letters)
-            wanted = [outcome for outcome in letters if outcome.document.document_id not in newer]
-            await _some_at_once(wanted, lambda outcome: self._dead_letters.write(entry, outcome))
-            # A retake may have come in between, and have looked for this letter before it was written.
-            newer = await self._taken_after(entry, wanted)
-            late = [outcome for outcome in wanted if outcome.document.document_id in newer]
-            await _some_at_once(late, lambda outcome: self._remove(entry, outcome, newer))
+        lettered = [outcome for outcome in entry.outcomes if outcome.has_dead_letter or outcome.retakes is not None]
+        chains = await self._chains(entry, lettered)
+        await self._write_newest(entry, chains)
         rows = [(outcome, await self._rows(entry, outcome, at_hand or {})) for outcome in entry.outcomes]
         await self._tables.write_fields(entry, rows)
         await self._tables.write_documents(entry, rows)
-        await self._remove_retaken(entry)
+        await self._settle(entry, lettered, chains)
         await self._state.mark_applied(entry.number)
 
-    async def _taken_after(self, entry: CommitEntry, outcomes: Sequence[DocumentOutcome]) -> dict[str, int]:
-        """Those of the outcomes' documents that a newer entry took, with that entry's number."""
+    async def _settle(self, entry: CommitEntry, lettered: Sequence[DocumentOutcome], chains: Chains) -> None:
+        """Leave the letters of the newest outcomes, and no others. A newer entry may come at any time: it may have
+        looked for a letter in vain that was written here after that, or its own letter may have been removed here in
+        place of an older one. So it is looked for until there is none."""
+        while chains:
+            await _some_at_once(chains.values(), self._remove_older)
+            again = await self._chains(entry, lettered)
+            if all(again[document_id][-1] == chain[-1] for document_id, chain in chains.items()):
+                return
+            chains = again
+            await self._write_newest(entry, chains)
+
+    async def _chains(self, entry: CommitEntry, outcomes: Sequence[DocumentOutcome]) -> Chains:
+        """For the document of each outcome: the letter that it retakes, the outcome, and what newer entries say."""
+        chains: dict[str, list[Said]] = {}
         if not outcomes:
-            return {}
-        wanted = {outcome.document.document_id for outcome in outcomes}
-        newer: dict[str, int] = {}
+            return chains
+        numbers = {outcome.retakes for outcome in outcomes if outcome.retakes is not None}
+        retaken = {number: await self._state.read_commit(number) for number in sorted(numbers)}
+        for outcome in outcomes:
+            document_id = outcome.document.document_id
+            before = retaken[outcome.retakes] if outcome.retakes is not None else None
+            former = before.outcomes if before is not None else ()
+            said = [(before, one) for one in former if before and one.document.document_id == document_id]
+            chains[document_id] = [*said, (entry, outcome)]
         async for later in self._state.commits_after(entry.number):
             for outcome in later.outcomes:
-                if outcome.document.document_id in wanted:
-                    newer[outcome.document.document_id] = later.number
-        return newer
+                if (chain := chains.get(outcome.document.document_id)) is not None:
+                    chain.append((later, outcome))
+        return chains
 
-    async def _remove(self, entry: CommitEntry, outcome: DocumentOutcome, newer: Mapping[str, int]) -> None:
-        resolved_by = newer[outcome.document.document_id]
-        await self._dead_letters.remove(entry, outcome, resolved_by=resolved_by)
+    async def _write_newest(self, entry: CommitEntry, chains: Chains) -> None:
+        """Write the newest letters: those of this entry, and those that may have been removed in place of an older
+        one."""
+        newest = [chain[-1] for chain in chains.values() if chain[-1][0] == entry or _place(chain[-1]) in _older(chain)]
+        wanted = [said for said in newest if said[1].has_dead_letter]
+        await _some_at_once(wanted, lambda said: self._dead_letters.write(*said))
 
-    async def _remove_retaken(self, entry: CommitEntry) -> None:
-        """Remove the letters that this entry's retakes resolve or move to another code."""
-        retakes = [outcome for outcome in entry.outcomes if outcome.retakes is not None]
-        old: dict[int, CommitEntry | None] = {}
-        for number in {outcome.retakes for outcome in retakes if outcome.retakes is not None}:
-            old[number] = await self._state.read_commit(number)
-
-        async def remove(outcome: DocumentOutcome) -> None:
-            before = old[outcome.retakes] if outcome.retakes is not None else None
-            for former in before.outcomes if before else ():
-                same = former.document.document_id == outcome.document.document_id
-                if before is None or not same or not former.has_dead_letter:
-                    continue
-                here = (entry.settings, outcome.error_code if outcome.has_dead_letter else None)
-                if here != (before.settings, former.error_code):
-                    await self._dead_letters.remove(before, former, resolved_by=entry.number)
-
-        await _some_at_once(retakes, remove)
+    async def _remove_older(self, chain: Sequence[Said]) -> None:
+        """Remove the letters of all but the newest."""
+        *older, newest = chain
+        for entry, outcome in older:
+            there = newest[1].has_dead_letter and _place(newest) == _place((entry, outcome))
+            if outcome.has_dead_letter and not there:
+                await self._dead_letters.remove(entry, outcome, resolved_by=newest[0].number)
 
     async def _rows(self, entry: CommitEntry, outcome: DocumentOutcome, at_hand: Rows) -> Sequence[FieldRow]:
         if not outcome.has_rows or outcome.content_sha256 is None:
@@ -109,19 +122,28 @@ class Effects:
         return read(kept).rows if kept is not None else ()
 
 
-async def _some_at_once(
-    outcomes: Iterable[DocumentOutcome], work: Callable[[DocumentOutcome], Awaitable[None]]
-) -> None:
+def _place(said: Said) -> tuple[str, str, str | None]:
+    """Where its letter lies."""
+    entry, outcome = said
+    return entry.settings.dead_letter, entry.settings.dead_letter_suffix, outcome.error_code
+
+
+def _older(chain: Sequence[Said]) -> list[tuple[str, str, str | None]]:
+    """Where the letters of all but the newest lie."""
+    return [_place(said) for said in chain[:-1] if said[1].has_dead_letter]
+
+
+async def _some_at_once(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
     some = asyncio.Semaphore(_DEAD_LETTERS_AT_ONCE)
 
-    async def one(outcome: DocumentOutcome) -> None:
+    async def one(item: T) -> None:
         async with some:
-            await work(outcome)
+            await work(item)
 
     try:
         async with asyncio.TaskGroup() as group:
-            for outcome in outcomes:
-                group.create_task(one(outcome))
+            for item in items:
+                group.create_task(one(item))
     except BaseExceptionGroup as failed:
         # Callers tell permanent from transient by the class, and know no groups.
         raise failed.exceptions[0] from None

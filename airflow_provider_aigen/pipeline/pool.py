@@ -85,8 +85,8 @@ class Pool:
             self._stop.set(error)
 
     async def _drain(self, tasks: list[asyncio.Task[None]]) -> None:
-        """Start no new call, let those in flight finish within the grace time (design §5, Stop)."""
-        in_flight = [task for task in tasks if task in self._caller.in_flight]
+        """Start no new call, let those in flight and claims finish within the grace time (design §5, Stop)."""
+        in_flight = [task for task in tasks if task in self._caller.in_flight or task in self._line.claiming]
         for task in tasks:
             if task not in in_flight:
                 task.cancel()

@@ -21,7 +21,7 @@ from airflow_provider_aigen.adapters.state import claims
 from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig, RetryConfig
 from airflow_provider_aigen.core.errors import PermanentError, TransientError
 from airflow_provider_aigen.core.models import RunIdentity
-from airflow_provider_aigen.pipeline import Stop, heartbeat
+from airflow_provider_aigen.pipeline import Stop, feed, heartbeat
 from airflow_provider_aigen.runtime.loop import LoopRunner
 from tests.kit.servers.s3 import S3Server
 from tests.kit.tries import run_try
@@ -81,7 +81,8 @@ def work(task: Try) -> None:
 
 def shorten_lives(writer_lives_s: float) -> None:
     """In this process, so that a trial need not wait for half a minute after each kill. S3 dates in whole seconds."""
-    claims._WRITER_LIVES = timedelta(seconds=writer_lives_s)
+    assert claims.WRITER_LIVES == feed.WRITER_LIVES
+    claims.WRITER_LIVES = feed.WRITER_LIVES = timedelta(seconds=writer_lives_s)
     heartbeat.BEAT_S = writer_lives_s / 3
     heartbeat._LATE_S = writer_lives_s * 2 / 3
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from airflow_provider_aigen.core.document.flatten import needs_review
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, Outcome
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, ErrorOrigin, FieldRow, Outcome
 from tests.kit import letters
 from tests.kit.journal import Journal
 from tests.kit.snapshot import Snapshot, parts_of
@@ -172,6 +172,8 @@ def an_outcome_is_that_of_its_content(store: Snapshot, journal: Journal) -> Iter
         if truth is None or outcome.outcome is Outcome.GONE:
             continue
         document_id = outcome.document.document_id
+        if outcome.error_origin is ErrorOrigin.SOURCE:
+            continue  # it was not read
         if outcome.content_sha256 != truth.sha256 and (truth.content or outcome.content_sha256):
             yield f"document {document_id} is taken for another"
         if outcome.last_called_at is not None:

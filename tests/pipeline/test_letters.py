@@ -376,6 +376,26 @@ def test_the_effects_of_both_entries_in_any_order_come_to_the_same_letter():
         assert written == [], "what a newer entry took is not written, even for a moment"
 
 
+def test_a_letter_that_takes_the_place_of_one_that_is_being_removed_is_not_lost():
+    """It failed in one way, then in another, and while the first letter is removed, in the first way again."""
+    world, image = with_a_letter()
+    world.ocr.answers[image] = [*[BROKEN] * 3, PAGE_ERROR, BROKEN]
+    later(world, 3600.0)
+    met: list[str] = []
+
+    async def meet(verb: str, key: str) -> None:
+        if verb == "delete" and "error_code=service_error" in key and key.endswith(".json") and not met:
+            met.append(key)
+            world.scan("third.png")
+            await world.run("third", retry_passing_after_s=0.001)
+
+    world.store.before = meet
+    world.go(world.run("second"))
+    assert met
+    assert letters(world) == ["service_error/json", "service_error/png"]
+    assert record(world)["rounds"] == 2
+
+
 def test_where_nothing_may_be_deleted_the_record_says_that_it_is_resolved():
     world, image = with_a_letter()
     world.ocr.answers[image] = [world.ocr.default(image)]

@@ -17,9 +17,9 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from tests.simulation.campaign import run_seeds, seeds_prepared
+from tests.simulation.draw import draw
 from tests.simulation.driver import simulate
 from tests.simulation.mutations import MUTATIONS, mutated
-from tests.simulation.scenario import draw
 
 _CHUNK = 250
 _COUNTED = (

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deliberate bugs in plan, claims, answers and commits."""
+"""Deliberate bugs in plans, answers, commits and their effects."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from typing import Any
 
 from airflow_provider_aigen import pipeline
-from airflow_provider_aigen.adapters.state import claims
-from airflow_provider_aigen.adapters.state.claims import ClaimStore
 from airflow_provider_aigen.adapters.state.codec import PLAN
 from airflow_provider_aigen.adapters.state.objects import StateObjects
 from airflow_provider_aigen.adapters.state.store import S3StateStore
 from airflow_provider_aigen.core import commits
 from airflow_provider_aigen.core.models import RunIdentity
-from airflow_provider_aigen.pipeline import calls, commit, documents, effects, pool
+from airflow_provider_aigen.core.service.classify import Refused
+from airflow_provider_aigen.pipeline import batches, calls, commit, documents, effects, pool
 from airflow_provider_aigen.pipeline import plan as planning
 from tests.simulation import world
 from tests.simulation.mutations import Patch, edit, mutation
@@ -27,7 +27,7 @@ def _() -> list[Patch]:
     return [edit(commit.Committer, "_commit", (old, f"await self._effects.apply(entry, {{}})\n        {old}"))]
 
 
-@mutation("412 on a commit taken for success", law="is not where commit .* belongs|is another one's")
+@mutation("412 on a commit taken for success", law="is not where commit .* belongs")
 def _() -> list[Patch]:
     return [edit(commit.Committer, "_commit", ("entry if created else await self._read_taken(entry.number)", "entry"))]
 
@@ -39,9 +39,51 @@ def _() -> list[Patch]:
     return [edit(commit.Committer, "_commit", (taken, skip))]
 
 
+@mutation("412 on a commit: same batch means done", law="ha(s|ve) no outcome", profile="zombie")
+def _() -> list[Patch]:
+    return [
+        edit(commit.Committer, "_commit", ("there.writer_id == self._writer_id and ", "there.run == batch.run and "))
+    ]
+
+
 @mutation("commit numbers with a gap", law="follows commit")
 def _() -> list[Patch]:
     return [edit(commit.Committer, "_commit", ("self._head + 1", "self._head + 1 + (batch.number > 0)"))]
+
+
+@mutation("documents that newer commits took are not left out", law="rows come once and last")
+def _() -> list[Patch]:
+    return [edit(commits.Taken, "see", ("self.others.add(taken_ids(entry))", "pass"))]
+
+
+@mutation("gone does not take its document within a run", law="a run commits what it planned once", profile="zombie")
+def _() -> list[Patch]:
+    own = "self.own.add([outcome.document.document_id for outcome in entry.outcomes])"
+    return [edit(commits.Taken, "see", (own, "self.own.add(taken_ids(entry))"))]
+
+
+@mutation("gone counts as taken", law="every source object is taken", profile="zombie")
+def _() -> list[Patch]:
+    changed = edit(commits, "taken_ids", (" if outcome.outcome is not Outcome.GONE", ""))
+    return [(module, "taken_ids", changed[2]) for module in (commits, planning)]
+
+
+@mutation("what S3 denies is gone", law="only what somebody touched is gone", profile="denied")
+def _() -> list[Patch]:
+    denied = "except (ObjectNotFound, ObjectChanged):"
+    return [edit(documents.DocumentLine, "_fetch", (denied, "except (ObjectNotFound, ObjectChanged, ObjectDenied):"))]
+
+
+@mutation(
+    "the writer's own answer instead of the kept one", law="what the answers say|come out differently", profile="zombie"
+)
+def _() -> list[Patch]:
+    async def keep_answer(self: Any, answer: Any) -> Any:
+        await original(self, answer)
+        return answer
+
+    original = S3StateStore.keep_answer
+    return [(S3StateStore, "keep_answer", keep_answer)]
 
 
 @mutation("kept answers are not looked for", law="whose answer .* kept before")
@@ -52,10 +94,31 @@ def _() -> list[Patch]:
     return [(documents.DocumentLine, "_reuse", nothing)]
 
 
-@mutation("a kept answer is overwritten", law="a kept answer is overwritten")
+@mutation("a kept answer is overwritten", law="a kept answer is overwritten", profile="zombie")
 def _() -> list[Patch]:
-    create = ("create_only=True", "create_only='answers' not in names")
-    return [edit(StateObjects, "_create", create)]
+    return [edit(StateObjects, "_create", ("create_only=True", "create_only='answers' not in names"))]
+
+
+@mutation("an answer is kept without its last byte", law="answers are as received")
+def _() -> list[Patch]:
+    original = documents.kept_answer
+
+    def shorter(*args: Any) -> Any:
+        kept = original(*args)
+        return replace(kept, body=kept.body + b" ")
+
+    return [(documents, "kept_answer", shorter)]
+
+
+@mutation("a refusal is not kept", law="a refusal has its answer")
+def _() -> list[Patch]:
+    original = S3StateStore.keep_answer
+
+    async def keep_answer(self: Any, answer: Any) -> Any:
+        refused = isinstance(documents.read(answer).verdict, Refused)
+        return answer if refused else await original(self, answer)
+
+    return [(S3StateStore, "keep_answer", keep_answer)]
 
 
 @mutation("the slot is given free before the answer is kept", law="are in flight or not kept")
@@ -70,11 +133,6 @@ def _() -> list[Patch]:
         return await keep(result) if isinstance(result, calls.Received) else result
 
     return [(calls.Caller, "call", call)]
-
-
-@mutation("documents that newer commits took are not left out", law="rows come once and last")
-def _() -> list[Patch]:
-    return [edit(commits.Taken, "see", ("self.others.add(taken_ids(entry))", "pass"))]
 
 
 @mutation("parts written with the finisher's settings, not the plan's", law="changes when it is written again")
@@ -102,10 +160,24 @@ def _() -> list[Patch]:
     return [(S3StateStore, "read_plan", nothing), (S3StateStore, "create_plan", create_plan)]
 
 
-@mutation("the try number is part of the run's identity", law="of a cleared run were")
+def _with_another_run(another: Callable[[RunIdentity], RunIdentity]) -> list[Patch]:
+    original = world.PlanRequest
+    return [(world, "PlanRequest", lambda **facts: original(**facts | {"run": another(facts["run"])}))]
+
+
+@mutation("the try number is part of the run's identity", law="of a cleared run were|cleared runs made")
 def _() -> list[Patch]:
     tries = count()
-    return [(world, "identity", lambda run: RunIdentity(run.dag, "ocr", f"{run.run_id}, try {next(tries)}"))]
+    return _with_another_run(lambda run: replace(run, run_id=f"{run.run_id}, try {next(tries)}"))
+
+
+@mutation(
+    "the parameters are no part of the run's identity",
+    law="a try that succeeds leaves nothing",
+    profile="parameters",
+)
+def _() -> list[Patch]:
+    return _with_another_run(lambda run: replace(run, parameters=""))
 
 
 @mutation("marked as applied before the parts are written", law="is marked as applied without")
@@ -123,37 +195,34 @@ def _() -> list[Patch]:
     return [(pipeline, "finish_commits", nothing)]
 
 
-@mutation("gone counts as taken", law="every source object is taken")
+@mutation("a stop cancels the calls in flight", law="nothing is paid again without a reason", profile="stop")
 def _() -> list[Patch]:
-    changed = edit(commits, "taken_ids", (" if outcome.outcome is not Outcome.GONE", ""))
-    return [(module, "taken_ids", changed[2]) for module in (commits, planning)]
-
-
-@mutation("claims are ignored", law="without a claim")
-def _() -> list[Patch]:
-    async def claim(self: Any, wanted: Any) -> Any:
-        await original(self, wanted)
-        return wanted, True
-
-    original = ClaimStore.claim
-    return [(ClaimStore, "claim", claim)]
-
-
-@mutation("the claim of a living writer is taken", law="which lives")
-def _() -> list[Patch]:
-    return [edit(claims, "_is_held", ("now - beaten_at <= _WRITER_LIVES", "False"))]
-
-
-@mutation("a claim is released whoever holds it by now", law="takes the claim of .* which lives")
-def _() -> list[Patch]:
-    release = ("standing.writer_id != claim.writer_id", "False"), ("if_match=stored.etag", "if_match=None")
-    return [edit(ClaimStore, "release", *release)]
-
-
-@mutation("a stop cancels the calls in flight", law="nothing is paid again without a reason")
-def _() -> list[Patch]:
-    in_flight = "[task for task in tasks if task in self._caller.in_flight]"
+    in_flight = "[task for task in tasks if task in self._caller.in_flight or task in self._line.claiming]"
     return [edit(pool.Pool, "_drain", (in_flight, "[]"))]
+
+
+@mutation("calls begin after a stop", law="no call begins after a stop", profile="stop")
+def _() -> list[Patch]:
+    async def drain(self: Any, tasks: Any) -> None:
+        await pool.wait_up_to(self._clock, self._grace_s, tasks)
+        for task in tasks:
+            task.cancel()
+
+    call = edit(calls.Caller, "raise_if_stopped", ("if self._stop.is_set:", "if False:"))
+    work = edit(pool.Pool, "_work", ("if self._stop.is_set:", "if False:"))
+    return [call, work, (pool.Pool, "_drain", drain)]
+
+
+@mutation("what has an outcome at a stop is not committed", law="what a try answered has its rows", profile="stop")
+def _() -> list[Patch]:
+    return [(batches.OpenBatches, "flush", lambda _: None)]
+
+
+@mutation("batches wait for documents that fail", law="wait for documents that fail", profile="passing")
+def _() -> list[Patch]:
+    return [
+        edit(batches.OpenBatches, "_give", ("not opened.waiting and", "not opened.waiting and not opened.failing and"))
+    ]
 
 
 @mutation("equal bytes under two keys are called at once", law="calls twice at once")
@@ -161,6 +230,6 @@ def _() -> list[Patch]:
     return [(documents.DocumentLine, "_only_one", lambda *_: documents.asyncio.Lock())]
 
 
-@mutation("the source is read whatever it is by now", law="is taken for another")
+@mutation("the source is read whatever it is by now", law="is taken for another", profile="zombie")
 def _() -> list[Patch]:
     return [edit(documents.DocumentLine, "_fetch", (", if_match=document.etag", ""))]

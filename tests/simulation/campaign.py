@@ -15,10 +15,12 @@ from operator import attrgetter
 from typing import Any
 
 from airflow_provider_aigen.core.models import RunIdentity, SourceObject
+from airflow_provider_aigen.core.service import classify
 from airflow_provider_aigen.core.uris import S3Prefix
+from airflow_provider_aigen.pipeline import documents
+from tests.simulation.draw import draw
 from tests.simulation.driver import simulate
 from tests.simulation.mutations import mutated
-from tests.simulation.scenario import draw
 
 __all__ = ["run_seeds", "seeds_prepared"]
 
@@ -32,6 +34,8 @@ def remember() -> None:
     _remember_property(SourceObject, "document_id", attrgetter("bucket", "key", "etag", "version_id"))
     _remember_property(RunIdentity, "run_key", attrgetter("dag_id", "task_id", "run_id", "map_index", "parameters"))
     S3Prefix.parse = staticmethod(lru_cache(_REMEMBERED)(S3Prefix.parse))  # type: ignore[method-assign,assignment]
+    for owner, name in ((classify, "parse_answer"), (documents, "preflight")):
+        setattr(owner, name, lru_cache(_REMEMBERED)(getattr(owner, name)))
 
 
 def _remember_property(owner: type, name: str, key: Callable[[Any], Any]) -> None:

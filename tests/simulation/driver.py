@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Airflow, simulated: tries of runs that may overlap, until success or until no retry is left; then a quiet end, after
-which all is in order, and clears."""
+"""Airflow, simulated: tries of runs that may overlap, until success or until no retry is left; then a quiet end
+(:mod:`.quiet`), after which all is in order."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from airflow_provider_aigen.core.errors import (
     AccountError,
     AigenError,
     AuthenticationError,
+    ConfigurationError,
     ContractError,
     PermanentError,
     ReconciliationError,
@@ -21,15 +22,16 @@ from airflow_provider_aigen.core.errors import (
 from airflow_provider_aigen.core.models import RunReport
 from airflow_provider_aigen.core.service.health import REFUSED_SIZES
 from tests.kit.journal import Stopped
-from tests.kit.laws import violations
 from tests.kit.snapshot import Snapshot
 from tests.simulation.failures import TROUBLES
-from tests.simulation.journal import Journal, Violation, check
+from tests.simulation.journal import Journal
 from tests.simulation.loop import Process
+from tests.simulation.quiet import Quiet
 from tests.simulation.scenario import Blow, Run, Scenario
-from tests.simulation.world import DESTINATION, RETRY_PASSING_S, ROUNDS, World, identity
+from tests.simulation.violation import Violation
+from tests.simulation.world import World, identity
 
-__all__ = ["Crashed", "Result", "simulate"]
+__all__ = ["Airflow", "Crashed", "Result", "simulate"]
 
 _HEARTBEAT_S = 5.0  # after which a silent process counts as lost, though it may only sleep
 _GRACE_S = 5.0  # between SIGTERM and SIGKILL
@@ -62,29 +64,38 @@ def simulate(scenario: Scenario, trace: Callable[[str], None] | None = None) -> 
     world = World(scenario, trace)
     journal = Journal(world)
     journal.watch()
-    end = world.loop.run(_Driver(world, journal).main())
+    end = world.loop.run(_whole(Airflow(world, journal)))
     if journal.broken is not None:
         raise journal.broken
     return Result(world, journal, end)
 
 
-class _Driver:
+async def _whole(airflow: Airflow) -> Snapshot:
+    await airflow.runs()
+    return await Quiet(airflow).end()
+
+
+class Airflow:
+    """Starts the tries of runs, and strikes them."""
+
     def __init__(self, world: World, journal: Journal) -> None:
         self.world = world
         self.journal = journal
         self.reports: dict[str, RunReport] = {}
 
-    async def main(self) -> Snapshot:
+    async def runs(self) -> None:
+        """All runs of the scenario, until every process has ended."""
         world, scenario = self.world, self.world.scenario
         for at, key, what in scenario.changes:
             world.loop.later(at, world.change, key, what)
+        for damage in scenario.damages:
+            world.loop.later(damage.at, world.damage, damage)
         await self._all([self._tries(run) for run in scenario.runs])
         last_change = max((at for at, _, _ in scenario.changes), default=0.0)
         await world.clock.sleep(max(0.0, last_change - world.loop.now) + 0.001)
         for process in world.processes:
             process.resume()
         await self._all([self._ended(process) for process in world.processes])
-        return await self._quiet()
 
     async def _all(self, works: list[Coroutine[Any, Any, None]]) -> None:
         """The first that fails ends the schedule."""
@@ -95,21 +106,23 @@ class _Driver:
 
     async def _tries(self, run: Run) -> None:
         """A run, and its retries as long as one helps."""
-        world = self.world
-        await world.clock.sleep(run.start)
+        await self.world.clock.sleep(run.start)
         for attempt in range(1 + run.retries):
-            process = world.start(run)
+            now = run.at(attempt)
+            process = self.world.start(now, attempt)
             if attempt < len(run.blows):
                 self._strike(process, run.blows[attempt])
-            result = await self._watch(process)
+            result = await self.watch(process)
             if isinstance(result, RunReport):
-                self._reported(run, result)
+                self.reported(now, result)
+                if run.changes_at is None or attempt >= run.changes_at:
+                    return  # else somebody changes the parameters and clears it
+            elif isinstance(result, PermanentError | ReconciliationError) and not run.changes_at:
                 return
-            if isinstance(result, PermanentError):
-                return
-            await world.clock.sleep(run.retry_after)
+            await self.world.clock.sleep(run.retry_after)
 
-    def _reported(self, run: Run, report: RunReport) -> None:
+    def reported(self, run: Run, report: RunReport) -> None:
+        """A try has succeeded: the report adds up, and says the same as that of an earlier try."""
         if report.documents != report.extracted + report.partial + report.dead_letter + report.gone:
             raise Violation(f"the report does not add up: {report}")
         first = self.reports.setdefault(identity(run).run_key, report)
@@ -126,7 +139,7 @@ class _Driver:
         own = {outcome.document.document_id for entry, outcome in store.outcomes if entry.run == who}
         return own.issuperset(store.planned.get(who, ()))
 
-    async def _watch(self, process: Process) -> Any:
+    async def watch(self, process: Process) -> Any:
         """The end of a try as the scheduler sees it: its result, or None for one that no longer says anything."""
         loop, began = self.world.loop, self.world.loop.now
         silent = loop.create_future()
@@ -147,20 +160,29 @@ class _Driver:
             result, _ = result  # the report and where it lies
         if self.world.network.trace is not None:
             self.world.network.say(process, f"ended: {result!r}")
-        _check_end(process, result)
+        check_end(process, result)
         if isinstance(result, PermanentError | ReconciliationError) and not self._may_stop(process, result):
-            raise Violation(f"{process.name} ended with {result!r}, which no try can mend") from _cause(result)
+            raise Violation(f"{process.name} ended with {result!r}, which no try can mend") from result
         return result
 
     def _may_stop(self, process: Process, result: BaseException) -> bool:
-        """Whether what the endpoint said to this process is a reason to try no more."""
-        if any(one.kind in TROUBLES for one in self.world.scenario.troubles):
-            return isinstance(result, AuthenticationError | AccountError)
+        """Whether there is a reason to try no more: what the endpoint said to this process, S3, or damage."""
+        if isinstance(result, ReconciliationError):
+            return any("/answers/" in key for key in self.world.damaged)
+        if isinstance(result, ConfigurationError):
+            return any(one.verb == "get" for one in self.world.denials)
+        troubled = any(one.kind in TROUBLES for one in self.world.scenario.troubles)
+        if troubled and isinstance(result, AuthenticationError | AccountError):
+            return True
         own = [call for call in self.world.endpoint.calls if call.process is process]
         if isinstance(result, AuthenticationError):
             return not any(call.well for call in own) and any(call.status == 403 for call in own)
-        refused = {call.sha256 for call in own if call.failed and call.status == 413}
-        return isinstance(result, ContractError) and len(refused) >= REFUSED_SIZES
+        refused, planned = {call.sha256 for call in own if call.status == 413}, self.journal.plan_of(process)
+        assert planned is not None
+        documents = sum(planned.contents[sha256] for sha256 in refused)
+        return isinstance(result, ContractError) and documents >= REFUSED_SIZES
+
+    # --- what befalls a process -----------------------------------------------------------------------------------
 
     def _strike(self, process: Process, blow: Blow) -> None:
         later = self.world.loop.later
@@ -170,6 +192,10 @@ class _Driver:
             later(blow.at, process.kill)
         elif blow.kind == "pause":
             later(blow.at, self._pause, process, blow.lasts)
+        elif blow.kind == "freeze":
+            process.frozen_at, process.on_freeze = int(blow.at), lambda: self._pause(process, blow.lasts)
+        elif blow.kind == "cut":
+            later(blow.at, self._cut, process, blow.lasts)
         else:
             later(blow.at, self._terminate, process)
 
@@ -178,100 +204,25 @@ class _Driver:
         process.pause()
         self.world.loop.later(lasts, process.resume)
 
+    def _cut(self, process: Process, lasts: float) -> None:
+        if not process.ended.done():
+            self.world.network.say(process, f"is cut off from the store for {lasts:.1f} s")
+            process.cut_until = self.world.loop.now + lasts
+            process.lost.append("cut off")
+
     def _terminate(self, process: Process) -> None:
         if not process.ended.done():
             self.world.network.say(process, "is told to stop")
             self.world.stops[process].set(StoppedError("SIGTERM"))
             late = self.world.runs[process].max_in_flight
             self.journal.stops.append(Stopped(self.world.loop.now, math.inf, process, late))
-            process.lost.append("grace")
+            process.lost.append("stopped")
             self.world.loop.later(_GRACE_S, process.kill)
 
-    # --- after everything: no more faults ---------------------------------------------------------------------------
 
-    async def _quiet(self) -> Snapshot:
-        world, scenario = self.world, self.world.scenario
-        scenario.faults.until = 0.0
-        scenario.faults.crash_at = {}
-        world.network.calm = True
-        world.points_of_runs = world.network.points
-        world.endpoint.troubles = []
-        lasts = await self._last_runs()
-        if scenario.clear:
-            for run in scenario.runs:
-                if identity(run).run_key not in self.reports:
-                    self._reported(run, await self._once(run))
-            before, calls = self._visible(), len(world.endpoint.calls)
-            for run in [*scenario.runs, *lasts]:
-                self._reported(run, await self._once(run))
-            if len(world.endpoint.calls) != calls:
-                raise Violation(f"cleared runs made {len(world.endpoint.calls) - calls} calls")
-            if before != self._visible():
-                raise Violation("cleared runs changed what is visible")
-        if scenario.rewrite:
-            await self._rewrite()
-        result = await self._finish(Run("a", "empty"))
-        check(not result.documents, f"{result.documents} documents are left after the last run")
-        end = world.snapshot()
-        for violation in violations(end, self.journal):
-            raise Violation(violation)
-        return end
-
-    async def _last_runs(self) -> list[Run]:
-        """As many as it takes until nothing is tried again any more; each has something new to be read, too."""
-        runs: list[Run] = []
-        while True:
-            for number in range(ROUNDS):
-                self.world.change(f"fresh-{len(runs)}-{number}.png", ("success", 100 + 10 * len(runs) + number))
-            runs.append(Run("a", f"last-{len(runs)}"))
-            self._reported(runs[-1], await self._once(runs[-1]))
-            passing = [
-                outcome.document.document_id for _, outcome in self.world.snapshot().newest.values() if outcome.passing
-            ]
-            if not passing:
-                return runs
-            check(len(runs) <= 1 + ROUNDS, f"{passing} are still passing after {len(runs)} runs")
-            await self.world.clock.sleep(2 * RETRY_PASSING_S + 1)
-
-    async def _rewrite(self) -> None:
-        """The tables are a pure function of the state: without them and the applied marks they come out the same."""
-        world, before = self.world, self._visible()
-        world.bucket.watch = lambda *_: None
-        for key in [*world.bucket.under(DESTINATION)]:
-            if key.endswith((".parquet", ".applied")):
-                world.bucket.remove(key)
-        await self._finish(Run("a", "rewrite"))
-        if before != self._visible():
-            raise Violation("the tables come out differently when they are written again")
-
-    async def _once(self, run: Run) -> RunReport:
-        result = await self._watch(self.world.start(run))
-        if not isinstance(result, RunReport):
-            raise Violation(f"run {run.run_id} fails without a fault: {result!r}") from _cause(result)
-        return result
-
-    async def _finish(self, run: Run) -> Any:
-        process = self.world.start(run, plan_only=True)
-        result = await process.ended
-        _check_end(process, result)
-        if isinstance(result, BaseException):
-            raise Violation(f"{process.name} fails without a fault: {result!r}") from _cause(result)
-        return result
-
-    def _visible(self) -> dict[str, bytes]:
-        """The bytes of what an engine or a person reads. Images are left out: one whose source was gone when its record
-        was written may be copied later, if the source came back."""
-        snapshot = self.world.snapshot()
-        return {uri: snapshot.objects[uri] for uri in (*snapshot.parts, *snapshot.records)}
-
-
-def _check_end(process: Process, result: Any) -> None:
+def check_end(process: Process, result: Any) -> None:
     """A law that a write or a call of the process broke; and every error of a process is one of the project's."""
     if isinstance(result, Violation):
         raise Violation(f"{process.name}: {result}") from result
     if isinstance(result, BaseException) and not isinstance(result, AigenError):
         raise Crashed(f"{process.name} ended with {result!r}") from result
-
-
-def _cause(result: Any) -> BaseException | None:
-    return result if isinstance(result, BaseException) else None

@@ -90,12 +90,14 @@ def _read_request(body: bytes) -> tuple[str, str, int]:
 @dataclass(slots=True, eq=False)
 class Call(kit.Call):
     """``paid``: a final answer was made; ``reply_lost``: it never left the service; ``after_keep``: it began when an
-    answer for these bytes was kept already. ``sent`` is False where no connection could be made."""
+    answer for these bytes was kept already. ``sent`` is False where no connection could be made. As its sender saw it:
+    ``final`` is an answer that is kept, ``throttled`` neither that nor a failure."""
 
     kind: str = ""
     image_bytes: int = 0
     reply_lost: bool = False
     after_keep: bool = False
+    final: bool = False
     throttled: bool = False
     sent: bool = True
     status: int | None = None
@@ -191,8 +193,9 @@ class _Client:
         try:
             result = await self._send(call)
             verdict = classify(result, image_bytes=size)
-            call.failed, call.well = isinstance(verdict, Failed), isinstance(verdict, Extracted | Refused)
-            call.throttled = not (call.failed or call.well)
+            call.failed, call.final = isinstance(verdict, Failed), isinstance(verdict, Extracted | Refused)
+            call.well = isinstance(verdict, Extracted) or (isinstance(verdict, Refused) and verdict.known)
+            call.throttled = not (call.failed or call.final)
             call.status = result.status if isinstance(result, ApiResponse) else None
             return result
         finally:

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
 
-__all__ = ["PASSING_SHAPES", "REFUSED", "SHAPES", "TROUBLES", "Trouble", "error", "json_answer"]
+__all__ = ["PASSING_SHAPES", "REFUSED", "SHAPES", "STOPPING", "TROUBLES", "Trouble", "error", "json_answer"]
 
 Result = ApiResponse | CallFailure
 
@@ -73,6 +73,10 @@ TROUBLES: dict[str, Result] = {
     "connect": REFUSED,
 }
 """What else all calls may meet for a time."""
+
+
+STOPPING = ("401", "402", "403", "404", "429", "quota-403", "quota-429")
+"""Those after which no retry helps before somebody mends the key or the account."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must hold at each write and at each call (design §3), and what the laws for the end need to know."""
+"""What must hold at each write (design §3), and what the laws for the end need to know."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from airflow_provider_aigen.adapters.state.codec import CLAIM, COMMIT, PLAN
-from airflow_provider_aigen.core.models import Claim, CommitEntry, Outcome
+from airflow_provider_aigen.adapters.state.codec import BATCH, CLAIM, COMMIT, PLAN
+from airflow_provider_aigen.core.models import Claim, CommitEntry, DocumentOutcome, ErrorOrigin, Outcome
 from airflow_provider_aigen.core.service.suspects import repeat_limit
 from airflow_provider_aigen.ports import LATER_ID
 from tests.kit import journal as kit
@@ -20,12 +21,14 @@ from tests.kit.journal import Reason, Stopped, Truth
 from tests.kit.snapshot import letter_uri, parts_of
 from tests.kit.store import location
 from tests.kit.tables import part_uri
+from tests.simulation.calls import CallLaws, Planned
 from tests.simulation.endpoint import PASSING, Call
 from tests.simulation.loop import Process
 from tests.simulation.scenario import What, content_of
-from tests.simulation.world import ROUNDS, SOURCE, World, identity
+from tests.simulation.violation import Violation, check
+from tests.simulation.world import GARBAGE, ROUNDS, SOURCE, STATE, World, identity
 
-__all__ = ["Journal", "Violation", "check"]
+__all__ = ["Journal"]
 
 # What a process writes, by where it lies: each group is named as the method that looks at it.
 _WRITTEN = re.compile(
@@ -40,31 +43,22 @@ _WRITTEN = re.compile(
 )
 _PART = re.compile(r"(\w+)/.*c(\d+)-\d+-\w+")
 _MARKERS = ("_aigen_probe", "_aigen_state.json")
-_LATE_S = 20.0  # after a beat that is older than this no call begins
 _LIVES_S = 30.0  # how long others respect a writer after its beat
 _SECOND = 1.0  # the store dates in whole seconds
+_AGED_TRIES, _AGED_AFTER = 6, timedelta(hours=24)
+_DELETED = ("letter", "beat")
 
+_EXTRACTED = ("success", "two-pages", PASSING)
+_PARTIAL = ("partial", "partial-left-out", "partial-not-found", "partial-later")
 _OUTCOMES = {
-    **dict.fromkeys(("success", "two-pages", PASSING), Outcome.EXTRACTED),
-    **dict.fromkeys(
-        ("partial", "partial-left-out", "partial-not-found", "partial-later"),
-        Outcome.PARTIAL,
-    ),
+    **dict.fromkeys(_EXTRACTED, Outcome.EXTRACTED),
+    **dict.fromkeys(_PARTIAL, Outcome.PARTIAL),
 }
 
 
-class Violation(AssertionError):
-    """A promise is broken."""
-
-
-def check(holds: object, message: str) -> None:
-    if not holds:
-        raise Violation(message)
-
-
 class Journal(kit.Journal):
-    """``effects`` has the keys of what each commit leaves when it is applied. ``late`` counts the calls for bytes whose
-    answer another process kept while it was asleep or cut off."""
+    """``effects`` has the keys of the parts that each commit leaves, ``written`` when a part was. ``late`` counts the
+    calls for bytes whose answer another process kept while it was asleep or cut off."""
 
     rounds = ROUNDS
 
@@ -72,30 +66,72 @@ class Journal(kit.Journal):
         self.world = world
         self.calls = world.endpoint.calls
         self.stops: list[Stopped] = []
-        changes = Counter(SOURCE + key for _, key, _ in world.scenario.changes)
-        self.touched = frozenset(changes)
-        self.came_back = frozenset(key for key, times in changes.items() if times > 1)
+        times = defaultdict[str, int](int)
+        for _, key, _ in world.scenario.changes:
+            times[SOURCE + key] += 1
+        self.touched = frozenset(times)
+        self.came_back = frozenset(key for key, many in times.items() if many > 1)
+        self.denied = frozenset(
+            SOURCE + key
+            for key in world.scenario.objects
+            if world.scenario.denials  # copies are denied for all
+        )
+        self.aged: set[str] = set()
+        self.ahead = timedelta(seconds=max(max(run.clocks) for run in world.scenario.runs))
         self.commits: dict[int, CommitEntry] = {}
         self.effects: dict[int, list[str]] = {}
         self.entries: dict[str, list[int]] = {}  # document id → the commits that have it
-        self.planned: dict[str, int] = {}  # run key → documents
+        self.committed: dict[str, list[int]] = {}  # SHA-256 → the commits that have a document with it
+        self.unread: set[str] = set()  # SHA-256 of what some commit calls gone, or denied by S3
+        self.committed_at: dict[int, float] = {}
+        self.written_at: dict[str, float] = {}  # key of a part
+        self.planned: dict[str, Planned] = {}  # by run key
         self.keepers: dict[str, Process] = {}
         self.claims: dict[str, Claim] = {}  # SHA-256 → the claim that stands
-        self.claimed: dict[str, float] = {}
+        self.claimed: dict[str, list[tuple[float, Claim | None]]] = {}  # SHA-256 → all of them, and since when
+        self.damaged: set[str] = set()  # SHA-256 of what something else wrote over
         self.writers: dict[Process, str] = {}  # its id, which changes after it was frozen
         self.beats: dict[str, float] = {}  # writer id → its newest beat
         self.late = 0
         self.broken: Violation | None = None
+        self._call_laws = CallLaws(self)
 
     @cached_property
     def truths(self) -> Mapping[str, Truth]:  # type: ignore[override]
         """At the end: objects come until then."""
         return _truths(self.world.contents)
 
+    def is_healthy(self, outcome: DocumentOutcome) -> bool:
+        """Whether the document has rows, once the service reads it."""
+        return self.world.kinds[self.world.sha256[outcome.document.etag]] in _OUTCOMES
+
+    def is_committed(self, sha256: str, process: Process, at: float) -> bool:
+        """Whether any document with this content was committed at that time: by another process, or, with its parts,
+        by this one."""
+        for number in self.committed.get(sha256, ()):
+            times = [self.committed_at[number]]
+            if self.commits[number].writer_id == process.name:
+                times += [self.written_at.get(key, math.inf) for key in self.effects[number]]
+            if max(times) <= at:
+                return True
+        return False
+
+    def claim_at(self, sha256: str, at: float) -> Claim | None:
+        """The claim that stood at that time, unless it was released."""
+        found = None
+        for since, claim in self.claimed.get(sha256, ()):
+            if since <= at:
+                found = claim
+        return None if found is None or found.released else found
+
+    def plan_of(self, process: Process) -> Planned | None:
+        """The plan that the process works on."""
+        return self.planned.get(identity(self.world.runs[process]).run_key)
+
     def repeats(self, process: Hashable) -> float:
-        run = self.world.runs[process] if isinstance(process, Process) else None
-        planned = self.planned.get(identity(run).run_key) if run else None
-        return math.inf if run is None or planned is None else repeat_limit(planned, run.repeat_ratio)
+        assert isinstance(process, Process)
+        planned = self.plan_of(process)
+        return math.inf if planned is None else repeat_limit(planned.documents, self.world.runs[process].repeat_ratio)
 
     def answered(self, writer: Hashable) -> int | None:
         return sum(call.well and call.process.name == writer for call in self.calls)
@@ -104,7 +140,7 @@ class Journal(kit.Journal):
         """See all writes and calls from now on. ``broken`` is the first law that one of them broke: a process that has
         ended its work may lose what is raised at its last writes."""
         self.world.bucket.watch = self._noted(self.written)
-        self.world.endpoint.watch = self._noted(self.called)
+        self.world.endpoint.watch = self._noted(self._call_laws.called)
 
     def _noted(self, look: Callable[..., None]) -> Callable[..., None]:
         def noted(*seen: Any) -> None:
@@ -118,17 +154,36 @@ class Journal(kit.Journal):
 
     def written(self, process: Process | None, key: str, body: bytes | None, before: bytes | None) -> None:
         """Called at every write, before it is applied."""
-        if process is None:
-            return  # somebody's own objects in the source
         match = _WRITTEN.fullmatch(key)
+        if process is None:
+            if match is not None:
+                self._by_somebody(match, body)
+            return  # else somebody's own objects in the source
         if match is not None and match.lastgroup is not None:
             name = match[match.lastgroup]
-            if body is None:
-                check(match.lastgroup in ("letter", "beat"), f"{key} is deleted")
+            check(body is not None or match.lastgroup in _DELETED, f"{key} is deleted")
+            if match.lastgroup != "beat":
+                process.acts.append(self.world.loop.now)
             getattr(self, f"_{match.lastgroup}")(process, name, body, before)
         else:
-            own = key.startswith("lake/_aigen/") or key.endswith(_MARKERS)
+            own = key.startswith(STATE) or key.endswith(_MARKERS)
             check(own and body is not None, f"{key} is no place to write")
+
+    def _by_somebody(self, match: re.Match[str], body: bytes | None) -> None:
+        """A claim or an answer is damaged, put back or deleted."""
+        sha256 = match["claim"] or match["answer"]
+        self.damaged.add(sha256)
+        there = body not in (None, GARBAGE)
+        if match["claim"]:
+            claim = CLAIM.read(body) if there and body is not None else None
+            self.claims.pop(sha256, None)
+            if claim is not None:
+                self.claims[sha256] = claim
+            self.claimed.setdefault(sha256, []).append((self.world.loop.now, claim))
+        elif there:
+            self.world.endpoint.kept[sha256] = self.world.loop.now
+        else:
+            self.world.endpoint.kept.pop(sha256, None)
 
     def _beat(self, process: Process, writer_id: str, body: bytes | None, before: bytes | None) -> None:
         if body is not None:
@@ -139,15 +194,16 @@ class Journal(kit.Journal):
         standing = self.claims.get(sha256) if before is not None else None
         if standing is not None and not standing.released:
             own = standing.writer_id.partition(LATER_ID)[0] == process.name
-            free = own or self._is_gone(standing.writer_id, sha256)
-            check(free, f"{process.name} takes the claim of {standing.writer_id}, which lives")
+            gone = own or self.world.loop.now - self.beats[standing.writer_id] > _LIVES_S - _SECOND
+            check(gone, f"{process.name} takes the claim of {standing.writer_id}, which lives")
         claim = CLAIM.read(body)
         assert claim is not None
         self.claims[sha256] = claim
-        self.claimed[sha256] = self.world.loop.now
-
-    def _is_gone(self, writer_id: str, sha256: str) -> bool:
-        return self.world.loop.now - self.beats[writer_id] > _LIVES_S - _SECOND
+        self.claimed.setdefault(sha256, []).append((self.world.loop.now, claim))
+        if claim.tries >= _AGED_TRIES - 1 and claim.first_failed_at is not None:
+            age = self.world.clock.now() + self.ahead - claim.first_failed_at
+            if age >= _AGED_AFTER:
+                self.aged.add(sha256)
 
     def _answer(self, process: Process, sha256: str, body: bytes, before: bytes | None) -> None:
         check(before is None, "a kept answer is overwritten")
@@ -160,8 +216,16 @@ class Journal(kit.Journal):
         check(number == len(self.commits) + 1, f"commit {number} follows commit {len(self.commits)}")
         entry = self.commits[number] = COMMIT.from_gzip(body)
         self.effects[number] = [location(uri)[1] for uri in parts_of(entry)]
+        self.committed_at[number] = self.world.loop.now
+        process.frozen_at -= 1
+        if not process.frozen_at:
+            self.world.loop.later(0.0, process.on_freeze)
         for outcome in entry.outcomes:
             self.entries.setdefault(outcome.document.document_id, []).append(number)
+            if outcome.outcome is Outcome.GONE or outcome.error_origin is ErrorOrigin.SOURCE:
+                self.unread.add(self.world.sha256[outcome.document.etag])
+            if outcome.content_sha256 is not None:
+                self.committed.setdefault(outcome.content_sha256, []).append(number)
 
     def _applied(self, process: Process, digits: str, body: bytes, before: bytes | None) -> None:
         number, objects = int(digits), self.world.bucket.objects
@@ -179,7 +243,11 @@ class Journal(kit.Journal):
         check(before is None, f"plan {name} is overwritten")
         run_key, _, file = name.partition("/")
         if file.startswith("plan"):
-            self.planned[run_key] = PLAN.from_gzip(body).documents
+            plan, found = PLAN.from_gzip(body), Planned()
+            for number in range(plan.batches):
+                stored = self.world.bucket.objects[f"{STATE}plans/{run_key}/{number:05d}.json.gz"]
+                found.add(BATCH.from_gzip(stored.body), self.world.sha256)
+            self.planned[run_key] = found
 
     def _part(self, process: Process, name: str, body: bytes, before: bytes | None) -> None:
         match = _PART.fullmatch(name)
@@ -190,54 +258,22 @@ class Journal(kit.Journal):
         there = location(part_uri(entry, match[1]))[1] == f"lake/{name}.parquet"
         check(there, f"{name} is not where commit {entry.number} belongs")
         check(before in (None, body), f"{name} changes when it is written again")
+        self.written_at.setdefault(f"lake/{name}.parquet", self.world.loop.now)
 
     def _letter(self, process: Process, document_id: str, body: bytes | None, before: bytes | None) -> None:
         entries = self.entries.get(document_id, ())
         check(entries, f"the dead letter of {document_id} is written before a commit says so")
         check(body is not None or len(entries) > 1, f"the dead letter of {document_id} is deleted, which nothing took")
 
-    def called(self, call: Call) -> None:
-        """Called when a call begins."""
-        endpoint, name, content = self.world.endpoint, call.process.name, call.sha256[:6]
-        limit = self.world.runs[call.process].max_in_flight
-        unkept = [
-            one
-            for one in endpoint.calls
-            if one.process is call.process
-            and (one.ended is None or (one.paid and not one.reply_lost))
-            and one.sha256 not in endpoint.kept
-        ]
-        check(len(unkept) < limit, f"{len(unkept) + 1} calls are in flight or not kept, max_in_flight is {limit}")
-        self._is_claimed(call)
-        twice = any(one.sha256 == call.sha256 for one in unkept)
-        check(not twice, f"{name} calls twice at once for content {content}")
-        for one in endpoint.by_content.get(call.sha256, ()):
-            asleep = one.process.dead or one.process.ended.done() or one.process.lost
-            both = one.process is not call.process and one.ended is None and not asleep
-            check(not both, f"{name} and {one.process.name} call at once for content {content}")
-        if call.after_keep:
-            # It is looked for after the claim is taken. Then a process may wake that lost its claim while it called.
-            keeper = self.keepers[call.sha256]
-            late = keeper is not call.process and (keeper.lost or call.process.lost)
-            check(late, f"{name} calls for content {content}, whose answer {keeper.name} kept before")
-            self.late += 1
-
-    def _is_claimed(self, call: Call) -> None:
-        claim = self.claims.get(call.sha256)
-        name, writer_id = call.process.name, self.writers.get(call.process)
-        own = claim is not None and claim.writer_id == writer_id and not claim.released
-        check(own, f"{name} calls for content {call.sha256[:6]} without a claim")
-        assert writer_id is not None
-        age_s = call.started - self.beats[writer_id]
-        check(age_s <= _LATE_S, f"{name} calls {age_s:.1f} s after its newest beat")
-
     # --- why calls are paid again -----------------------------------------------------------------------------------
 
-    def reasons(self, earlier: Sequence[Call], call: Call) -> Iterator[Sequence[Reason]]:
+    def reasons(self, earlier: Sequence[Call], call: Call) -> Iterator[Sequence[Reason]]:  # type: ignore[override]
         """Find the reason, or there is none."""
         others = [one for one in earlier if one.process is not call.process]
         if any(one.reply_lost for one in earlier):
             yield [Reason("possibly billed: nobody could know")]
+        if call.sha256 in self.damaged:
+            yield [Reason("what was known of it was damaged")]
         for one in reversed(others):
             if self._was_lost(one.process):
                 most = self.world.runs[one.process].max_in_flight * max(1, len(one.process.lost))

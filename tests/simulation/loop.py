@@ -15,13 +15,13 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
 from typing import Any
 
-__all__ = ["Clock", "Loop", "Process", "Stuck"]
+__all__ = ["Clock", "Loop", "Process", "Stuck", "WrongClock"]
 
 _PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
 _EPOCH = datetime(2026, 11, 22, tzinfo=UTC)
@@ -53,7 +53,12 @@ class Process:
         self._steps_left: int | None = None
         self.parked: list[Step] = []
         self.on_pause: Callable[[], None] = lambda: None
-        self.lost: list[str] = []  # why calls may be made again: killed, paused, a write that failed, grace over
+        self.frozen_at = 0  # after so many commits of its own
+        self.on_freeze: Callable[[], None] = lambda: None
+        self.cut_until = 0.0  # until then no request of its reaches the store
+        self.store_failed = False
+        self.acts: list[float] = []  # when it called, or wrote anything but its sign of life
+        self.lost: list[str] = []  # why calls may be made again: killed, paused, cut off, a write that failed, stopped
         self.ended = loop.create_future()
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -257,7 +262,7 @@ def _process_of(step: Step) -> Process | None:
 
 
 class Clock:
-    """``ports.Clock`` of one loop."""
+    """``ports.Clock`` of one loop, right."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
@@ -268,9 +273,9 @@ class Clock:
             now = self._loop.wall = _EPOCH + timedelta(seconds=self._loop.now)
         return now
 
-    def seconds(self, at: datetime) -> float:
-        """The monotonic time of a wall-clock time."""
-        return (at - _EPOCH).total_seconds()
+    def second(self) -> datetime:
+        """The date in whole seconds, as a store gives it."""
+        return _second(int(self._loop.now))
 
     def monotonic(self) -> float:
         return self._loop.now
@@ -279,6 +284,22 @@ class Clock:
         future = self._loop.create_future()
         self._loop.call_later(seconds, _wake, future)
         await future
+
+
+class WrongClock(Clock):
+    """That of a machine whose date is ``ahead_s`` off."""
+
+    def __init__(self, loop: Loop, ahead_s: float) -> None:
+        super().__init__(loop)
+        self._ahead = timedelta(seconds=ahead_s)
+
+    def now(self) -> datetime:
+        return super().now() + self._ahead
+
+
+@lru_cache(maxsize=1024)
+def _second(number: int) -> datetime:
+    return _EPOCH + timedelta(seconds=number)
 
 
 def _wake(future: asyncio.Future[None]) -> None:

@@ -71,5 +71,5 @@ def edit(owner: Any, attribute: str, *changes: tuple[str, str]) -> Patch:
     return owner, attribute, namespace[attribute]
 
 
-for _bugs in ("protocol", "service"):
+for _bugs in ("protocol", "claims", "letters", "service"):
     import_module(f"tests.simulation.bugs_{_bugs}")

@@ -66,6 +66,12 @@ class Network:
             return self.rng.random() * slow_s
         return 0.005 + self.rng.random() * 0.03
 
+    async def sleep(self, seconds: float) -> None:
+        """In the client's own process."""
+        woken = self.loop.create_future()
+        self.loop.call_later(seconds, _reply, woken, None, None)
+        await woken
+
     def say(self, process: Process, what: str) -> None:
         if self.trace is not None:
             self.trace(f"{self.loop.now:10.3f}  {process.name:<10} {what}")

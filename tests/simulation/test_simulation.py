@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import os
 import re
 import subprocess
@@ -17,12 +16,13 @@ import pytest
 from airflow_provider_aigen.pipeline.calls import Caller
 from tests.simulation import crash_points
 from tests.simulation.campaign import seeds_prepared
+from tests.simulation.draw import draw
 from tests.simulation.driver import Crashed, simulate
-from tests.simulation.journal import Violation
 from tests.simulation.loop import Stuck
 from tests.simulation.mutations import MUTATIONS, mutated
 from tests.simulation.overlap import overlap
-from tests.simulation.scenario import Scenario, draw
+from tests.simulation.scenario import Scenario
+from tests.simulation.violation import Violation
 
 # Coverage would make them several times slower, and has enough from the other tests.
 pytestmark = pytest.mark.no_cover
@@ -109,15 +109,14 @@ def test_an_error_that_is_no_law_catches_no_bug(monkeypatch):
     assert isinstance(_failure(draw(0)), Crashed)
 
 
-def test_a_crash_at_every_point_of_a_small_plan():
-    assert sum(1 for crashes in crash_points.singles() if crash_points.run(crashes)) > 60
+@pytest.mark.parametrize("make", [crash_points.small_plan, crash_points.retake])
+def test_a_crash_at_every_point(make):
+    assert sum(1 for _ in crash_points.singles(make)) > 60
 
 
 @pytest.mark.parametrize("part", range(4))
 def test_a_crash_at_every_pair_of_points(part):
-    singles = itertools.islice(crash_points.singles(), part, None, 4)
-    pairs = [crash_points.run(crashes) for single in singles for crashes in crash_points.after(single)]
-    assert len(pairs) > 500
+    assert sum(1 for _ in crash_points.pairs(crash_points.small_plan, part, 4)) > 500
 
 
 def test_overlapping_runs_pay_nothing_twice():

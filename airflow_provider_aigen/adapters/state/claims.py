@@ -64,14 +64,16 @@ class ClaimStore(StateObjects):
         return {one.key.removeprefix(folder).removesuffix(".json"): one.last_modified async for one in found}
 
     async def is_held(self, claim: Claim, writer_id: str, beats: Mapping[str, datetime]) -> bool:
-        """Whether another writer than ``writer_id`` holds the bytes of ``claim``, by ``beats``. Raises
+        """Whether another process than that of ``writer_id`` holds the bytes of ``claim``, by ``beats``. Raises
         ``DamagedState``."""
         try:
             stored = await self._get(*content_names("claims", claim.document_type, claim.content_sha256))
         except ObjectNotFound:
             return False
         standing = decode(CLAIM, stored, "claim", claim.content_sha256)
-        return standing.writer_id != writer_id and _is_held(standing, stored.last_modified, beats.get(writer_id), beats)
+        if _same_process(standing.writer_id, writer_id):
+            return False
+        return _is_held(standing, stored.last_modified, beats.get(writer_id), beats)
 
     async def release(self, claim: Claim) -> None:
         """End the writer's claim on these bytes, with the ``tries`` of ``claim``; another's stays as it is."""
@@ -80,8 +82,10 @@ class ClaimStore(StateObjects):
         standing = decode(CLAIM, stored, "claim", claim.content_sha256)
         if standing.writer_id != claim.writer_id:
             return
+        # A takeover whose acknowledgement was lost knows more of earlier tries than its writer does.
+        known = claim if claim.tries >= standing.tries else standing
         with suppress(ObjectChanged, ObjectNotFound):  # another process took it over
-            await self._put(CLAIM.to_gzip(replace(claim, released=True)), *names, if_match=stored.etag)
+            await self._put(CLAIM.to_gzip(replace(known, released=True)), *names, if_match=stored.etag)
 
     async def remove_old_writers(self) -> None:
         """Remove the objects of writers that have long been gone."""
