@@ -57,7 +57,6 @@ class S3DeadLetters:
                 "schema_version": 1,
                 **document_facts(entry, outcome),
                 "messages": list(outcome.messages),
-                "passing": outcome.passing,
                 "rounds": outcome.rounds,
                 "last_called_at": outcome.last_called_at,
                 "state_id": entry.state_id,

@@ -57,4 +57,7 @@ def document_facts(entry: CommitEntry, outcome: DocumentOutcome) -> dict[str, An
         "dag_id": entry.run.dag_id,
         "run_id": entry.run.run_id,
         "commit": entry.number,
+        "committed_at": entry.committed_at,
+        "passing": outcome.passing,
+        "min_confidence_limit": entry.settings.min_confidence,
     }

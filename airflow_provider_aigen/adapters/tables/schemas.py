@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The schemas of the two tables (design §4). Every column is here by name, type and nullability, in its order.
+"""The schemas of the tables (design §4). Every column is here by name, type and nullability, in its order.
 
-A change that a reader can notice raises ``SCHEMA_VERSION``, which each file carries in its metadata.
+A change that a reader can notice raises the table's ``schema_version``, which each file carries in its metadata.
 """
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-__all__ = ["BOXES", "DOCUMENTS_SCHEMA", "FIELDS_SCHEMA", "SCHEMA_VERSION", "TIMESTAMP"]
-
-SCHEMA_VERSION = "1"
+__all__ = ["BOXES", "DOCUMENTS_SCHEMA", "FIELDS_SCHEMA", "TIMESTAMP"]
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 POINT = pa.struct([pa.field("x", pa.float64()), pa.field("y", pa.float64())])
 BOXES = pa.list_(pa.list_(POINT))
-_METADATA = {"schema_version": SCHEMA_VERSION}
 
 
 def _required(name: str, type_: pa.DataType) -> pa.Field:
@@ -38,10 +35,10 @@ FIELDS_SCHEMA = pa.schema(
         _required("extracted_at", TIMESTAMP),
         _required("commit", pa.int64()),
     ],
-    metadata=_METADATA,
+    metadata={"schema_version": "1"},
 )
 
-# One row per planned object. The two lists are empty, never null.
+# One row per planned object. The two lists are empty, never null. Version 2 has the last three columns.
 DOCUMENTS_SCHEMA = pa.schema(
     [
         _required("document_id", pa.string()),
@@ -70,6 +67,9 @@ DOCUMENTS_SCHEMA = pa.schema(
         _required("dag_id", pa.string()),
         _required("run_id", pa.string()),
         _required("commit", pa.int64()),
+        pa.field("committed_at", TIMESTAMP),
+        _required("passing", pa.bool_()),
+        pa.field("min_confidence_limit", pa.float64()),
     ],
-    metadata=_METADATA,
+    metadata={"schema_version": "2"},
 )

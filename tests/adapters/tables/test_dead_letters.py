@@ -71,7 +71,7 @@ def test_a_record_has_the_facts_of_the_documents_row(scene):
     outcome = samples.refused(document=scene.upload("a.jpg"))
     scene.write(outcome)
     known = set(DOCUMENTS_SCHEMA.names) - {"min_confidence", "mean_confidence"}  # those are of rows
-    passing = {"passing", "rounds", "last_called_at", "state_id"}
+    passing = {"rounds", "last_called_at", "state_id"}
     assert set(scene.record(outcome)) == known | {"schema_version", "messages", "image"} | passing
 
 

@@ -8,6 +8,7 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -54,7 +55,7 @@ def test_the_columns_of_documents_are_designs():
         "document_id source_uri source_etag source_version_id source_size source_last_modified content_sha256 "
         "document_type outcome error_code error_codes error_origin http_status pages failed_pages field_count "
         "min_confidence mean_confidence attempts latency_s answer_reused dead_letter_uri extracted_at dag_id run_id "
-        "commit"
+        "commit committed_at passing min_confidence_limit"
     )
 
 
@@ -122,6 +123,9 @@ def test_documents_come_back():
         "dag_id": "vehicle_registration_ocr",
         "run_id": "scheduled__2026-11-22T07:00:00+00:00",
         "commit": 42,
+        "committed_at": None,
+        "passing": False,
+        "min_confidence_limit": None,
     }
     assert refused["outcome"] == "dead_letter"
     assert (refused["error_code"], refused["error_codes"]) == ("1001", ["1001", "bad/request"])
@@ -139,10 +143,17 @@ def test_a_document_that_is_gone_has_a_row_without_an_answer():
     assert (row["outcome"], row["extracted_at"], row["dead_letter_uri"]) == ("gone", None, None)
 
 
+def test_a_row_says_when_it_was_committed_under_which_limit_and_whether_it_is_tried_again():
+    outcome = samples.refused(1, passing=True, last_called_at=samples.SEEN)
+    entry = replace(samples.entry(outcome, min_confidence=0.9), committed_at=samples.ANSWERED)
+    (row,) = table(documents_part(entry, [(outcome, ())])).to_pylist()
+    assert (row["committed_at"], row["min_confidence_limit"], row["passing"]) == (samples.ANSWERED, 0.9, True)
+
+
 def test_the_files_say_their_schema_version_and_compression():
-    for part in (fields_part(ENTRY, PARTS), documents_part(ENTRY, PARTS)):
+    for part, version in ((fields_part(ENTRY, PARTS), b"1"), (documents_part(ENTRY, PARTS), b"2")):
         file = pq.ParquetFile(io.BytesIO(part))
-        assert file.schema_arrow.metadata == {b"schema_version": b"1"}
+        assert file.schema_arrow.metadata == {b"schema_version": version}
         column = file.metadata.row_group(0).column(0)
         assert column.compression == "ZSTD"
 
