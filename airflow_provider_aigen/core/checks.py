@@ -19,7 +19,7 @@ COLUMNS = frozenset(
     {
         "answer_reused", "attempts", "bboxes", "bboxes_norm", "commit", "committed_at", "confidence",
         "content_sha256", "dag_id", "dead_letter_uri", "document_id", "document_type", "error_code",
-        "error_codes", "error_origin", "extracted_at", "failed_pages", "field_count", "field_name",
+        "error_codes", "error_origin", "extra", "extracted_at", "failed_pages", "field_count", "field_name",
         "http_status", "latency_s", "mean_confidence", "min_confidence", "min_confidence_limit",
         "needs_review", "outcome", "page_number", "pages", "passing", "run_id", "source_etag",
         "source_last_modified", "source_size", "source_uri", "source_version_id", "value",

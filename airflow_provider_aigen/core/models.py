@@ -260,7 +260,7 @@ class CommitEntry:
 @dataclass(frozen=True, slots=True)
 class FieldRow:
     """One field on one page, as in the ``fields`` table (design §4) without the columns of its document, and without
-    ``needs_review``, which depends on the settings of the commit."""
+    ``needs_review``, which depends on the settings of the commit. ``extra`` is JSON text."""
 
     page_number: int
     field_name: str
@@ -268,6 +268,7 @@ class FieldRow:
     confidence: float | None
     bboxes: tuple[Box, ...] | None = None
     bboxes_norm: tuple[Box, ...] | None = None
+    extra: str | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from airflow_provider_aigen.core.errors import (
     ServiceUnavailableError,
 )
 from airflow_provider_aigen.core.models import Answer, ApiResponse, CallFailure
-from airflow_provider_aigen.core.service.classify import Extracted, Refused
+from airflow_provider_aigen.core.service.classify import Extracted, Refused, Unknown
 from airflow_provider_aigen.core.service.codes import ACCESS_REFUSED, SERVICE_ERROR
 from airflow_provider_aigen.core.service.suspects import MAX_CALLS
 from airflow_provider_aigen.core.service.wire import encode_request
@@ -65,6 +65,8 @@ class Extractor:
                 return answer
             case Refused(status=status, error_codes=codes):
                 raise DocumentRefusedError(codes[0], status)
+            case Unknown() as unknown:
+                raise unknown.error(document_type)
         raise AssertionError  # pragma: no cover - no other answer is kept
 
     async def _send(

@@ -27,7 +27,7 @@ from airflow_provider_aigen.core.errors import (
     TransientError,
 )
 from airflow_provider_aigen.core.models import Claim
-from airflow_provider_aigen.core.service.classify import Failed
+from airflow_provider_aigen.core.service.classify import Failed, Unknown
 from airflow_provider_aigen.core.service.codes import DAMAGED_STATE
 from airflow_provider_aigen.pipeline.calls import Caller, FailedCall, Received, Request
 from airflow_provider_aigen.pipeline.heartbeat import Heartbeat
@@ -200,6 +200,10 @@ class DocumentLine:
         return self._finished(work, read(kept), reused=True)
 
     def _finished(self, work: Work, reading: Reading, *, reused: bool) -> FinishedDocument:
+        """Raises ``ContractError`` for an answer whose shape is not understood: it is no document's fault."""
+        if isinstance(reading.verdict, Unknown):
+            log.error("Document %s: the shape of its answer is not understood; the answer is kept", work.document_id)
+            raise reading.verdict.error(self._document_type)
         outcome = outcomes.answered(
             work.document, reading, reused=reused, version_id=work.version_id, retake=work.retake
         )

@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from airflow_provider_aigen.core.commits import is_of_run
-from airflow_provider_aigen.core.document.reading import read
+from airflow_provider_aigen.core.document.reading import Reading, read
 from airflow_provider_aigen.core.errors import AigenError, DamagedState, ReconciliationError
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, RunIdentity
 from airflow_provider_aigen.core.report import counted
+from airflow_provider_aigen.core.service.classify import Unknown
 from airflow_provider_aigen.ports import DeadLetters, StateStore, Tables
 
 __all__ = ["Effects", "Rows", "finish_commits"]
@@ -104,22 +105,24 @@ class Effects:
     async def _rows(self, entry: CommitEntry, outcome: DocumentOutcome, at_hand: Rows) -> Sequence[FieldRow]:
         if not outcome.has_rows or outcome.content_sha256 is None:
             return ()
-        rows = at_hand.get(outcome.content_sha256)
-        if rows is None:
-            rows = await self._read_again(entry, outcome.content_sha256)
-        if not rows:
+        if rows := at_hand.get(outcome.content_sha256):
+            return rows
+        reading = await self._read_again(entry, outcome.content_sha256)
+        if reading is not None and isinstance(reading.verdict, Unknown):
+            return ()  # an older version took its shape for pages, and wrote rows of junk
+        if reading is None or not reading.rows:
             raise ReconciliationError(
                 f"commit {entry.number} takes document {outcome.document.document_id} as {outcome.outcome}, but the "
                 "kept answer is missing or says otherwise: was something under the state prefix deleted?"
             )
-        return rows
+        return reading.rows
 
-    async def _read_again(self, entry: CommitEntry, content_sha256: str) -> Sequence[FieldRow]:
+    async def _read_again(self, entry: CommitEntry, content_sha256: str) -> Reading | None:
         try:
             kept = await self._state.read_answer(entry.settings.document_type, content_sha256)
         except DamagedState as damaged:
             raise ReconciliationError(f"commit {entry.number} cannot be written: {damaged}; restore it") from None
-        return read(kept).rows if kept is not None else ()
+        return read(kept) if kept is not None else None
 
 
 def _place(said: Said) -> tuple[str, str, str | None]:

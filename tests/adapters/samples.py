@@ -130,7 +130,7 @@ BOX = ((1.0, 2.0), (30.5, 2.0), (30.5, 9.0), (1.0, 9.0))
 def field_rows() -> tuple[FieldRow, ...]:
     return (
         FieldRow(1, "registration_number_car", "1กข 1234", 0.98, (BOX, BOX), (((0.1, 0.2), (0.3, 0.4)),)),
-        FieldRow(1, "ownership", None, None, None, ()),
+        FieldRow(1, "ownership", None, None, None, (), '{"valid": false}'),
     )
 
 

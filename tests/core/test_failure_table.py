@@ -93,7 +93,8 @@ def test_200_or_206_with_a_page_gives_rows_and_names_the_failed_pages(result, fa
         answer(200, data=[{}]),
         answer(206, "partial_content", data=[{}, None]),
         answer(206, "206", data=[]),
-        raw(200, b"{}"),
+        raw(200, b'{"data": null}'),
+        raw(200, b'{"status": "success"}'),
     ],
 )
 def test_200_or_206_with_no_page_at_all_is_no_content(result):
@@ -169,6 +170,7 @@ PASSING = {
     "200 empty": (raw(200, b""), "malformed_response"),
     "206 not an object": (raw(206, b"[]"), "malformed_response"),
     "200 data is a text": (raw(200, b'{"data": "text"}'), "malformed_response"),
+    "200 JSON of something else": (raw(200, b'{"message": "maintenance"}'), "malformed_response"),
     "200 too deep": (raw(200, b'{"data":' + b"[" * 100_000), "malformed_response"),
     "400 text": (raw(400, b"Bad Request"), "malformed_response"),
     "410 HTML": (raw(410, HTML), "malformed_response"),

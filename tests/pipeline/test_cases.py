@@ -281,6 +281,49 @@ def test_case_11_an_error_names_a_page_that_data_leaves_out():
     assert len(world.store.keys("s3://lake/dead/error_code=internal_server_error/")) == 2
 
 
+V1 = {"status": "1", "message": "success", "data": [{"key": "plate", "value": "x", "rect": [1, 2, 3, 4]}]}
+PP_30 = {"status": "200", "result": [{"key": "plate", "text": "x", "bboxes": []}], "error_list": []}
+
+
+@pytest.mark.parametrize("body", [V1, PP_30, {"status": "success", "data": "x"}, {"data": {"1": {"a": {"value": 1}}}}])
+def test_case_13_a_shape_that_is_not_understood_is_kept_and_stops(body):
+    """Paid once, no row, no dead letter; the rows of others are there, and the next try stops at no cost."""
+    world = World()
+    images = world.scans(20)
+    world.ocr.answers[images[11]] = [ApiResponse(200, json.dumps(body).encode(), 0.5)]
+    said = []
+    calls = 0
+    for _ in range(3):
+        with pytest.raises(ContractError, match="shape that this version does not understand") as stopped:
+            world.go(world.run())
+        said.append(str(stopped.value))
+        assert world.ocr.times(images[11]) == 1
+        calls = len(world.ocr.calls)
+    assert len(set(said)) == 1
+    assert "vehicle-registration-book/v2" in said[0]
+    assert all(world.ocr.times(image) <= 1 for image in images)
+    assert "in/0011.png" not in world.outcomes
+    assert world.store.keys(LETTERS) == []
+    # The others go on: once all of them are answered, a try makes no call.
+    for _ in range(3):
+        with pytest.raises(ContractError):
+            world.go(world.run())
+    assert len(world.ocr.calls) in (calls, 20)
+    answered = {outcome.document.key for outcome in world.outcomes.values()}
+    assert len(answered) == len(world.ocr.calls) - 1
+
+
+def test_case_13_once_the_document_is_out_of_the_way_the_next_run_goes_on():
+    world = World()
+    images = world.scans(20)
+    world.ocr.answers[images[11]] = [ApiResponse(200, json.dumps(V1).encode(), 0.5)]
+    with pytest.raises(ContractError):
+        world.go(world.run("one"))
+    world.store.remove("s3://scans/in/0011.png")
+    world.go(world.run("two"))
+    assert len(world.outcomes) == 19
+
+
 # --- state and parameters -----------------------------------------------------------------------------------------
 
 

@@ -88,6 +88,7 @@ def fields_part(entry: CommitEntry, rows: Rows) -> bytes:
         "document_type": [entry.settings.document_type] * len(fields),
         "extracted_at": repeated(outcome.extracted_at for outcome in outcomes),
         "commit": [entry.number] * len(fields),
+        "extra": [field.extra for field in fields],
     }
     return _parquet(columns, FIELDS_SCHEMA)
 

@@ -19,7 +19,7 @@ def _required(name: str, type_: pa.DataType) -> pa.Field:
     return pa.field(name, type_, nullable=False)
 
 
-# One row per field on a page of a document.
+# One row per field on a page of a document. Version 2 has the last column.
 FIELDS_SCHEMA = pa.schema(
     [
         _required("document_id", pa.string()),
@@ -34,8 +34,9 @@ FIELDS_SCHEMA = pa.schema(
         _required("document_type", pa.string()),
         _required("extracted_at", TIMESTAMP),
         _required("commit", pa.int64()),
+        pa.field("extra", pa.string()),
     ],
-    metadata={"schema_version": "1"},
+    metadata={"schema_version": "2"},
 )
 
 # One row per planned object. The two lists are empty, never null. Version 2 has the last three columns.

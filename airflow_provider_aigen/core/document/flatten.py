@@ -3,7 +3,8 @@
 
 Nothing here knows a field's name. A page's fields are FieldObjects of the contract; other documents of the vendor may
 nest them, which gives paths: ``owner.name``, ``seats[0].number``. What the contract does not foresee becomes text or
-null, never an error: the answer is paid.
+null, never an error: the answer is paid. Nothing is lost: every value of a page stands in exactly one row, and what a
+row has no column for stands in its ``extra``.
 """
 
 from __future__ import annotations
@@ -11,26 +12,28 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_aigen.core.models import Answer, Box, FieldRow, Point
+from airflow_provider_aigen.core.service.shapes import has_field, is_field
 
 __all__ = ["confidences", "flatten", "needs_review"]
 
-_FIELD_OBJECT_KEYS = frozenset({"value", "confidence", "bboxes", "bboxes_norm"})
 # Stricter than float(), which takes "nan", "1_0" and digits of other scripts.
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+# What a path is made of.
+_SYNTAX = re.compile(r'[.\[\]"]')
+
+_Path = tuple[str | int, ...]
+_Members = Mapping[str, Any]
 
 
 def flatten(answer: Answer) -> tuple[FieldRow, ...]:
-    """One row for each field on each page. A field is a FieldObject, a scalar or null, or an empty object or list."""
-    return tuple(
-        _row(number, name, field)
-        for number, page in enumerate(answer.pages, start=1)
-        for key, value in page.items()
-        for name, field in _fields(key, value)
-    )
+    """One row for each field on each page. A field is a FieldObject, a scalar or null, or an empty object or list.
+    No two fields of a page have the same name."""
+    return tuple(row for number, page in enumerate(answer.pages, start=1) for row in _page_rows(number, page))
 
 
 def needs_review(row: FieldRow, min_confidence: float | None) -> bool:
@@ -44,30 +47,105 @@ def confidences(rows: Sequence[FieldRow]) -> tuple[float, float] | None:
     return (min(known), math.fsum(known) / len(known)) if known else None
 
 
-def _fields(name: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(path, FieldObject) of every field at or under ``value``; depth is bounded by ``core.service.wire``."""
-    if isinstance(value, Mapping) and value and not _FIELD_OBJECT_KEYS.isdisjoint(value):
-        yield name, value
-    elif isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _fields(f"{name}.{key}", item)
+def _page_rows(page_number: int, page: _Members) -> Iterator[FieldRow]:
+    found = [field for key, value in page.items() for field in _fields((key,), value)]
+    names = _names([path for path, _, _ in found])
+    for name, (_, own, extra) in zip(names, found, strict=True):
+        yield _row(page_number, name, own, extra)
+
+
+def _fields(path: _Path, value: Any) -> Iterator[tuple[_Path, _Members, _Members]]:
+    """(path, members that have a column, other members) of every field at or under ``value``; depth is bounded by
+    ``core.service.wire``."""
+    if isinstance(value, Mapping) and value:
+        yield from _object(path, value)
     elif isinstance(value, list) and value:
         for index, item in enumerate(value):
-            yield from _fields(f"{name}[{index}]", item)
+            yield from _fields((*path, index), item)
     else:
         # An empty object or list is a field without a value: it was there, so it has a row.
-        yield name, {"value": value or None if isinstance(value, (Mapping, list)) else value}
+        yield path, {"value": None if isinstance(value, (Mapping, list)) else value}, {}
 
 
-def _row(page_number: int, name: str, field: Mapping[str, Any]) -> FieldRow:
+def _object(path: _Path, value: _Members) -> Iterator[tuple[_Path, _Members, _Members]]:
+    """A field object, and the fields inside it and beside its members; or a group of fields, one of which may be called
+    ``value``."""
+    own: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    inside: list[str] = []
+    if is_field(value):
+        for name, member in value.items():
+            if (read := _READERS.get(name)) is not None and (known := read(member)) is not None:
+                own[name] = known
+            elif isinstance(member, (Mapping, list)) and has_field(member):
+                inside.append(name)
+            elif name == "value":
+                own[name] = member
+            elif name in _READERS:
+                own[name] = None
+                if member is not None:
+                    extra[name] = member  # of no use as what it is called, such as a confidence of -1.0
+            else:
+                extra[name] = member
+    if own:
+        yield path, own, extra
+    for name in inside if own else value:
+        yield from _fields((*path, name), value[name])
+
+
+def _names(paths: Sequence[_Path]) -> list[str]:
+    """A name for each path, no two the same: ``a.b[0]``. Only where that means two of them, those with a key that has
+    a dot, a bracket or a quote in it, or is empty, are written so that the key shows: ``["a.b"][0]``."""
+    names = [_name(path) for path in paths]
+    while len(set(names)) < len(names):
+        counts = Counter(names)
+        names = [name if counts[name] == 1 else _exact_name(path) for name, path in zip(names, paths, strict=True)]
+    return names
+
+
+def _name(path: _Path) -> str:
+    name, *rest = path
+    return (
+        f"{name}{''.join(f'[{step}]' if isinstance(step, int) else f'.{step}' for step in rest)}" if rest else str(name)
+    )
+
+
+def _exact_name(path: _Path) -> str:
+    steps = (
+        f"[{json.dumps(step, ensure_ascii=False)}]"
+        if isinstance(step, int) or not step or _SYNTAX.search(step)
+        else f".{step}"
+        for step in path
+    )
+    return "".join(steps).removeprefix(".")
+
+
+def _row(page_number: int, name: str, own: _Members, extra: _Members) -> FieldRow:
     return FieldRow(
         page_number=page_number,
         field_name=name,
-        value=_text(field.get("value")),
-        confidence=_confidence(field.get("confidence")),
-        bboxes=_boxes(field.get("bboxes")),
-        bboxes_norm=_boxes(field.get("bboxes_norm")),
+        value=_text(own.get("value")),
+        confidence=own.get("confidence"),
+        bboxes=own.get("bboxes"),
+        bboxes_norm=own.get("bboxes_norm"),
+        extra=_json(extra) if extra else None,
     )
+
+
+def _json(value: Any) -> str:
+    """``value`` as JSON, which has no NaN and no infinity: they become text."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value
 
 
 def _text(value: Any) -> str | None:
@@ -117,3 +195,7 @@ def _coordinate(value: Any) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+# Members of a field object that have a column, and how they are read: None where they are of no use.
+_READERS: Mapping[str, Any] = {"confidence": _confidence, "bboxes": _boxes, "bboxes_norm": _boxes}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from airflow_provider_aigen.core.errors import ContractError
 from airflow_provider_aigen.core.models import Answer, ApiError, ApiResponse, CallFailure, FailureKind, KeptAnswer
 from airflow_provider_aigen.core.service.codes import (
     ACCESS_REFUSED,
@@ -26,6 +27,7 @@ from airflow_provider_aigen.core.service.codes import (
     is_of_document,
     meaning,
 )
+from airflow_provider_aigen.core.service.shapes import UnknownShape, check_pages
 from airflow_provider_aigen.core.service.wire import MalformedAnswer, is_contract, parse_answer, parse_retry_after
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "FatalReason",
     "Refused",
     "Throttled",
+    "Unknown",
     "Verdict",
     "classify",
     "classify_kept",
@@ -120,7 +123,24 @@ class Fatal:
     reason: FatalReason
 
 
-Verdict = Extracted | Refused | Failed | Throttled | Fatal
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """An answer that came and is paid, in a shape that is not understood: it is kept, gives no row, and ends the run.
+    ``what`` is a phrase of :mod:`.shapes` about the shape."""
+
+    status: int
+    what: str
+
+    def error(self, document_type: str) -> ContractError:
+        """What ends the run. Every try that meets the answer says the same."""
+        return ContractError(
+            f"the answers for document_type {document_type} have a shape that this version does not understand: "
+            f"{self.what}. The answer is kept, and no row was written of it: use a version of the document type that "
+            "answers in pages of fields (v2, mostly), or upgrade the provider, then clear the task"
+        )
+
+
+Verdict = Extracted | Refused | Failed | Throttled | Fatal | Unknown
 
 
 def classify(
@@ -135,18 +155,20 @@ def classify(
         return verdict
     try:
         answer = parse_answer(result.status, result.body)
+        if result.status < 300:
+            check_pages(answer.pages)
     except MalformedAnswer:
         return _without_answer(result.status, image_bytes)
-    if result.status < 300:
-        return _of_content(answer)
-    return _of_refusal(answer, image_bytes)
+    except UnknownShape as unknown:
+        return Unknown(result.status, str(unknown))
+    return _of_content(answer) if result.status < 300 else _of_refusal(answer, image_bytes)
 
 
 def is_paid(verdict: Verdict) -> bool:
     """Whether a call with this verdict may be on the bill. Not: one that never left, 429, 503, a refused key, a
     redirect, a wrong path."""
     match verdict:
-        case Extracted() | Refused():
+        case Extracted() | Refused() | Unknown():
             return True
         case Failed(billed=billed):
             return billed

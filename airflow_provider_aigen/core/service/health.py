@@ -18,7 +18,14 @@ from airflow_provider_aigen.core.errors import (
     ServiceUnavailableError,
 )
 from airflow_provider_aigen.core.service.breaker import Breaker, BreakerState
-from airflow_provider_aigen.core.service.classify import Extracted, Failed, Refused, Throttled, Verdict
+from airflow_provider_aigen.core.service.classify import (
+    Extracted,
+    Failed,
+    Refused,
+    Throttled,
+    Unknown,
+    Verdict,
+)
 from airflow_provider_aigen.core.service.codes import ACCESS_REFUSED, HTTP_413
 
 __all__ = ["PAUSES_S", "REFUSED_SIZES", "CallRecord", "Health"]
@@ -52,7 +59,7 @@ class CallRecord:
         """Whether the service did its work: it read the document, or refused it with a code of the contract. A 413
         without that code was perhaps a gateway's."""
         match self.verdict:
-            case Extracted():
+            case Extracted() | Unknown():
                 return True
             case Refused(known=known, error_codes=(code, *_)):
                 return known and code != HTTP_413

@@ -19,6 +19,7 @@ from airflow_provider_aigen.core.service.classify import (
     FatalReason,
     Refused,
     Throttled,
+    Unknown,
     Verdict,
 )
 from airflow_provider_aigen.core.service.health import Health
@@ -80,7 +81,7 @@ def decide(
     """What to do after a call that ``health`` has recorded. ``time_left_s`` is what the document's deadline leaves,
     ``jitter`` a random number from 0 to 1."""
     match verdict:
-        case Extracted() | Refused():
+        case Extracted() | Refused() | Unknown():
             return Keep()
         case Failed():
             return _after_failure(verdict, attempts, time_left_s, jitter, config)

@@ -20,6 +20,7 @@ from itertools import islice
 from typing import Any
 
 from airflow_provider_aigen.core.models import Answer, ApiError
+from airflow_provider_aigen.core.service.shapes import check_shape, is_the_vendors
 
 __all__ = [
     "MAX_CODE_LENGTH",
@@ -64,12 +65,17 @@ def parse_answer(status: int, body: bytes) -> Answer:
     """The answer in ``body``: pages in order, ``{}`` for null ones, codes as strings.
 
     Raises ``MalformedAnswer`` for what is not UTF-8, not JSON, not an object, or nests deeper than 64 levels, and on
-    a 2xx for ``data`` that is no list of pages. On other statuses such data is left out: there the errors count.
+    a 2xx for an object that has nothing of the vendor's answers. On a 2xx ``UnknownShape`` (:mod:`.shapes`) is raised
+    for ``data`` that is no list of pages. On other statuses such data is left out: there the errors count.
     """
     document = _load(body.removeprefix(_BOM))
     if not isinstance(document, dict):
         raise MalformedAnswer("the answer is not a JSON object")
-    return Answer(status, _pages(document.get("data"), required=200 <= status < 300), _errors(document.get("error")))
+    if 200 <= status < 300:
+        if not is_the_vendors(document):
+            raise MalformedAnswer("the answer has nothing of the API's answers")
+        check_shape(document)
+    return Answer(status, _pages(document.get("data")), _errors(document.get("error")))
 
 
 def is_contract(body: bytes) -> bool:
@@ -122,13 +128,9 @@ def _storable(value: Any) -> Any:
     return value
 
 
-def _pages(data: Any, *, required: bool) -> tuple[Mapping[str, Any], ...]:
-    if not data:
-        return ()
+def _pages(data: Any) -> tuple[Mapping[str, Any], ...]:
     if isinstance(data, list) and all(page is None or isinstance(page, dict) for page in data):
         return tuple(page or {} for page in data)
-    if required:
-        raise MalformedAnswer("the answer's data is not a list of pages")
     return ()
 
 

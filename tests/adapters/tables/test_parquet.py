@@ -47,6 +47,7 @@ def test_the_schema_of_fields_is_designs():
         ("document_type", "string", False),
         ("extracted_at", "timestamp[us, tz=UTC]", False),
         ("commit", "int64", False),
+        ("extra", "string", True),
     ]
 
 
@@ -81,8 +82,10 @@ def test_fields_come_back():
         "document_type": "vehicle-registration-book/v2",
         "extracted_at": samples.ANSWERED,
         "commit": 42,
+        "extra": None,
     }
     assert (second["value"], second["confidence"], second["bboxes"], second["bboxes_norm"]) == (None, None, None, [])
+    assert second["extra"] == '{"valid": false}'
     assert third["document_id"] == samples.document(3).document_id
 
 
@@ -151,9 +154,9 @@ def test_a_row_says_when_it_was_committed_under_which_limit_and_whether_it_is_tr
 
 
 def test_the_files_say_their_schema_version_and_compression():
-    for part, version in ((fields_part(ENTRY, PARTS), b"1"), (documents_part(ENTRY, PARTS), b"2")):
+    for part in (fields_part(ENTRY, PARTS), documents_part(ENTRY, PARTS)):
         file = pq.ParquetFile(io.BytesIO(part))
-        assert file.schema_arrow.metadata == {b"schema_version": version}
+        assert file.schema_arrow.metadata == {b"schema_version": b"2"}
         column = file.metadata.row_group(0).column(0)
         assert column.compression == "ZSTD"
 
@@ -225,6 +228,19 @@ def test_any_row_comes_back(documents, limit):
         row.bboxes or (None if row.bboxes is None else []) for row in flat
     ]
     assert [plain(row["bboxes_norm"]) or None for row in read] == [row.bboxes_norm or None for row in flat]
+
+
+def test_parts_of_version_0_1_are_read_beside_new_ones(tmp_path):
+    """They lack the columns that came later, which are null for them."""
+    folder = tmp_path / "dt=2026-11-22"
+    folder.mkdir()
+    new = table(fields_part(ENTRY, PARTS))
+    pq.write_table(new.drop_columns(["extra"]), folder / "c00000001-00000.parquet")
+    pq.write_table(new, folder / "c00000042-00000.parquet")
+    found = duckdb.sql(
+        f"SELECT extra, count(*) FROM read_parquet('{tmp_path}/**/*.parquet', union_by_name = true) GROUP BY ALL"
+    ).fetchall()
+    assert sorted(found, key=str) == [('{"valid": false}', 1), (None, 5)]
 
 
 # --- in the bucket ------------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -26,7 +28,7 @@ def values(*pages) -> list[tuple[int, str, str | None]]:
 
 def test_a_field_object():
     field = {"value": "1กข 2345", "confidence": 0.25, "bboxes": [CORNERS], "bboxes_norm": [], "unknown": 7}
-    assert rows({"plate": field}) == (FieldRow(1, "plate", "1กข 2345", 0.25, (BOX,), ()),)
+    assert rows({"plate": field}) == (FieldRow(1, "plate", "1กข 2345", 0.25, (BOX,), (), '{"unknown": 7}'),)
 
 
 def test_rows_come_in_the_order_of_the_wire_and_empty_pages_count():
@@ -50,6 +52,58 @@ def test_nested_fields_have_paths():
         (1, "seats[2][0]", "c"),
         (1, "seats[2][1]", None),
     ]
+
+
+# Case 12: fields that share a name, or stand beside a `value`.
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        (
+            {"total": {"value": {"currency": {"value": "THB"}}, "note": {"value": "n"}}},
+            {"total.value.currency": "THB", "total.note": "n"},
+        ),
+        ({"a.b": {"value": "1"}, "a": {"b": {"value": "2"}}}, {'["a.b"]': "1", "a.b": "2"}),
+        ({"a": {"b": {"value": "2"}}, "a.b": {"value": "1"}}, {"a.b": "2", '["a.b"]': "1"}),
+        ({"a.b": {"value": "1"}, "No.": {"value": "2"}}, {"a.b": "1", "No.": "2"}),
+        ({"a[0]": {"value": "1"}, "a": [{"value": "2"}]}, {'["a[0]"]': "1", "a[0]": "2"}),
+        ({"a": {"": {"value": "1"}}, "a.": {"value": "2"}}, {'a[""]': "1", '["a."]': "2"}),
+        ({"": {"b": {"value": "1"}}, ".b": {"value": "2"}}, {'[""].b': "1", '[".b"]': "2"}),
+        (
+            {'["a.b"]': {"value": "0"}, "a.b": {"value": "1"}, "a": {"b": {"value": "2"}}},
+            {'["[\\"a.b\\"]"]': "0", '["a.b"]': "1", "a.b": "2"},
+        ),
+        ({"g": {"value": {"value": "1"}, "note": "text"}}, {"g.value": "1", "g.note": "text"}),
+        ({"f": {"value": "1", "items": [{"value": "2"}]}}, {"f": "1", "f.items[0]": "2"}),
+        ({"f": {"value": None, "value_en": {"value": "2"}}}, {"f": None, "f.value_en": "2"}),
+        ({"f": {"confidence": {"value": "1"}}}, {"f.confidence": "1"}),
+    ],
+)
+def test_every_field_has_a_row_and_a_name_of_its_own(page, expected):
+    assert [(row.field_name, row.value) for row in rows(page)] == list(expected.items())
+
+
+@pytest.mark.parametrize(
+    ("members", "extra"),
+    [
+        ({}, None),
+        ({"confidence": None, "bboxes": None}, None),
+        ({"datetime_iso": "2026-11-22"}, '{"datetime_iso": "2026-11-22"}'),
+        (
+            {"valid": False, "error_message": ["ผิด"], "nothing": None},
+            '{"valid": false, "error_message": ["ผิด"], "nothing": null}',
+        ),
+        ({"parts": {"year": "2562"}}, '{"parts": {"year": "2562"}}'),
+        ({"confidence": -1.0}, '{"confidence": -1.0}'),
+        (
+            {"confidence": math.nan, "x": [math.inf, {"y": -math.inf}]},
+            '{"confidence": "nan", "x": ["inf", {"y": "-inf"}]}',
+        ),
+        ({"bboxes": [[1, 2, 3, 4]], "bboxes_norm": "text"}, '{"bboxes": [[1, 2, 3, 4]], "bboxes_norm": "text"}'),
+    ],
+)
+def test_other_members_of_a_field_object_are_extra(members, extra):
+    (row,) = rows({"f": {"value": "v", **members}})
+    assert (row.field_name, row.value, row.extra) == ("f", "v", extra)
 
 
 @pytest.mark.parametrize(
@@ -213,11 +267,17 @@ JSON = st.recursive(
     max_leaves=8,
 )
 NAMES = st.text(max_size=3)
+# What a field's value may be without being a field, or having one inside.
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from("abc"), inner, max_size=4),
+    max_leaves=8,
+)
 BOXES = st.none() | st.lists(
     st.lists(st.lists(st.floats() | st.integers() | st.none(), max_size=3), max_size=2), max_size=2
 )
 CONFIDENCES = st.floats() | st.floats(0, 1) | st.sampled_from(["0.5", "1e9", "x", None, True, 10**400])
-FIELD_OBJECTS = st.fixed_dictionaries({"value": JSON}, optional={"confidence": CONFIDENCES, "bboxes": BOXES})
+FIELD_OBJECTS = st.fixed_dictionaries({"value": PLAIN}, optional={"confidence": CONFIDENCES, "bboxes": BOXES})
 PAGES = st.lists(st.dictionaries(NAMES, FIELD_OBJECTS | JSON, max_size=3), max_size=3)
 
 
@@ -254,3 +314,28 @@ def test_a_field_object_is_one_row_with_its_name_and_value(pages):
             assert text == repr(value)
         else:
             assert repr(json.loads(text, parse_constant=float)) == repr(value)
+
+
+LEAF = "leaf"
+KEYS = st.sampled_from(["value", "confidence", "bboxes", "note", "a", "b", "a.b", "a[0]", "", ".", '"', '["a.b"]'])
+TREES = st.recursive(
+    st.just(LEAF),
+    lambda inner: st.lists(inner, min_size=1, max_size=3) | st.dictionaries(KEYS, inner, min_size=1, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.dictionaries(KEYS, TREES, max_size=4), max_size=2))
+def test_every_leaf_of_any_pages_is_in_exactly_one_row_and_every_name_is_its_own(pages):
+    count = itertools.count()
+
+    def numbered(value):
+        if isinstance(value, dict):
+            return {name: numbered(item) for name, item in value.items()}
+        return [numbered(item) for item in value] if isinstance(value, list) else f"<{next(count)}>"
+
+    found = rows(*(numbered(page) for page in pages))
+    named = [(row.page_number, row.field_name) for row in found]
+    assert len(named) == len(set(named))
+    text = " ".join(f"{row.value} {row.extra}" for row in found)
+    assert sorted(re.findall("<[0-9]+>", text)) == sorted(f"<{number}>" for number in range(next(count)))

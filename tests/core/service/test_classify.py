@@ -21,6 +21,7 @@ from airflow_provider_aigen.core.service.classify import (
     FatalReason,
     Refused,
     Throttled,
+    Unknown,
     Verdict,
     classify,
     classify_kept,
@@ -358,6 +359,7 @@ def failed(kind: FailureKind) -> Failed:
         (SERVICE_FAILED(503, billed=False), False),
         (Throttled(429), False),
         (Fatal(401, FatalReason.UNAUTHORIZED), False),
+        (Unknown(200, "`data` is one object, not a list of pages"), True),
     ],
 )
 def test_what_may_be_on_the_bill(verdict: Verdict, paid):
@@ -393,7 +395,7 @@ def test_any_status_and_bytes_have_a_verdict_that_no_retelling_changes(status, b
             assert verdict.error_codes
             assert len(set(verdict.error_codes)) == len(verdict.error_codes)
             assert all(contract_message(text) == text for text in verdict.messages)
-    if isinstance(verdict, (Extracted, Refused)):  # what is kept
+    if isinstance(verdict, (Extracted, Refused, Unknown)):  # what is kept
         assert classify_kept(kept(result)) == verdict
 
 
