@@ -233,7 +233,7 @@ class DocumentLine:
         await asyncio.gather(*(self._release(claim) for claim in (self._claims | counted).values()))
 
     def _with_this_try(self, failed: FailedDocument) -> Claim:
-        claim = failed.claim
+        claim = self._claims.get(failed.claim.content_sha256, failed.claim)  # under a later id, where it has one by now
         first_failed_at = claim.first_failed_at or failed.failed.called_at
         return replace(claim, tries=claim.tries + 1, first_failed_at=first_failed_at)
 

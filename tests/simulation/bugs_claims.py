@@ -44,7 +44,7 @@ def _() -> list[Patch]:
 
 @mutation("a claim is given back before its call", law="without a claim")
 def _() -> list[Patch]:
-    call = "called = await self._call(work, stored, claim)"
+    call = "called = await self._call(work, image, claim)"
     return [edit(documents.DocumentLine, "_extract", (call, f"await self._release(claim)\n        {call}"))]
 
 

@@ -15,7 +15,7 @@ from airflow_provider_aigen.adapters.state.store import S3StateStore
 from airflow_provider_aigen.core import commits
 from airflow_provider_aigen.core.models import RunIdentity
 from airflow_provider_aigen.core.service.classify import Refused
-from airflow_provider_aigen.pipeline import batches, calls, commit, documents, effects, pool
+from airflow_provider_aigen.pipeline import batches, calls, commit, documents, effects, pool, source
 from airflow_provider_aigen.pipeline import plan as planning
 from tests.simulation import world
 from tests.simulation.mutations import Patch, edit, mutation
@@ -71,7 +71,7 @@ def _() -> list[Patch]:
 @mutation("what S3 denies is gone", law="only what somebody touched is gone", profile="denied")
 def _() -> list[Patch]:
     denied = "except (ObjectNotFound, ObjectChanged):"
-    return [edit(documents.DocumentLine, "_fetch", (denied, "except (ObjectNotFound, ObjectChanged, ObjectDenied):"))]
+    return [edit(documents.DocumentLine, "process", (denied, "except (ObjectNotFound, ObjectChanged, ObjectDenied):"))]
 
 
 @mutation(
@@ -232,4 +232,4 @@ def _() -> list[Patch]:
 
 @mutation("the source is read whatever it is by now", law="is taken for another", profile="zombie")
 def _() -> list[Patch]:
-    return [edit(documents.DocumentLine, "_fetch", (", if_match=document.etag", ""))]
+    return [edit(source.Source, "read", (", if_match=document.etag", ""))]

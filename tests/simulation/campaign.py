@@ -17,7 +17,7 @@ from typing import Any
 from airflow_provider_aigen.core.models import RunIdentity, SourceObject
 from airflow_provider_aigen.core.service import classify
 from airflow_provider_aigen.core.uris import S3Prefix
-from airflow_provider_aigen.pipeline import documents
+from airflow_provider_aigen.pipeline import source
 from tests.simulation.draw import draw
 from tests.simulation.driver import simulate
 from tests.simulation.mutations import mutated
@@ -34,7 +34,7 @@ def remember() -> None:
     _remember_property(SourceObject, "document_id", attrgetter("bucket", "key", "etag", "version_id"))
     _remember_property(RunIdentity, "run_key", attrgetter("dag_id", "task_id", "run_id", "map_index", "parameters"))
     S3Prefix.parse = staticmethod(lru_cache(_REMEMBERED)(S3Prefix.parse))  # type: ignore[method-assign,assignment]
-    for owner, name in ((classify, "parse_answer"), (documents, "preflight")):
+    for owner, name in ((classify, "parse_answer"), (source, "preflight")):
         setattr(owner, name, lru_cache(_REMEMBERED)(getattr(owner, name)))
 
 

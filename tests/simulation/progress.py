@@ -35,6 +35,7 @@ _MOST_ROUNDS = 10
 _AT_ONCE_S = 10.0
 _LONGEST_WAIT_S = 40.0
 _LONGEST_STOP_S = 30.0
+_LAST_MOMENT_S = 1.0
 
 
 @dataclass
@@ -92,12 +93,16 @@ def delays(journal: Journal, end: Snapshot) -> Iterator[str]:
 
 
 def what_a_try_answered_has_its_rows(one: Try) -> Iterator[str]:
-    """When a try has ended in order, all that the service answered it is committed and written."""
+    """When a try has ended in order, all that the service answered it is committed and written; at a stop, what came
+    before the last moment of the grace time."""
     journal = one.journal
+    until = math.inf if isinstance(one.result, RunReport) else one.ended_at - _LAST_MOMENT_S
     if not one.ended_in_order or journal.world.scenario.faults.store_slow:
         return
     for call in one.calls:
         if not call.final or call.sha256 in journal.damaged | journal.unread:
+            continue
+        if call.ended is not None and call.ended > until:
             continue
         if not journal.is_committed(call.sha256, one.process, one.ended_at):
             yield f"ended without the rows of content {call.sha256[:6]}, which it was answered"
