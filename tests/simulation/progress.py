@@ -62,7 +62,8 @@ class Try:
     def ended_in_order(self) -> bool:
         """Whether it ended by itself, and the store did what it was told to."""
         by_itself = isinstance(self.result, RunReport | AigenError) and "killed" not in self.process.lost
-        return by_itself and not (self.process.store_failed or isinstance(self.result, StorageUnavailableError))
+        store_failed = self.process.store_failed or self.process.cut_until > self.ended_at
+        return by_itself and not (store_failed or isinstance(self.result, StorageUnavailableError))
 
     @property
     def ended_at(self) -> float:
