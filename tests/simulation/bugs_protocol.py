@@ -39,7 +39,7 @@ def _() -> list[Patch]:
     return [edit(commit.Committer, "_commit", (taken, skip))]
 
 
-@mutation("412 on a commit: same batch means done", law="ha(s|ve) no outcome", profile="zombie")
+@mutation("412 on a commit: same batch means done", law="ha(s|ve) no outcome", profile="zombie", first=1800)
 def _() -> list[Patch]:
     return [
         edit(commit.Committer, "_commit", ("there.writer_id == self._writer_id and ", "there.run == batch.run and "))
@@ -75,7 +75,10 @@ def _() -> list[Patch]:
 
 
 @mutation(
-    "the writer's own answer instead of the kept one", law="what the answers say|come out differently", profile="zombie"
+    "the writer's own answer instead of the kept one",
+    law="what the answers say|come out differently",
+    profile="zombie",
+    first=1200,
 )
 def _() -> list[Patch]:
     async def keep_answer(self: Any, answer: Any) -> Any:

@@ -24,11 +24,13 @@ Patch = tuple[Any, str, Any]
 
 @dataclass(frozen=True)
 class Mutation:
-    """A bug, the law that it breaks, and, where most schedules do not show it, the profile of those that do."""
+    """A bug, the law that it breaks, and, where most schedules do not show it, the profile of those that do and the
+    seed from which on they are looked for."""
 
     patches: Callable[[], list[Patch]]
     law: str
     profile: str | None = None
+    first: int = 0
 
 
 MUTATIONS: dict[str, Mutation] = {}
@@ -49,10 +51,10 @@ def mutated(name: str) -> Iterator[None]:
 
 
 def mutation(
-    name: str, *, law: str, profile: str | None = None
+    name: str, *, law: str, profile: str | None = None, first: int = 0
 ) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
     def register(make: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
-        MUTATIONS[name] = Mutation(make, law, profile)
+        MUTATIONS[name] = Mutation(make, law, profile, first)
         return make
 
     return register
