@@ -63,7 +63,12 @@ _AMBIGUOUS_CODE = "400"  # of the later family: "not a book", or a page error, b
 _NOT_FOUND = re.compile(r"can_not_find_[a-z0-9_]+_on_image")
 # `no_id_card` and the like, on a 400 only (contract, Other documents).
 _NOTHING_THERE = re.compile(r"no_[a-z0-9_]{1,60}")
-_CREDIT = re.compile(r"credit|quota|balance|payment|billing", re.IGNORECASE)
+# Over the words of a code. Only whole words count, and not where they name something else: a load balancer, a
+# quotation, a credit card, a payment slip.
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W_]+")
+_CREDIT = re.compile(
+    r"\b(?:credits?(?! cards?\b)|quotas?|(?<!load )balance(?! sheets?\b)|payments?(?! slips?\b)|billing)\b"
+)
 
 _PAGE_MESSAGES = (
     (re.compile(r"Page ([0-9]{1,6}) ?: ?Internal Server Error", re.IGNORECASE), "Page {} : Internal Server Error"),
@@ -130,12 +135,15 @@ def is_of_document(error: ApiError, status: int) -> bool:
     """Whether the contract lists the code as the document's own fault on this HTTP status."""
     if meaning(error) in (Meaning.DOCUMENT, Meaning.NOT_A_BOOK_LATER):
         return True
+    if is_about_credit(error):
+        return False
     return status == 400 and error.code is not None and _NOTHING_THERE.fullmatch(error.code) is not None
 
 
 def is_about_credit(error: ApiError) -> bool:
-    """Whether the code speaks of the account's credit or quota."""
-    return error.code is not None and _CREDIT.search(error.code) is not None
+    """Whether the code speaks of the account's credit or quota. Its words are separated as in ``monthly_quota``,
+    ``monthly-quota``, ``monthly.quota`` or ``MonthlyQuota``."""
+    return _CREDIT.search(" ".join(_WORD.findall(error.code or "")).lower()) is not None
 
 
 def failed_page(error: ApiError) -> int | None:

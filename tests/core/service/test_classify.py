@@ -133,6 +133,12 @@ def test_a_code_that_speaks_of_credit_is_the_accounts_on_403_and_429(code):
     assert isinstance(classify(response(418, code)), Refused)
 
 
+def test_a_code_that_only_sounds_like_credit_is_not_the_accounts():
+    for code in ("load_balancer_denied", "quotation_not_found", "no_credit_card"):
+        assert classify(response(403, code)) == Fatal(403, FatalReason.FORBIDDEN)
+        assert classify(response(429, code)) == Throttled(429)
+
+
 @pytest.mark.parametrize("status", [200, 206, 400, 418])
 def test_what_is_no_answer_keeps_its_status(status):
     assert classify(ApiResponse(status, b"<html>", 0.1)) == Failed(status, ("malformed_response",), billed=True)
