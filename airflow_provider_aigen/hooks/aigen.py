@@ -8,6 +8,8 @@ runs (design §7).
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_aigen.connections.form import ui_field_behaviour, widgets
 from airflow_provider_aigen.core.defaults import DEFAULT_DOCUMENT_TYPE
+from airflow_provider_aigen.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from airflow_provider_aigen.hooks.extractor import Extractor
 
 __all__ = ["AigenHook"]
+
+# For all hooks: one that has a lock of its own could not be copied with the task that holds it.
+_FIRST_USE = threading.Lock()
 
 
 class AigenHook(BaseHook):
@@ -43,6 +49,7 @@ class AigenHook(BaseHook):
     def __init__(self, aigen_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.aigen_conn_id = aigen_conn_id
+        self._made_extractor: Extractor | None = None
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -88,17 +95,35 @@ class AigenHook(BaseHook):
     def extract(self, image: bytes, document_type: str = DEFAULT_DOCUMENT_TYPE) -> Answer:
         """Send one image and return what the API read: its pages, and the errors of those that failed.
 
-        The limiter (shared by the calls of this hook), the retries and the errors are the pipeline's. Nothing is
-        stored, so the same image sent twice is paid twice. Raises ``DocumentRefusedError`` with the contract's code
-        if there is no page, and ``PermanentError`` or ``TransientError`` if no answer can be had now."""
+        The limiter (shared by the calls of this hook, from any thread), the retries and the errors are the pipeline's.
+        Nothing is stored, so the same image sent twice is paid twice. Raises ``DocumentRefusedError`` with the
+        contract's code if there is no page, ``PermanentError`` or ``TransientError`` if no answer can be had now, and
+        ``ConfigurationError`` inside a running event loop: there, ``await asyncio.to_thread(hook.extract, image)``."""
+        _check_no_loop("extract", "extract, image")
         return self._extractor.extract(image, document_type)
 
     def test_connection(self) -> tuple[bool, str]:
         """Send an empty image: 401 or 403 says that the key is wrong, an answer about the image that all is well."""
+        _check_no_loop("test_connection", "test_connection")
         return self._extractor.test_connection()
 
-    @cached_property
+    @property
     def _extractor(self) -> Extractor:
         from airflow_provider_aigen.hooks.extractor import Extractor  # noqa: PLC0415 - parsing needs none of it
 
-        return Extractor(self.connection)
+        with _FIRST_USE:  # two extractors would have two limiters
+            if self._made_extractor is None:
+                self._made_extractor = Extractor(self.connection)
+            return self._made_extractor
+
+
+def _check_no_loop(method: str, call: str) -> None:
+    """Raise ``ConfigurationError`` in a thread whose event loop runs."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise ConfigurationError(
+        f"AigenHook.{method}",
+        f"would block the event loop that runs in this thread: write `await asyncio.to_thread(hook.{call})` instead",
+    )

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from dataclasses import replace
 from typing import Any
 
 from airflow_provider_aigen.adapters.clock import SystemClock
 from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
 from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
+from airflow_provider_aigen.adapters.limits.threads import ThreadQueue
 from airflow_provider_aigen.connections.aigen import AigenConnection
 from airflow_provider_aigen.connections.check import judge
 from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig
@@ -38,13 +40,15 @@ _BACKOFF_S = 0.5
 
 
 class Extractor:
-    """A sender of single images over one AIGEN connection. Its calls share one limiter.
+    """A sender of single images over one AIGEN connection. Its calls, from any thread, share one limiter.
 
     ``connection`` is Airflow's own object."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = AigenConnection(connection)
+        self._clock = SystemClock()
         self._limiter: RateLimiter | None = None
+        self._guard = threading.Lock()
 
     def client(self, document_type: str, max_in_flight: int) -> HttpOcrClient:
         """A client that neither waits for a limiter nor retries."""
@@ -56,8 +60,7 @@ class Extractor:
         if isinstance(checked, Rejected):
             raise DocumentRefusedError(checked.code, None)
         endpoint = self.connection.endpoint(document_type)
-        requests_per_second = self.connection.requests_per_second
-        said = asyncio.run(self._send(Request("", image), endpoint, requests_per_second))
+        said = asyncio.run(self._send(Request("", image), endpoint, self._one_limiter()))
         if isinstance(said, FailedCall):
             raise _failed(said)
         match said.verdict:
@@ -69,19 +72,21 @@ class Extractor:
                 raise unknown.error(document_type)
         raise AssertionError  # pragma: no cover - no other answer is kept
 
-    async def _send(
-        self, request: Request, endpoint: EndpointConfig, requests_per_second: float
-    ) -> Received | FailedCall:
+    def _one_limiter(self) -> RateLimiter:
+        with self._guard:
+            if self._limiter is None:
+                self._limiter = LocalRateLimiter(self.connection.requests_per_second, self._clock, ThreadQueue())
+            return self._limiter
+
+    async def _send(self, request: Request, endpoint: EndpointConfig, limiter: RateLimiter) -> Received | FailedCall:
         async def keep(received: Received) -> Received:
             return received
 
-        clock = SystemClock()
-        limiter = self._limiter = self._limiter or LocalRateLimiter(requests_per_second, clock)
         async with HttpOcrClient(endpoint, max_in_flight=1) as client:
             caller = Caller(
                 client,
                 limiter,
-                clock,
+                self._clock,
                 Stop(),
                 NoObserver(),
                 config=PipelineConfig(max_in_flight=1),
@@ -90,7 +95,7 @@ class Extractor:
             said = await caller.call(request, keep)
             # A run calls a failed document again once others were answered; here there are none to wait for.
             while _may_pass(said) and request.failures < MAX_CALLS - 1:
-                await clock.sleep(_BACKOFF_S * 2**request.failures * random.random())  # noqa: S311 - spreads calls
+                await self._clock.sleep(_BACKOFF_S * 2**request.failures * random.random())  # noqa: S311 - spreads calls
                 request = replace(request, failures=request.failures + 1, may_repeat=True)
                 said = await caller.call(request, keep)
             return said

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +23,7 @@ from airflow_provider_aigen.core.errors import (
     DocumentRefusedError,
     ServiceUnavailableError,
 )
+from airflow_provider_aigen.core.models import Answer
 from airflow_provider_aigen.core.service.wire import encode_request
 from airflow_provider_aigen.hooks.aigen import AigenHook
 from airflow_provider_aigen.simulator import DEFAULT_KEY, RunningSimulator, running_simulator
@@ -290,6 +293,48 @@ def test_the_calls_of_a_hook_share_its_pace(hook, simulator):
         made.extract(scan({"color": str(number)}))
     assert simulator.stats()["calls"] == 6
     assert simulator.stats()["busiest_second"] <= 4
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["new", "used"])
+def test_threads_share_the_pace_of_a_hook(hook, simulator, used):
+    simulator.control(**DEFAULTS)
+    made = hook(host=simulator.url, password=DEFAULT_KEY, extra={"allow_http": True, "requests_per_second": 4})
+    if used:
+        made.extract(scan({"color": "first"}))
+    simulator.reset()
+    colors: list[str] = []
+
+    def extract(color: str) -> None:
+        colors.append(made.extract(scan({"color": color})).pages[0]["color"]["value"])
+
+    threads = [threading.Thread(target=extract, args=(str(number),), daemon=True) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert sorted(colors) == [str(number) for number in range(8)]
+    stats = simulator.stats()
+    assert stats["calls"] == 8
+    assert stats["busiest_second"] <= 4
+
+
+def test_inside_an_event_loop_a_hook_says_what_to_use(simulated, simulator):
+    async def scenario() -> list[Answer]:
+        with pytest.raises(ConfigurationError, match=r"await asyncio\.to_thread\(hook\.extract, image\)"):
+            simulated.extract(scan())
+        with pytest.raises(ConfigurationError, match=r"await asyncio\.to_thread\(hook\.test_connection\)"):
+            simulated.test_connection()
+        assert simulator.stats()["calls"] == 0
+        images = [scan({"color": str(number)}) for number in range(4)]
+        return await asyncio.gather(*(asyncio.to_thread(simulated.extract, image) for image in images))
+
+    assert len(asyncio.run(scenario())) == 4
+    assert simulator.stats()["calls"] == 4
+
+
+def test_a_hook_can_be_copied_with_the_task_that_holds_it(hook):
+    made = copy.deepcopy(hook(host="https://ocr.example.org"))
+    assert made.endpoint().base_url == "https://ocr.example.org"
 
 
 # --- test_connection ----------------------------------------------------------------------------------------------

@@ -20,7 +20,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from collections import deque
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from airflow_provider_aigen.adapters.limits.pace import NETWORK_JITTER_S, USED_SHARE, Pace, window
@@ -52,13 +54,16 @@ class LocalTurn:
 
 
 class LocalRateLimiter:
-    """Fulfils :class:`~airflow_provider_aigen.ports.RateLimiter` for the tasks of one event loop.
+    """Fulfils :class:`~airflow_provider_aigen.ports.RateLimiter` for the tasks of one event loop; for those of several
+    threads with ``queue`` :class:`~airflow_provider_aigen.adapters.limits.threads.ThreadQueue`.
 
     Turns are first come, first served. A waiter that is cancelled takes no turn and holds up nobody. Raises
     ``ConfigurationError`` unless the limit is over 0.
     """
 
-    def __init__(self, requests_per_second: float, clock: Clock) -> None:
+    def __init__(
+        self, requests_per_second: float, clock: Clock, queue: AbstractAsyncContextManager[None] | None = None
+    ) -> None:
         check_positive("requests_per_second", requests_per_second)
         self._clock = clock
         self._pace = Pace(requests_per_second)
@@ -66,7 +71,8 @@ class LocalRateLimiter:
         self._starts = _Window(requests_per_second)
         self._next_s = self._soonest_s = -math.inf
         self._waiting = 0
-        self._head = asyncio.Lock()  # first come, first served; a cancelled waiter leaves the queue
+        self._queue = asyncio.Lock() if queue is None else queue
+        self._guard = threading.Lock()  # of everything above; held for no longer than a few lines
 
     @property
     def rate(self) -> float:
@@ -74,41 +80,57 @@ class LocalRateLimiter:
         return self._pace.rate
 
     async def acquire(self) -> LocalTurn:
-        if not self._waiting:
-            # The turns that nobody took are lost.
-            self._next_s = max(self._next_s, self._clock.monotonic())
-        self._waiting += 1  # not asked of the lock: it is free for a moment between two holders
+        with self._guard:
+            if not self._waiting:
+                # The turns that nobody took are lost.
+                self._next_s = max(self._next_s, self._clock.monotonic())
+            self._waiting += 1  # not asked of the queue: it is free for a moment between two holders
         try:
-            async with self._head:
-                now = self._clock.monotonic()
-                while (due_s := max(self._next_s, self._soonest_s, self._turns.due_s)) > now:
-                    await self._clock.sleep(due_s - now)
-                    now = self._clock.monotonic()  # and look again: a pause may have begun
-                self._turns.add(now)
-                apart_s = 1 / (USED_SHARE * self._pace.rate)
-                self._next_s = max(self._next_s, now - _CATCH_UP_S) + apart_s
-                self._soonest_s = max(self._soonest_s, now - _BURST_S) + apart_s / 2
-                return LocalTurn(self, now)
+            async with self._queue:
+                while isinstance(taken := self._take(), float):
+                    await self._clock.sleep(taken)  # and look again: a pause may have begun
+                return taken
         finally:
-            self._waiting -= 1
+            with self._guard:
+                self._waiting -= 1
+
+    def _take(self) -> LocalTurn | float:
+        """A turn, or in how many seconds to ask again."""
+        with self._guard:
+            now = self._clock.monotonic()
+            due_s = max(self._next_s, self._soonest_s, self._turns.due_s)
+            if due_s > now:
+                return due_s - now
+            self._turns.add(now)
+            apart_s = 1 / (USED_SHARE * self._pace.rate)
+            self._next_s = max(self._next_s, now - _CATCH_UP_S) + apart_s
+            self._soonest_s = max(self._soonest_s, now - _BURST_S) + apart_s / 2
+            return LocalTurn(self, now)
 
     async def start(self) -> None:
         """Start the call of a turn. Waits the little time that others lost on their way to the wire."""
-        now = self._clock.monotonic()
-        while (due_s := self._starts.due_s) > now:
-            await self._clock.sleep(due_s - now)
+        while (wait_s := self._wait_or_start()) > 0:
+            await self._clock.sleep(wait_s)
+
+    def _wait_or_start(self) -> float:
+        with self._guard:
             now = self._clock.monotonic()
-        self._starts.add(now)
+            wait_s = self._starts.due_s - now
+            if wait_s <= 0:
+                self._starts.add(now)
+            return wait_s
 
     def pause(self, pause_s: float, given_at_s: float) -> None:
         """The call whose turn was given then was throttled."""
-        now = self._clock.monotonic()
-        self._next_s = max(self._next_s, now + pause_s)
-        self._pace.slow_down(now, given_at_s)
+        with self._guard:
+            now = self._clock.monotonic()
+            self._next_s = max(self._next_s, now + pause_s)
+            self._pace.slow_down(now, given_at_s)
 
     def recover(self, given_at_s: float) -> None:
         """The call whose turn was given then was answered."""
-        self._pace.speed_up(given_at_s)
+        with self._guard:
+            self._pace.speed_up(given_at_s)
 
 
 class _Window:
