@@ -17,6 +17,7 @@ from airflow_provider_aigen.adapters.ledger import DiskLedger
 from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
 from airflow_provider_aigen.adapters.limits.redis_client import RedisSettings, open_client
 from airflow_provider_aigen.adapters.limits.redis_pace import TIMEOUT_S
+from airflow_provider_aigen.adapters.s3.log_lines import without_keys
 from airflow_provider_aigen.adapters.s3.store import S3ObjectStore
 from airflow_provider_aigen.adapters.state.store import S3StateStore
 from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
@@ -75,10 +76,12 @@ async def open_limiter(settings: PortSettings, clock: Clock) -> AsyncIterator[Ra
 
 @asynccontextmanager
 async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
-    """The pipeline's ports over the real adapters. Client, threads and ledgers are closed at the end."""
+    """The pipeline's ports over the real adapters. Client, threads and ledgers are closed at the end. While they are
+    open, the S3 client's loggers show no key."""
     state = S3Prefix.parse("state", settings.state)
     destination = S3Prefix.parse("destination", settings.destination)
     async with AsyncExitStack() as stack:
+        stack.enter_context(without_keys())
         store = S3ObjectStore(
             settings.client,
             concurrency=settings.client.meta.config.max_pool_connections,
