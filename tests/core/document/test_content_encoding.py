@@ -257,4 +257,4 @@ def test_a_stream_with_a_wrong_byte_gives_the_image_or_a_code(data):
     stored = bytearray(gzipped(JPEG))
     at = data.draw(st.integers(10, len(stored) - 1))
     stored[at] ^= data.draw(st.integers(1, 255))
-    assert decoded(bytes(stored), "gzip", MOST) == DAMAGED
+    assert decoded(bytes(stored), "gzip", MOST) in (JPEG, DAMAGED), "a bit of padding may be wrong"
