@@ -29,6 +29,7 @@ class AigenConnection:
 
     def endpoint(self, document_type: str) -> EndpointConfig:
         """Where and how documents of this type are sent."""
+        self._check_type()
         return EndpointConfig(
             base_url=_base_url(self._connection),
             api_key=self._connection.password or "",
@@ -50,6 +51,15 @@ class AigenConnection:
             return None
         currency = self._extra.get("currency") or ""
         return Price(_float(value), currency.strip() if isinstance(currency, str) else currency)
+
+    def _check_type(self) -> None:
+        """A connection of another type has a password for somebody else, who is not to get it sent to the vendor."""
+        if self._connection.conn_type not in (None, "", "aigen"):
+            raise ConfigurationError(
+                "aigen_conn_id",
+                "the connection that it names has another type than AIGEN OCR (aigen), so its password was not sent: "
+                "set the connection's type, or name another connection",
+            )
 
     @property
     def _extra(self) -> dict[str, Any]:

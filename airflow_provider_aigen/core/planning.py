@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from airflow_provider_aigen.core.defaults import DEFAULT_RETRY_PASSING_AFTER_S
+from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import (
     CommitEntry,
     Outcome,
@@ -35,7 +36,8 @@ _LETTERS_SHARE = 5
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
     """What to plan. ``matches`` says of a key whether the source takes it; ``max_documents`` None means all.
-    ``retry_passing_after_s`` is how long a passing dead letter waits for its next round."""
+    ``retry_passing_after_s`` is how long a passing dead letter waits for its next round. ``fail_on_empty_source``: a
+    source without a document is an error, not a warning."""
 
     run: RunIdentity
     settings: OutputSettings
@@ -45,6 +47,7 @@ class PlanRequest:
     batch_size: int
     max_documents: int | None = None
     retry_passing_after_s: float = DEFAULT_RETRY_PASSING_AFTER_S
+    fail_on_empty_source: bool = False
 
 
 def parameters_digest(source: str, settings: OutputSettings, max_documents: int | None) -> str:
@@ -121,7 +124,8 @@ class PassingLetters:
 @dataclass(slots=True)
 class BatchBuilder:
     """Offer it the listing, it gives complete batches. ``number`` and ``documents`` count what the plan has already,
-    ``letters`` those of the documents that are dead letters which are tried again."""
+    ``letters`` those of the documents that are dead letters which are tried again. Of the ``listed`` objects, ``found``
+    are documents that the source takes, whether they are done or not."""
 
     request: PlanRequest
     as_of: int
@@ -131,6 +135,8 @@ class BatchBuilder:
     left_out: int = 0
     skipped: int = 0
     letters: int = 0
+    listed: int = 0
+    found: int = 0
     _open: list[SourceObject] = field(default_factory=list)
     _due: list[Letter] = field(default_factory=list)
     _retaken: set[str] = field(default_factory=set)
@@ -148,16 +154,30 @@ class BatchBuilder:
     def offer(self, listed: SourceObject, taken: Callable[[str], bool]) -> PlanBatch | None:
         """Take the object unless it is no document, outside the source, taken already or over ``max_documents``; return
         the batch that it completes."""
+        self.listed += 1
         if self.full() or not self.request.matches(listed.key):
             return None
         if is_no_document(listed):
             self.skipped += 1
             return None
+        self.found += 1
         if taken(listed.document_id):
             self.left_out += listed.document_id not in self._retaken
             return None
         self._open.append(listed)
         return self._close() if len(self._open) == self.request.batch_size else None
+
+    def empty_source(self) -> ConfigurationError | None:
+        """What a source without a document means, if it is an error, once its listing was read; None where it has one,
+        or where not all of it was read."""
+        if self.found or self.full() or self.documents > self.letters:
+            return None
+        return ConfigurationError(
+            "source",
+            f"has no document: of {self.listed} objects under its prefix none is one that it takes, and {self.skipped} "
+            "are markers or left behind by systems. Check its bucket and folder, its capital letters, which count "
+            "unless (?i) stands before them, and its brackets, which mean one of the characters in them",
+        )
 
     def last(self) -> PlanBatch | None:
         """The incomplete batch at the end of the listing."""

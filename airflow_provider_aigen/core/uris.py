@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import combinations
 
+from airflow_provider_aigen.core import globs
 from airflow_provider_aigen.core.errors import ConfigurationError
 
 __all__ = ["S3Prefix", "Source", "check_disjoint"]
@@ -19,7 +19,6 @@ __all__ = ["S3Prefix", "Source", "check_disjoint"]
 _SCHEME = "s3://"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _IP_ADDRESS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}")
-_WILDCARD = re.compile(r"[*?\[]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # S3's keys end at 1,024 bytes; what is written under a prefix takes up to 300 of them.
 _MAX_PREFIX_BYTES = 700
@@ -63,32 +62,25 @@ class Source:
     """What a run reads: a folder, or the keys that a glob matches.
 
     List under ``prefix`` and ask ``matches``. A folder's prefix is listed without its closing slash, for an object may
-    have exactly that key; ``incoming`` takes ``incoming`` and ``incoming/…``, never ``incoming2/…``. In a glob ``*``,
-    ``?``, ``[abc]``, ``[!a]`` stay within a folder, ``**`` does not, ``**/`` is any number of folders, also none;
-    ``[*]`` is a star itself; one that ends with ``/`` means all that is in the folders that it matches."""
+    have exactly that key; ``incoming`` takes ``incoming`` and ``incoming/…``, never ``incoming2/…``.
+    :mod:`.globs` has what a glob may have."""
 
     bucket: str
     prefix: str = field(repr=False)
     pattern: str | None = field(repr=False, default=None)
 
     @classmethod
-    def parse(cls, uri: str, parameter: str = "source") -> Source:
-        """Raises ``ConfigurationError`` naming ``parameter``."""
-        bucket, path = _split(parameter, uri)
-        wildcard = _WILDCARD.search(path)
-        if wildcard is None:
-            return cls(bucket, path)
-        pattern = path + "**" if path.endswith("/") else path
-        try:
-            _compiled(pattern)
-        except ValueError:
-            raise ConfigurationError(parameter, "has a range in brackets that runs backwards") from None
-        return cls(bucket, path[: wildcard.start()], pattern)
+    def parse(cls, uri: str) -> Source:
+        """Raises ``ConfigurationError``."""
+        bucket, path = _split("source", uri)
+        prefix, expression = globs.parse(path)
+        return cls(bucket, prefix, path if expression is not None else None)
 
     def matches(self, key: str) -> bool:
         """Whether the source takes this key."""
         if self.pattern is not None:
-            return _compiled(self.pattern).fullmatch(key) is not None
+            _, expression = globs.parse(self.pattern)
+            return expression is not None and expression.fullmatch(key) is not None
         return key == self.prefix or key.startswith(_folder(self.prefix))
 
     @property
@@ -145,72 +137,3 @@ def _split(parameter: str, uri: str) -> tuple[str, str]:
 
 def _folder(prefix: str) -> str:
     return prefix if prefix.endswith("/") or not prefix else prefix + "/"
-
-
-# --- globs --------------------------------------------------------------------------------------------------------
-
-_ANYTHING = ".*?"
-_FOLDERS = "(?:.*?/)??"
-
-
-@lru_cache(maxsize=32)
-def _compiled(glob: str) -> re.Pattern[str]:
-    """The glob as a regular expression that does not backtrack over more than two of its wildcards, so that no key,
-    however odd, holds up a listing. Raises ``ValueError`` for a bracket range that runs backwards.
-
-    What follows a wildcard up to the next one is matched where it comes first, for good: a later wildcard of the same
-    kind or a wider one can make up for any earlier place, so a later place is never needed. Only what follows the last
-    wildcard of its kind must be tried at every place, for it has to reach the end of the key.
-    """
-    groups: list[tuple[str, list[str]]] = [("", [""])]
-    at = 0
-    while at < len(glob):
-        if glob[at] == "*":
-            stars = len(glob) - at - len(glob[at:].lstrip("*"))
-            whole_folders = stars > 1 and glob[at - 1 : at] in ("", "/") and glob[at + stars : at + stars + 1] == "/"
-            at += stars + whole_folders
-            if stars == 1:
-                groups[-1][1].append("")
-            elif groups[-1] != (_FOLDERS, [""]) or not whole_folders:
-                groups.append((_FOLDERS if whole_folders else _ANYTHING, [""]))
-            continue
-        fixed, at = _one_character(glob, at)
-        groups[-1][1][-1] += fixed
-    rendered = [_render(lead, chunks, last=group == len(groups) - 1) for group, (lead, chunks) in enumerate(groups)]
-    return re.compile("".join(rendered), re.DOTALL)
-
-
-def _render(lead: str, chunks: list[str], *, last: bool) -> str:
-    text = lead + chunks[0]
-    for number, chunk in enumerate(chunks[1:], start=1):
-        text += f"[^/]*{chunk}" if last and number == len(chunks) - 1 else f"(?>[^/]*?{chunk})"
-    return text if last else f"(?>{text})"
-
-
-def _one_character(glob: str, at: int) -> tuple[str, int]:
-    """The expression for one character of a key, and where the glob goes on."""
-    if glob[at] == "?":
-        return "[^/]", at + 1
-    if glob[at] != "[":
-        return re.escape(glob[at]), at + 1
-    negated = glob[at + 1 : at + 2] == "!"
-    first = at + 1 + negated
-    end = glob.find("]", first + 1)  # a bracket that comes first is a member
-    if end < 0:
-        return re.escape("["), at + 1
-    return f"(?!/)[{'^' if negated else ''}{_members(glob[first:end])}]", end + 1
-
-
-def _members(text: str) -> str:
-    members = ""
-    at = 0
-    while at < len(text):
-        if text[at + 1 : at + 2] == "-" and at + 2 < len(text):
-            if text[at] > text[at + 2]:
-                raise ValueError
-            members += f"{re.escape(text[at])}-{re.escape(text[at + 2])}"
-            at += 3
-        else:
-            members += re.escape(text[at])
-            at += 1
-    return members

@@ -26,7 +26,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from airflow_provider_aigen.core.errors import PermanentError, TransientError
 from airflow_provider_aigen.links import AigenDeadLettersLink, AigenOutputLink
 from airflow_provider_aigen.runtime.loop import LoopRunner
-from airflow_provider_aigen.runtime.parameters import check_parameters
+from airflow_provider_aigen.runtime.parameters import check_parameters, is_template
 from airflow_provider_aigen.runtime.retry_policy import default_retry_policy
 
 if TYPE_CHECKING:
@@ -83,9 +83,14 @@ class AigenOperator(BaseOperator):
         self.expected_bucket_owner = expected_bucket_owner
         self.sse_kms_key_id = sse_kms_key_id
         self._runner = LoopRunner()
+        self._texts: dict[str, str] = {}
 
     def check(self) -> None:
         """Check every parameter that is not a template. The last line of each constructor calls this."""
+        given = {name: getattr(self, name) for name in self.template_fields}
+        self._texts = {
+            name: value for name, value in given.items() if isinstance(value, str) and not is_template(value)
+        }
         check_parameters(self._parameters(), templated=self.template_fields)
 
     def execute(self, context: Context) -> Any:
@@ -109,7 +114,18 @@ class AigenOperator(BaseOperator):
         self._runner.stop()
 
     def _parameters(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in (*self.template_fields, *self.plain_fields)}
+        """All of them, as they are now. Where a DAG renders to native objects, a text that is no template was rendered
+        too: ``"123456789012"`` to a number and ``""`` to None. Such a text counts as it was given."""
+        now = {name: getattr(self, name) for name in (*self.template_fields, *self.plain_fields)}
+        return (
+            {name: value if isinstance(value, str) else self._texts.get(name, value) for name, value in now.items()}
+            if self._is_native()
+            else now
+        )
+
+    def _is_native(self) -> bool:
+        own: bool | None = getattr(self, "render_template_as_native_obj", None)  # of Airflow 3.2 on
+        return bool(getattr(self.get_dag(), "render_template_as_native_obj", False) if own is None else own)
 
 
 class AigenCallingOperator(AigenOperator):

@@ -33,7 +33,7 @@ class AigenOcrOperator(AigenCallingOperator):
     One task does all of it: plan, OCR, commit, report. A retried or cleared task works on the same plan and pays
     nothing twice.
 
-    :param source: S3 prefix or glob (``s3://scans/incoming/**/*.jpg``) of the images. (templated)
+    :param source: S3 prefix or glob (``s3://scans/incoming/(?i)**/*.{jpg,png}``) of the images. (templated)
     :param destination: S3 prefix of the tables ``fields`` and ``documents``. (templated)
     :param dead_letter: S3 prefix for what the API refuses. (templated)
     :param document_type: ``<document>/<version>`` of the AIGEN endpoint. (templated)
@@ -58,6 +58,7 @@ class AigenOcrOperator(AigenCallingOperator):
     :param retry_passing_rounds: after how many failed rounds such a dead letter is final. A round counts if the service
         answered other documents in that run and hardly any call failed.
     :param copy_image: put the image beside its dead-letter record.
+    :param fail_on_empty_source: a source without a single document fails the task; otherwise it is a warning.
     :param state: S3 prefix of plans, answers and commits; None for ``<destination>/_aigen``. (templated)
     :param expected_bucket_owner: AWS account id that must own every bucket. (templated)
     :param sse_kms_key_id: KMS key for all that is written. (templated)
@@ -104,6 +105,7 @@ class AigenOcrOperator(AigenCallingOperator):
         "max_repeat_ratio",
         "retry_passing_after",
         "retry_passing_rounds",
+        "fail_on_empty_source",
     )
     operator_extra_links = (AigenReportLink(), AigenDeadLettersLink(), AigenOutputLink())
 
@@ -129,6 +131,7 @@ class AigenOcrOperator(AigenCallingOperator):
         retry_passing_after: timedelta | float = DEFAULT_RETRY_PASSING_AFTER_S,
         retry_passing_rounds: int = DEFAULT_RETRY_PASSING_ROUNDS,
         copy_image: bool = True,
+        fail_on_empty_source: bool = False,
         state: str | None = None,
         expected_bucket_owner: str | None = None,
         sse_kms_key_id: str | None = None,
@@ -159,6 +162,7 @@ class AigenOcrOperator(AigenCallingOperator):
         self.retry_passing_after = retry_passing_after
         self.retry_passing_rounds = retry_passing_rounds
         self.copy_image = copy_image
+        self.fail_on_empty_source = fail_on_empty_source
         self._written: WriteCounter | None = None
         self.check()
         self.outlets = outlets.with_alias(self.outlets, outlets.alias_name(self.dag_id, self.task_id), destination)

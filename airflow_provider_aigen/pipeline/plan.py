@@ -7,6 +7,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime
 
+from airflow_provider_aigen.core.cleared import ClearedRun
 from airflow_provider_aigen.core.commits import taken_ids
 from airflow_provider_aigen.core.models import Plan, PlanBatch
 from airflow_provider_aigen.core.planning import BatchBuilder, PassingLetters, PlanRequest
@@ -29,7 +30,9 @@ async def make_plan(
 ) -> Plan:
     """The run's plan: the one that is there, as it is, else a new one; one that a killed try left half is completed.
 
-    ``ledger`` is empty and is filled with what is taken. One batch is in memory at a time."""
+    ``ledger`` is empty and is filled with what is taken. One batch is in memory at a time. Raises
+    ``ConfigurationError`` for a source without a document, if the request says so; there is no plan then, so that a
+    later try lists again."""
     if (plan := await _existing(request, state)) is not None:
         log.info(
             "Using the plan of an earlier try: %s in %s",
@@ -37,11 +40,14 @@ async def make_plan(
             counted(plan.batches, "batch", "batches"),
         )
         return plan
-    letters, as_of = PassingLetters(), 0
+    letters, cleared, as_of = PassingLetters(), ClearedRun(request.run, request.settings), 0
     async for entry in state.commits_after(0):
         ledger.add(taken_ids(entry))
         letters.see(entry)
+        cleared.see(entry)
         as_of = entry.number
+    if (text := cleared.text()) is not None:
+        log.warning("%s", text)
     planner = _Planner(request, source, state, ledger, letters, as_of, state_id, now)
     while (builder := await planner.list()) is None:
         log.info("Another process plans this run too: going on behind its batches")
@@ -99,6 +105,10 @@ class _Planner:
         builder.reserve(self._letters.due(self._request, self._now, planned=builder.letters))
         if not await self._list_new(builder):
             return None
+        if (error := builder.empty_source()) is not None:
+            if self._request.fail_on_empty_source:
+                raise error
+            log.warning("%s", error)
         for batch in builder.retakes():
             if not await self._state.create_batch(batch):
                 return None

@@ -82,6 +82,8 @@ def _partition(name: str, value: Any) -> Any:
 
 
 def _account_id(name: str, value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        value = f"{value:012d}"  # what a template renders to where a DAG renders to native objects
     if value is not None and not (isinstance(value, str) and _ACCOUNT_ID.fullmatch(value)):
         raise ConfigurationError(name, "must be an AWS account id: a text of 12 digits")
     return value
@@ -165,6 +167,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "max_dead_letter_ratio": _optional_ratio,
     "min_confidence": _optional_ratio,
     "copy_image": _switch,
+    "fail_on_empty_source": _switch,
     "max_repeat_ratio": _ratio,
     "retry_passing_after": _seconds,
     "retry_passing_rounds": _whole_number,

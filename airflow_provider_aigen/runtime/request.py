@@ -56,6 +56,7 @@ def plan_request(
     min_confidence: float | None,
     copy_image: bool,
     retry_passing_after_s: float,
+    fail_on_empty_source: bool = False,
 ) -> PlanRequest:
     """What to plan, from rendered and checked parameters. They are part of the run's identity: cleared with others, a
     task makes a new plan, in which what is committed is left out."""
@@ -77,4 +78,5 @@ def plan_request(
         batch_size=batch_size,
         max_documents=max_documents,
         retry_passing_after_s=retry_passing_after_s,
+        fail_on_empty_source=fail_on_empty_source,
     )

@@ -98,6 +98,7 @@ class Task:
             min_confidence=given["min_confidence"],
             copy_image=given["copy_image"],
             retry_passing_after_s=given["retry_passing_after"],
+            fail_on_empty_source=given["fail_on_empty_source"],
         )
 
     def _pipeline_config(self) -> PipelineConfig:

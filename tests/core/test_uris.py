@@ -135,8 +135,32 @@ def test_what_is_written_nowhere_may_be_read():
         ("s3://b-1/x[!]a]", "x", ["xb"], ["x]", "xa"]),
         ("s3://b-1/x[^a]", "x", ["x^", "xa"], ["xb"]),
         ("s3://b-1/x[\\&&~||]", "x", ["x\\", "x&", "x~", "x|"], ["xb"]),
-        ("s3://b-1/x[*][?][[]", "x", ["x*?["], ["xab["]),
-        ("s3://b-1/x[ab", "x", ["x[ab"], ["xa"]),
+        ("s3://b-1/x[*][?][[]", "x*?[", ["x*?[", "x*?[/a"], ["xab["]),
+        ("s3://b-1/x[ab", "x[ab", ["x[ab", "x[ab/a"], ["xa"]),
+        ("s3://b-1/[[]2026] in/", "[2026] in/", ["[2026] in/a.jpg"], ["2 in/a.jpg"]),
+        ("s3://b-1/[[]2026] in", "[2026] in", ["[2026] in/a.jpg", "[2026] in"], ["2 in/a.jpg"]),
+        ("s3://b-1/[[]2026] in/**/*.jpg", "[2026] in/", ["[2026] in/a/b.jpg"], ["2 in/a.jpg"]),
+        ("s3://b-1/[2026] in/", "", ["2 in/a.jpg", "6 in/b/c"], ["[2026] in/a.jpg"]),
+        ("s3://b-1/[/]x", "", [], ["/x", "x"]),
+        ("s3://b-1/in/(?i)**/*.jpg", "in/", ["in/a.JPG", "in/A/b.Jpg", "in/c.jpg"], ["IN/a.jpg", "in/a.png"]),
+        ("s3://b-1/in/(?i)a?[a-c]/", "in/", ["in/AxB/d", "in/axc/D"], ["in/ax/", "in/axd/x"]),
+        ("s3://b-1/(?i)in/", "", ["in/a", "IN/A"], ["x/in/a"]),
+        ("s3://b-1/x(?i)y(?i)Z", "x", ["xyz", "xYZ"], ["XYZ"]),
+        ("s3://b-1/[(]?i)/a", "(", ["(xi)/a"], ["(?)/a"]),
+        ("s3://b-1/in/*.{jpg,png}", "in/", ["in/a.jpg", "in/b.png"], ["in/a.gif", "in/a.jpgpng", "in/a.{jpg,png}"]),
+        (
+            "s3://b-1/in/(?i)**/*.{jp{e,}g,tif{,f}}",
+            "in/",
+            ["in/a.JPEG", "in/x/a.jpg", "in/a.tif", "in/a.Tiff"],
+            ["in/a.jp"],
+        ),
+        ("s3://b-1/{north,north-east}/", "north", ["north/a", "north-east/b/c"], ["north", "north-west/a", "x/a"]),
+        ("s3://b-1/in/{a,b/}", "in/", ["in/a", "in/b/c"], ["in/a/c", "in/b"]),
+        ("s3://b-1/{x}/{y}/", "{x}/{y}/", ["{x}/{y}/a"], ["x/y/a"]),
+        ("s3://b-1/[{]a,b}/", "{a,b}/", ["{a,b}/c"], ["a/c"]),
+        ("s3://b-1/{a[,}]b,c}", "", ["a,b", "a}b", "c"], ["a"]),
+        ("s3://b-1/{a,b}/{c,d}/*", "", ["a/c/x", "b/d/x"], ["a/b/x"]),
+        ("s3://b-1/{a,b", "{a,b", ["{a,b/c"], ["a"]),
         (
             "s3://b-1/in/2026-*/",
             "in/2026-",
@@ -176,9 +200,30 @@ def test_a_backward_range_is_refused():
     assert refused(Source.parse, f"s3://b-1/{SECRET}[z-a]").parameter == "source"
 
 
+def test_too_many_alternatives_are_refused():
+    braces = "{a,b}"
+    assert Source.parse(f"s3://b-1/{braces * 6}").matches("abbaab")
+    error = refused(Source.parse, f"s3://b-1/{SECRET}{braces * 7}")
+    assert (error.parameter, SECRET in str(error)) == ("source", False)
+    refused(Source.parse, f"s3://b-1/{braces * 10_000}")
+
+
+@given(st.text("aB/*?[]!-", max_size=8).filter(lambda path: "-" not in path), st.text("abAB/", max_size=8))
+def test_ignoring_case_is_to_match_what_lower_case_matches(glob, key):
+    ignoring = Source.parse(f"s3://b-1/(?i){glob}")
+    lower = Source.parse(f"s3://b-1/?{glob.lower()}")
+    assert ignoring.matches(key) == lower.matches("x" + key.lower()) or not re.search(r"[*?\[]", glob)
+
+
 def test_no_key_holds_up_a_glob():
     key = "a/" * 200 + "_" * 600
-    for glob in ("**/*_*_*_*_*_*_*_*.jpg", "**a**a**a**a**a**b", "**/a/**/a/**/a/**/*_*_*b", "*" * 50 + "b"):
+    for glob in (
+        "**/*_*_*_*_*_*_*_*.jpg",
+        "**a**a**a**a**a**b",
+        "**/a/**/a/**/a/**/*_*_*b",
+        "*" * 50 + "b",
+        "(?i)**/*_*_*_*_*_*_*_*.jpg",
+    ):
         assert not Source.parse(f"s3://b-1/{glob}").matches(key)  # it would not end in this century
 
 
@@ -233,7 +278,9 @@ def test_globs_mean_what_the_plain_meaning_says(pair):
     assert Source.parse(f"s3://b-1/{glob}").matches(key) == wildcards_match(glob, key)
 
 
-@given(st.text("ab/*?[]!-", max_size=12).filter(lambda path: "[b-a" not in path), st.text("ab/*?[]!-", max_size=12))
+@given(
+    st.text("ab/*?[]{},!-", max_size=12).filter(lambda path: "[b-a" not in path), st.text("ab/*?[]{},!-", max_size=12)
+)
 def test_any_glob_is_refused_or_matches_only_keys_under_its_prefix(path, key):
     try:
         source = Source.parse(f"s3://b-1/{path}")

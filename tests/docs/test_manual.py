@@ -183,7 +183,12 @@ def test_the_parameters_are_those_of_the_operator():
         if parameter.default is inspect.Parameter.empty:
             assert listed[name] == "required", name
         else:
-            assert json.loads(plain(listed[name]).replace("None", "null").replace("True", "true")) == parameter.default
+            assert (
+                json.loads(
+                    plain(listed[name]).replace("None", "null").replace("True", "true").replace("False", "false")
+                )
+                == parameter.default
+            )
     assert set(own) - set(AigenOcrOperator.template_fields) == {
         "max_in_flight",
         "batch_size",
@@ -191,6 +196,7 @@ def test_the_parameters_are_those_of_the_operator():
         "retry_passing_after",
         "retry_passing_rounds",
         "copy_image",
+        "fail_on_empty_source",
     }
 
 

@@ -140,6 +140,8 @@ HIDDEN = "hunter2-in-the-url"
 @pytest.mark.parametrize(
     ("parts", "field"),
     [
+        pytest.param({"conn_type": "http"}, "aigen_conn_id", id="case 22: of another type"),
+        pytest.param({"conn_type": "generic", "host": "https://ocr.example.org"}, "aigen_conn_id", id="generic"),
         pytest.param({"password": ""}, "password", id="no key"),
         pytest.param({"password": None}, "password", id="key null"),
         pytest.param({"password": "short"}, "password", id="short key"),
@@ -177,6 +179,11 @@ def test_a_wrong_connection_is_refused_by_the_name_of_its_field(hook, parts, fie
     assert field in str(refused.value).partition(":")[0]
     for secret in (KEY, HIDDEN, parts.get("password")):
         assert not secret or secret.strip() not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", [f'{{"password": "{KEY}"}}', f"aigen://:{KEY}@ocr.example.org"])
+def test_a_connection_of_the_right_type_or_of_none_is_taken(hook, text):
+    assert hook(text).endpoint().api_key == KEY
 
 
 def test_extras_that_are_no_object_are_refused(hook):

@@ -44,6 +44,7 @@ FOR_PARSING = {
     "airflow_provider_aigen.core.checks",
     "airflow_provider_aigen.core.defaults",
     "airflow_provider_aigen.core.errors",
+    "airflow_provider_aigen.core.globs",
     "airflow_provider_aigen.core.path_segments",
     "airflow_provider_aigen.core.uris",
     "airflow_provider_aigen.hooks",

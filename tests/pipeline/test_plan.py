@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 import pytest
 
-from airflow_provider_aigen.core.errors import StorageUnavailableError
+from airflow_provider_aigen.core.errors import ConfigurationError, StorageUnavailableError
 from airflow_provider_aigen.core.models import Plan
 from airflow_provider_aigen.pipeline.plan import make_plan
 from tests.kit.ledger import SetLedger
-from tests.kit.world import World
+from tests.kit.world import SETTINGS, World
 
 
 async def make(world: World, run_id: str = "one", **changes: Any) -> Plan:
@@ -45,10 +46,63 @@ def test_documents_in_the_order_of_the_listing():
     assert (made.documents, made.batches, made.already_done, made.skipped) == (5, 3, 0, 0)
 
 
-def test_an_empty_prefix_has_a_plan_too():
+def test_an_empty_prefix_has_a_plan_too_and_a_warning(caplog):
     world = World()
     made = plan(world)
     assert (made.documents, made.batches) == (0, 0)
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert record.getMessage().startswith("source: has no document: of 0 objects under its prefix none is one")
+
+
+def test_a_source_that_takes_nothing_says_how_much_is_there(caplog):
+    world = World()
+    world.scan("a.JPG", "b.JPG")
+    world.store.write("s3://scans/in/.DS_Store", b"x")
+    plan(world, matches=lambda key: key.endswith((".jpg", ".DS_Store")))
+    assert "of 3 objects under its prefix none is one that it takes, and 1 are markers" in caplog.text
+    assert "a.JPG" not in caplog.text
+
+
+def test_an_empty_source_may_be_an_error_which_leaves_no_plan():
+    world = World()
+    world.store.write("s3://scans/in/", b"")
+    before = world.store.keys()
+    with pytest.raises(ConfigurationError, match="source: has no document"):
+        plan(world, fail_on_empty_source=True)
+    assert world.store.keys() == before
+    world.scan("a.jpg")
+    assert plan(world, fail_on_empty_source=True).documents == 1
+
+
+def test_a_source_whose_documents_are_all_done_is_not_empty(caplog):
+    world = World()
+    world.scans(3)
+    world.go(world.run("one"))
+    caplog.clear()
+    made = plan(world, "two", fail_on_empty_source=True)
+    assert (made.documents, made.already_done) == (0, 3)
+    assert plan(world, "three", fail_on_empty_source=True, max_documents=1).documents == 0
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+def test_a_run_that_is_cleared_with_another_limit_says_what_that_changes(caplog):
+    """What it has committed keeps its flags; what it commits from now on has the new ones."""
+    world = World()
+    world.scans(3)
+    settings = replace(SETTINGS, min_confidence=0.8)
+    world.go(world.run("one", settings=settings))
+    world.go(world.run("two", settings=replace(SETTINGS, min_confidence=0.5)))
+    world.scan("late.png")
+    caplog.clear()
+    again = {"run": replace(world.request("one").run, parameters="cleared"), "settings": replace(SETTINGS)}
+    made = plan(world, "one", **again)
+    assert made.documents == 1
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "had min_confidence 0.8 before, and has None now. The 3 documents that it has" in record.getMessage()
+    caplog.clear()
+    plan(world, "one", **again | {"settings": settings})
+    plan(world, "three", settings=replace(SETTINGS, min_confidence=0.9))
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 def test_what_is_no_document_is_counted_and_not_planned(caplog):

@@ -103,6 +103,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("aws_conn_id", {"aws_conn_id": 3}),
     ("copy_image", {"copy_image": "no"}),
     ("copy_image", {"copy_image": None}),
+    ("fail_on_empty_source", {"fail_on_empty_source": "yes"}),
+    ("source", {"source": "s3://scans/" + 7 * "{a,b}"}),
     ("max_repeat_ratio", {"max_repeat_ratio": 2}),
     ("max_repeat_ratio", {"max_repeat_ratio": None}),
     ("retry_passing_after", {"retry_passing_after": timedelta(0)}),
@@ -112,7 +114,9 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("partition", {"partition": "Document_ID=new"}),
     ("partition", {"partition": "dt=1/DT=2"}),
     ("expected_bucket_owner", {"expected_bucket_owner": "me"}),
-    ("expected_bucket_owner", {"expected_bucket_owner": 123456789012}),
+    ("expected_bucket_owner", {"expected_bucket_owner": 1234567890123}),
+    ("expected_bucket_owner", {"expected_bucket_owner": -1}),
+    ("expected_bucket_owner", {"expected_bucket_owner": True}),
     ("sse_kms_key_id", {"sse_kms_key_id": ""}),
 ]
 IDS = [f"{parameter}-{number}" for number, (parameter, _) in enumerate(WRONG)]
@@ -201,6 +205,35 @@ def test_a_number_that_renders_to_nothing_is_none(name, text):
     assert planned(made).max_documents is None
 
 
+# Case 21.
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ({"expected_bucket_owner": "001234567890"}, "001234567890"),
+        ({"expected_bucket_owner": "123456789012"}, "123456789012"),
+        ({"expected_bucket_owner": "000000000000"}, "000000000000"),
+        ({"expected_bucket_owner": "{{ params.short }}"}, "001234567890"),
+        ({"expected_bucket_owner": "{{ params.text }}"}, "001234567890"),
+        ({"expected_bucket_owner": 1234567890}, "001234567890"),
+        ({"expected_bucket_owner": None}, None),
+        ({"expected_bucket_owner": "{{ none }}"}, None),
+        ({"aws_conn_id": "1_000"}, "1_000"),
+        ({"aigen_conn_id": "7"}, "7"),
+        ({"partition": ""}, ""),
+        ({"max_documents": "{{ 3 }}"}, 3),
+        ({"source": "s3://scans/{jpg,png}/"}, "s3://scans/{jpg,png}/"),
+    ],
+)
+def test_texts_are_texts_where_a_dag_renders_to_native_objects(given, taken):
+    from airflow.providers.common.compat.sdk import DAG
+
+    params = {"short": 1234567890, "text": "001234567890"}
+    with DAG("native", schedule=None, render_template_as_native_obj=True) as dag:
+        made = operator(**given)
+    made.render_template_fields({"params": params, "none": None}, dag.get_template_env())
+    assert check_parameters(made._parameters())[next(iter(given))] == taken
+
+
 def test_rendered_numbers_count():
     made = operator(max_documents="12", min_confidence="0.8", requests_per_second="2.5")
     request = planned(made)
@@ -226,6 +259,7 @@ def test_defaults():
         "retry_passing_after": 900.0,
         "retry_passing_rounds": 3,
         "copy_image": True,
+        "fail_on_empty_source": False,
         "state": None,
         "expected_bucket_owner": None,
         "sse_kms_key_id": None,
@@ -241,6 +275,7 @@ def test_all_but_the_technical_parameters_are_templates():
         "max_repeat_ratio",
         "retry_passing_after",
         "retry_passing_rounds",
+        "fail_on_empty_source",
     }
 
 
@@ -254,6 +289,7 @@ def test_parameters_reach_the_plan():
         max_documents=3,
         min_confidence=0.9,
         copy_image=False,
+        fail_on_empty_source=True,
     )
     request = planned(made)
     assert (request.bucket, request.prefix, request.batch_size, request.max_documents) == ("scans", "in/", 7, 3)
