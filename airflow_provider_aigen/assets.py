@@ -58,13 +58,14 @@ def triggering_partitions(context: Context | Mapping[str, Any]) -> list[str]:
     events: Any = context.get("triggering_asset_events") or context.get("triggering_dataset_events") or {}
     # On Airflow 3 an event is listed under its asset and under its alias.
     return sorted(
-        {
-            event.extra["partition"]
-            for key in events
-            for event in events[key]
-            if isinstance((event.extra or {}).get("partition"), str)
-        }
+        {partition for key in events for event in events[key] for partition in _partitions(event.extra or {})}
     )
+
+
+def _partitions(extra: Mapping[str, Any]) -> list[str]:
+    """One event may be about several. Version 0.1 named the one of its run, as ``partition``."""
+    partitions = extra.get("partitions", extra.get("partition"))
+    return partitions.split(",") if isinstance(partitions, str) else []
 
 
 def _uri(destination: str, table: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from airflow_provider_aigen.core.announcing import Announced
 from airflow_provider_aigen.core.document.content_encoding import Decoder
 from airflow_provider_aigen.core.models import (
     ApiResponse,
@@ -243,6 +244,14 @@ class StateStore(Protocol):
 
     async def write_report(self, report: RunReport) -> str:
         """Write or replace the run's report; returns its URI."""
+        ...
+
+    async def read_announced(self) -> tuple[Announced, str] | None:
+        """Which commits events have announced, and the version of that; None where nothing says so."""
+        ...
+
+    async def write_announced(self, announced: Announced, version: str | None) -> bool:
+        """Replace that version, or create it where it is None. False where another process wrote it meanwhile."""
         ...
 
 

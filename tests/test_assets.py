@@ -64,14 +64,19 @@ def _event(**extra: Any) -> SimpleNamespace:
 
 def test_partitions_of_all_events_sorted_and_once():
     days = [f"dt=2026-11-{day}" for day in range(10, 30)]
-    events = [_event(partition=day) for day in reversed(days)]
+    events = [_event(partitions=",".join(reversed(days[7:]))), *(_event(partitions=day) for day in days[:9])]
     found = {"fields": events, "alias": events[:3]}
     assert triggering_partitions({"triggering_asset_events": found}) == days
     assert triggering_partitions({"triggering_dataset_events": found}) == days
 
 
 def test_no_partition_is_one_as_well():
-    assert triggering_partitions({"triggering_asset_events": {"fields": [_event(partition="")]}}) == [""]
+    assert triggering_partitions({"triggering_asset_events": {"fields": [_event(partitions="")]}}) == [""]
+
+
+def test_events_of_version_0_1_name_one_partition():
+    events = [_event(partition="dt=2026-11-22"), _event(partitions="dt=2026-11-23")]
+    assert triggering_partitions({"triggering_asset_events": {"fields": events}}) == ["dt=2026-11-22", "dt=2026-11-23"]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +85,7 @@ def test_no_partition_is_one_as_well():
         {},
         {"triggering_asset_events": None},
         {"triggering_asset_events": {}},
-        {"triggering_asset_events": {"fields": [SimpleNamespace(extra=None), _event(), _event(partition=7)]}},
+        {"triggering_asset_events": {"fields": [SimpleNamespace(extra=None), _event(), _event(partitions=7)]}},
     ],
 )
 def test_a_run_that_no_event_of_the_operator_started_has_none(context):

@@ -16,6 +16,7 @@
 :mod:`.batches`           which documents still wait, and what can be committed
 :mod:`.commit`            number and create the commit; :mod:`.effects`: what follows from it
 :mod:`.reconcile`         every planned document accounted for
+:mod:`.announce`          what no event has announced yet
 :mod:`.progress`          a line every few seconds
 ========================  =============================================================================
 
@@ -25,15 +26,18 @@ or Airflow. What must hold at any crash is said in design §3.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
+from airflow_provider_aigen.core.announcing import News
 from airflow_provider_aigen.core.commits import Taken
 from airflow_provider_aigen.core.config import PipelineConfig
-from airflow_provider_aigen.core.errors import AigenError
+from airflow_provider_aigen.core.errors import AigenError, ReconciliationError
 from airflow_provider_aigen.core.models import Plan, RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.core.spend import Price
+from airflow_provider_aigen.pipeline.announce import begin_announcing, read_news
 from airflow_provider_aigen.pipeline.commit import Committer
 from airflow_provider_aigen.pipeline.effects import Effects, finish_commits
 from airflow_provider_aigen.pipeline.plan import make_plan
@@ -42,7 +46,7 @@ from airflow_provider_aigen.pipeline.reconcile import reconcile
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.ports import Ports
 
-__all__ = ["Ports", "Stop", "plan_stage", "process_stage", "report_stage", "run"]
+__all__ = ["Ports", "Stop", "announce_stage", "plan_stage", "process_stage", "report_stage", "run"]
 
 
 async def run(
@@ -65,7 +69,7 @@ async def plan_stage(request: PlanRequest, ports: Ports) -> Plan:
     state_id, settings = await ports.state.own(request.settings)
     await finish_commits(ports.state, _effects(ports))
     await _remove_old_writers(ports)
-    return await make_plan(
+    plan = await make_plan(
         replace(request, settings=settings),
         ports.source,
         ports.state,
@@ -73,6 +77,8 @@ async def plan_stage(request: PlanRequest, ports: Ports) -> Plan:
         state_id=state_id,
         now=ports.clock.now(),
     )
+    await begin_announcing(ports.state, plan, state_id)
+    return plan
 
 
 async def process_stage(plan: Plan, ports: Ports, *, config: PipelineConfig, stop: Stop) -> CallCounts:
@@ -96,6 +102,15 @@ async def report_stage(
     await finish_commits(ports.state, _effects(ports), plan.run)
     report = await reconcile(plan, ports.state, counts, price)
     return report, await ports.state.write_report(report)
+
+
+async def announce_stage(run_key: str, ports: Ports, extras: Iterable[Mapping[str, object]]) -> News:
+    """What the task of this run, which is reported, may announce; ``extras`` are those of the events that are known to
+    be stored."""
+    plan = await ports.state.read_plan(run_key)
+    if plan is None:
+        raise ReconciliationError(f"the plan of run {run_key} is gone: was something under the state prefix deleted?")
+    return await read_news(ports.state, plan, extras)
 
 
 def _effects(ports: Ports) -> Effects:

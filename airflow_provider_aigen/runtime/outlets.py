@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables as a task's outlets: one event for each table that the run added rows to.
+"""The tables as a task's outlets: one event for each table that has something new to announce.
 
 The operator's own outlet is an asset alias. A static outlet would emit an event for every success, could not be
 templated, and would have Airflow import the amazon provider while a DAG file is parsed (docs/decisions/0006-assets.md).
@@ -25,9 +25,9 @@ if not AIRFLOW_V_3_0_PLUS:  # all three are there before a DAG file is parsed
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_aigen.core.models import RunReport
+    from airflow_provider_aigen.core.announcing import Announcement
 
-__all__ = ["alias_name", "announce", "with_alias"]
+__all__ = ["alias_name", "announce", "is_known", "is_too_long", "with_alias"]
 
 log = logging.getLogger(__name__)
 
@@ -55,62 +55,60 @@ def with_alias(outlets: Sequence[Any], name: str, destination: Any) -> list[Any]
     return [*given, AssetAlias(name)]
 
 
-def announce(outlets: Sequence[Any], context: Context, report: RunReport) -> list[Any]:
-    """Put the run's counts on the events, and return the outlets that the task has from now on: those without the
-    tables that the run added nothing to.
+def announce(
+    outlets: Sequence[Any], context: Context, destination: str, announcement: Announcement | None
+) -> list[Any]:
+    """Put the announcement on the events, and return the outlets that the task has from now on: those without the
+    tables that have nothing new.
 
     A table that is itself among ``outlets`` gets its event there, any other table through the alias. From Airflow 3.3
     on the event has the partition as its key, if the DAG's timetable says that keys are known at run time."""
     accessors: Any = context.get("outlet_events")
-    settings = report.settings
-    if accessors is None or settings is None:
+    if accessors is None:
         return list(outlets)
+    fields, documents = fields_uri(destination), documents_uri(destination)
     changed = {
-        fields_uri(settings.destination): bool(report.commits and report.rows),
-        documents_uri(settings.destination): bool(report.commits),
+        fields: announcement is not None and announcement.rows > 0,
+        documents: announcement is not None,
     }
     left = [outlet for outlet in outlets if changed.get(getattr(outlet, "uri", ""), True)]
+    if announcement is None:
+        return left
     assets = {outlet.uri: outlet for outlet in left if isinstance(outlet, Asset) and outlet.uri in changed}
     alias = next((outlet for outlet in left if isinstance(outlet, AssetAlias)), None)
     for uri in (uri for uri, has_changed in changed.items() if has_changed):
+        with_rows = uri == fields
+        extra = announcement.extra(with_rows=with_rows)
         if uri in assets:
-            accessors[assets[uri]].extra = event_extra(report)
-            _add_partition(accessors[assets[uri]], context, settings.partition)
-        elif len(uri) > _LONGEST_NAME:
+            accessors[assets[uri]].extra = extra
+            _add_partitions(accessors[assets[uri]], context, announcement.partitions(with_rows=with_rows))
+        elif is_too_long(uri):
             log.warning("The destination is too long for the name of an asset, so no event is emitted for its tables")
-        elif alias is not None and _is_known(alias.name):
-            accessors[alias].add(Asset(uri), extra=event_extra(report))
+        elif alias is not None and is_known(alias.name):
+            accessors[alias].add(Asset(uri), extra=extra)
         elif alias is not None:
             left.append(asset := Asset(uri))
-            accessors[asset].extra = event_extra(report)
+            accessors[asset].extra = extra
     return left
 
 
-def event_extra(report: RunReport) -> dict[str, Any]:
-    """The extra of both tables' events: the counts of the run over all its tries, and the partition that it wrote."""
-    return {
-        "run_key": report.run_key,
-        "partition": report.settings.partition if report.settings else "",
-        "rows": report.rows,
-        "documents": report.documents,
-        "extracted": report.extracted,
-        "partial": report.partial,
-        "dead_letter": report.dead_letter,
-        "gone": report.gone,
-    }
+def is_too_long(uri: str) -> bool:
+    """Whether Airflow has no room for an asset with this URI."""
+    return len(uri) > _LONGEST_NAME
 
 
-def _add_partition(accessor: Any, context: Context, partition: str) -> None:
-    """Add the partition's key, for a DAG that asks for it only: an event with a key starts no DAG that is scheduled on
-    the plain asset."""
+def _add_partitions(accessor: Any, context: Context, partitions: Sequence[str]) -> None:
+    """Add the partitions' keys, for a DAG that asks for them only: an event with a key starts no DAG that is scheduled
+    on the plain asset."""
     timetable = getattr(context.get("dag"), "timetable", None)
     if not getattr(timetable, "partitioned_at_runtime", False) or not hasattr(accessor, "add_partitions"):
         return
-    if 0 < len(partition) <= _LONGEST_PARTITION_KEY:
-        accessor.add_partitions(partition)
+    for partition in partitions:
+        if 0 < len(partition) <= _LONGEST_PARTITION_KEY:
+            accessor.add_partitions(partition)
 
 
-def _is_known(alias: str) -> bool:
+def is_known(alias: str) -> bool:
     """Whether Airflow knows the alias from a DAG file.
 
     Airflow 2 fails a task that uses any other: a mapped task's own alias, or that of a DAG that is tested before the

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_aigen.connections.redis import redis_settings
 from airflow_provider_aigen.connections.s3 import s3_client
+from airflow_provider_aigen.core.announcing import News
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.models import RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
@@ -19,7 +20,7 @@ from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.hooks.aigen import AigenHook
 from airflow_provider_aigen.lineage import WriteCounter, collect_hook_lineage
 from airflow_provider_aigen.links import AigenDeadLettersLink, AigenOutputLink, AigenReportLink
-from airflow_provider_aigen.pipeline import Stop, run
+from airflow_provider_aigen.pipeline import Stop, announce_stage, run
 from airflow_provider_aigen.runtime import outlets
 from airflow_provider_aigen.runtime.assembly import PortSettings, open_ports
 from airflow_provider_aigen.runtime.loop import LoopRunner
@@ -33,6 +34,7 @@ from airflow_provider_aigen.runtime.results import (
     report_text,
     return_value,
 )
+from airflow_provider_aigen.runtime.sent_events import Extras, sent_events
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -70,7 +72,8 @@ class Task:
         keep_pointers(self._context, run_key=request.run.run_key)
         self._keep_link(AigenOutputLink, settings, request.settings.destination)
         self._keep_link(AigenDeadLettersLink, settings, request.settings.dead_letter)
-        report, uri = self.run(lambda stop: _run(request, settings, config, stop))
+        sent = self._sent_events(request)
+        report, uri, news = self.run(lambda stop: _run(request, settings, config, stop, sent))
         keep_pointers(self._context, report=uri)
         self._keep_link(AigenReportLink, settings, uri)
         self._operator.log.info("%s", report_text(report, settings.price))
@@ -80,8 +83,19 @@ class Task:
             hook = AigenHook(self.parameters["aigen_conn_id"])
             collect_hook_lineage(hook, self.parameters["source"], self.parameters["destination"])
         check_dead_letter_ratio(report, self.parameters["max_dead_letter_ratio"])
-        self._operator.outlets = outlets.announce(self._operator.outlets, self._context, report)
+        self._announce(request, news)
         return return_value(report, uri)
+
+    def _sent_events(self, request: PlanRequest) -> Extras | None:
+        return sent_events(self._context, self._operator.outlets, request.settings.destination)
+
+    def _announce(self, request: PlanRequest, news: News | None) -> None:
+        """Announce what is new in the tables. Tasks that ran meanwhile may have announced some of it."""
+        sent = self._sent_events(request) if news is not None and news.commits else ()
+        announcement = news.announcement(sent or ()) if news is not None else None
+        self._operator.outlets = outlets.announce(
+            self._operator.outlets, self._context, request.settings.destination, announcement
+        )
 
     def _plan_request(self) -> PlanRequest:
         given = self.parameters
@@ -141,7 +155,9 @@ class Task:
 
 
 async def _run(
-    request: PlanRequest, settings: PortSettings, config: PipelineConfig, stop: Stop
-) -> tuple[RunReport, str]:
+    request: PlanRequest, settings: PortSettings, config: PipelineConfig, stop: Stop, sent: Extras | None
+) -> tuple[RunReport, str, News | None]:
     async with open_ports(settings) as ports:
-        return await run(request, ports, config=config, stop=stop, price=settings.price)
+        report, uri = await run(request, ports, config=config, stop=stop, price=settings.price)
+        news = None if sent is None else await stop.or_result(announce_stage(report.run_key, ports, sent))
+        return report, uri, news

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -163,7 +164,8 @@ def test_a_run_tells_of_both_tables_once_and_a_run_without_news_of_none(run_ocr,
     assert [event.uri for event in told] == [lake.uri("lake/books/fields"), lake.uri("lake/books/documents")]
     assert told[0].extra == told[1].extra
     counts = ("rows", "documents", "extracted", "partial", "dead_letter", "gone", "run_key")
-    assert told[0].extra == {"partition": "dt=2026-11-22", **{name: ran.xcom[name] for name in counts}}
+    about = {"partitions": "dt=2026-11-22", "commits": "1", "state_id": told[0].extra["state_id"]}
+    assert told[0].extra == {**about, **{name: ran.xcom[name] for name in counts}}
     assert (told[0].extra["documents"], told[0].extra["dead_letter"]) == (2, 1)
     assert told[0].extra["rows"] == ran.xcom["rows"] > 0
     assert {event.partition_key for event in told} == {None}
@@ -244,10 +246,17 @@ def test_only_dead_letters_are_no_news_of_fields(run_ocr, events, lake):
 
 
 @pytest.mark.usefixtures("_reader")
-def test_a_run_that_fails_tells_of_nothing(run_ocr, events, lake):
+def test_what_a_failed_run_committed_is_announced_by_the_next_success_even_of_another_dag(run, run_ocr, events, lake):
     lake.put("scans/in/a.jpg", scan({"color": "แดง"}))
     lake.put("scans/in/b.jpg", b"")
+    with new_dag() as another:
+        QuickOcrOperator(**places(lake))
     assert run_ocr(max_dead_letter_ratio=0.1).state == "failed"
     assert events() == []
-    assert run_ocr(max_dead_letter_ratio=0.5).state == "success"
-    assert len(events()) == 2, "what was committed by the failed try is told of by the one that succeeds"
+    assert run(another) == "success"
+    told = events()
+    assert [event.source for event in told] == [(another.dag_id, "ocr")] * 2, "though it had nothing to do itself"
+    assert [(event.extra["commits"], event.extra["documents"]) for event in told] == [("1", 2)] * 2
+    assert run_ocr(hour=1).state == "success"
+    assert events() == [], "Airflow has stored the event"
+    assert json.loads(lake.read("lake/books/_aigen/announced.json"))["commits"] == {lake.uri("lake/books/"): [[1, 1]]}

@@ -12,16 +12,23 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias
 
 from airflow_provider_aigen.assets import documents_asset, fields_asset
-from airflow_provider_aigen.core.models import OutputSettings, RunReport
+from airflow_provider_aigen.core.announcing import Announcement, CommitNews
+from airflow_provider_aigen.core.models import Outcome
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
 from airflow_provider_aigen.runtime.outlets import announce, with_alias
+from airflow_provider_aigen.runtime.sent_events import sent_events
 
 DESTINATION = "s3://lake/books/"
-SETTINGS = OutputSettings("idcard/v2", DESTINATION, "s3://lake/dead/", "dt=2026-11-22")
-REPORT = RunReport("key", 3, 1, 0, 2, 0, 26, 1, {"1001": 2}, settings=SETTINGS)
-NOTHING = RunReport("key", 0, 0, 0, 0, 0, 0, 0, {}, settings=SETTINGS)
 ALIAS = AssetAlias("books.ocr")
 BOTH = [fields_asset(DESTINATION), documents_asset(DESTINATION)]
+
+
+def news(rows: int = 26, partition: str = "dt=2026-11-22", **outcomes: int) -> Announcement:
+    counts = {Outcome(name): count for name, count in (outcomes or {"extracted": 1, "dead_letter": 2}).items()}
+    return Announcement("key", "0123456789ab", (CommitNews(7, "key", partition, rows, counts),))
+
+
+NEWS = news()
 
 
 AIRFLOW_2 = airflow.__version__.startswith("2.")
@@ -97,12 +104,14 @@ def test_the_alias_is_named_after_dag_and_task():
 @asks_the_database
 def test_news_goes_through_the_alias():
     there = context()
-    assert announce([ALIAS], there, REPORT) == [ALIAS]
+    assert announce([ALIAS], there, DESTINATION, NEWS) == [ALIAS]
     added = there["outlet_events"][ALIAS].added
     assert set(added) == {"s3://lake/books/fields", "s3://lake/books/documents"}
     assert added["s3://lake/books/fields"] == {
         "run_key": "key",
-        "partition": "dt=2026-11-22",
+        "state_id": "0123456789ab",
+        "commits": "7",
+        "partitions": "dt=2026-11-22",
         "rows": 26,
         "documents": 3,
         "extracted": 1,
@@ -115,14 +124,13 @@ def test_news_goes_through_the_alias():
 def test_an_outlet_without_news_is_no_outlet_of_this_run():
     other = Asset("s3://lake/other")
     there = context()
-    assert announce([*BOTH, other, ALIAS], there, NOTHING) == [other, ALIAS]
+    assert announce([*BOTH, other, ALIAS], there, DESTINATION, None) == [other, ALIAS]
     assert len(there["outlet_events"]) == 0
 
 
 def test_dead_letters_alone_are_no_news_of_fields():
-    report = RunReport("key", 2, 0, 0, 2, 0, 0, 1, {"1001": 2}, settings=SETTINGS)
     there = context()
-    assert announce(BOTH, there, report) == BOTH[1:]
+    assert announce(BOTH, there, DESTINATION, news(0, dead_letter=2)) == BOTH[1:]
     assert len(there["outlet_events"]) == 1
     assert there["outlet_events"][BOTH[1]].extra["dead_letter"] == 2
 
@@ -130,7 +138,7 @@ def test_dead_letters_alone_are_no_news_of_fields():
 @asks_the_database
 def test_an_outlet_of_ones_own_is_told_and_the_alias_is_not():
     there = context()
-    assert announce([BOTH[0], ALIAS], there, REPORT) == [BOTH[0], ALIAS]
+    assert announce([BOTH[0], ALIAS], there, DESTINATION, NEWS) == [BOTH[0], ALIAS]
     assert there["outlet_events"][BOTH[0]].extra["rows"] == 26
     assert list(there["outlet_events"][ALIAS].added) == ["s3://lake/books/documents"]
 
@@ -146,27 +154,30 @@ def test_an_outlet_of_ones_own_is_told_and_the_alias_is_not():
 )
 def test_a_partition_is_a_key_only_where_the_dag_says_so_and_airflow_takes_it(partition, at_runtime, keys):
     there = context(partitioned_at_runtime=at_runtime)
-    settings = OutputSettings("idcard/v2", DESTINATION, "s3://lake/dead/", partition)
-    report = RunReport("key", 1, 1, 0, 0, 0, 26, 1, {}, settings=settings)
-    announce(BOTH, there, report)
+    announce(BOTH, there, DESTINATION, news(partition=partition))
     assert there["outlet_events"][BOTH[0]].partitions == keys
 
 
 @pytest.mark.skipif(not AIRFLOW_2, reason="Airflow 2 only: it fails a task for an alias that it does not know")
 def test_where_the_alias_is_unknown_the_tables_themselves_are_outlets():
     there = context()
-    assert announce([ALIAS], there, REPORT) == [ALIAS, *BOTH]
+    assert announce([ALIAS], there, DESTINATION, NEWS) == [ALIAS, *BOTH]
     assert there["outlet_events"][BOTH[1]].extra["documents"] == 3
 
 
 def test_a_destination_that_is_too_long_for_an_asset_has_none():
     there = context()
-    settings = OutputSettings("idcard/v2", f"s3://lake/{'ก' * 200}/", "s3://lake/dead/", "")
-    report = RunReport("key", 1, 1, 0, 0, 0, 26, 1, {}, settings=settings)
-    assert announce([ALIAS], there, report) == [ALIAS]
+    destination = f"s3://lake/{'ก' * 200}/"
+    assert announce([ALIAS], there, destination, NEWS) == [ALIAS]
+    assert sent_events(there, [ALIAS], destination) is None
     assert not there["outlet_events"][ALIAS].added
 
 
-@pytest.mark.parametrize("report", [REPORT, RunReport("key", 3, 1, 0, 2, 0, 26, 1, {})])
-def test_where_there_is_nobody_to_tell_nothing_happens(report):
-    assert announce([ALIAS], {}, report) == [ALIAS]  # type: ignore[arg-type]
+def test_where_there_is_nobody_to_tell_nothing_happens():
+    assert announce([ALIAS], {}, DESTINATION, NEWS) == [ALIAS]  # type: ignore[arg-type]
+    assert sent_events({}, [ALIAS], DESTINATION) is None  # type: ignore[arg-type]
+
+
+def test_where_airflow_does_not_answer_no_event_is_known(caplog):
+    assert sent_events(context(), [ALIAS], DESTINATION) == ()  # there is no supervisor, or no database, here
+    assert "may be announced once more" in caplog.text

@@ -16,10 +16,11 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from airflow_provider_aigen.core.announcing import Announced
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import Claim, CommitEntry, KeptAnswer, Plan, PlanBatch, RunReport, SourceObject
 
-__all__ = ["ANSWER", "BATCH", "CLAIM", "COMMIT", "PLAN", "REPORT", "SCHEMA", "Codec"]
+__all__ = ["ANNOUNCED", "ANSWER", "BATCH", "CLAIM", "COMMIT", "PLAN", "REPORT", "SCHEMA", "Codec"]
 
 SCHEMA = 2
 
@@ -52,7 +53,13 @@ class Codec(Generic[T]):
 
     def from_gzip(self, data: bytes) -> T:
         """Raises ``ConfigurationError`` for what is damaged, or was written by a newer version of this package."""
-        value = self.read(data)
+        return self._read(self.read(data))
+
+    def from_json(self, data: bytes) -> T:
+        """As :meth:`from_gzip`, for what :meth:`to_json` wrote."""
+        return self._read(self.read(gzip.compress(data, 0)))
+
+    def _read(self, value: T | None) -> T:
         if value is None:
             raise ConfigurationError(
                 "state", f"a {self._kind} cannot be read: it is damaged, or something else wrote under the state prefix"
@@ -122,6 +129,7 @@ def _add_ids(documents: Sequence[SourceObject], stored: Sequence[dict[str, Any]]
         fields["document_id"] = document.document_id
 
 
+ANNOUNCED: Codec[Announced] = Codec("account of what is announced", Announced)
 ANSWER: Codec[KeptAnswer] = _AnswerCodec("kept answer", KeptAnswer)
 BATCH: Codec[PlanBatch] = _BatchCodec("batch of a plan", PlanBatch)
 CLAIM: Codec[Claim] = Codec("claim", Claim)

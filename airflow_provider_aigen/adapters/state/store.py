@@ -13,6 +13,7 @@
     commits/<n>.json.gz                                  n from 1 without a gap
     commits/<n>.applied                                  empty: the effects of commit n are written
     reports/<run_key>.json                               replaced by each try
+    announced.json                                       which commits an Airflow event has announced
 
 A plan or a commit that cannot be read stops the run; a claim or an answer is one document's matter.
 """
@@ -26,9 +27,10 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
 from airflow_provider_aigen.adapters.state.claims import ClaimStore
-from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, COMMIT, PLAN, REPORT, SCHEMA
+from airflow_provider_aigen.adapters.state.codec import ANNOUNCED, ANSWER, BATCH, COMMIT, PLAN, REPORT, SCHEMA
 from airflow_provider_aigen.adapters.state.objects import content_names, decode
 from airflow_provider_aigen.adapters.state.ownership import own
+from airflow_provider_aigen.core.announcing import Announced
 from airflow_provider_aigen.core.errors import (
     ConfigurationError,
     ObjectChanged,
@@ -46,6 +48,7 @@ from airflow_provider_aigen.core.models import (
 __all__ = ["S3StateStore"]
 
 _COMMITS_AHEAD = 16
+_ANNOUNCED = "announced.json"
 _COMMIT_NAME = re.compile(r"(\d{8,})\.(json\.gz|applied)")
 
 T = TypeVar("T")
@@ -167,6 +170,25 @@ class S3StateStore(ClaimStore):
         body = REPORT.to_json(report, indent=2) + b"\n"
         await self._store.put(self._prefix.bucket, key, body, content_type="application/json")
         return f"s3://{self._prefix.bucket}/{key}"
+
+    async def read_announced(self) -> tuple[Announced, str] | None:
+        """What is announced, and the version of that; None where nothing says so."""
+        try:
+            stored = await self._get(_ANNOUNCED)
+        except ObjectNotFound:
+            return None
+        return ANNOUNCED.from_json(stored.body), stored.etag
+
+    async def write_announced(self, announced: Announced, version: str | None) -> bool:
+        """False where another process wrote it since ``version`` was read; None: there was nothing."""
+        body = ANNOUNCED.to_json(announced) + b"\n"
+        if version is None:
+            return await self._create_json(body, _ANNOUNCED)
+        try:
+            await self._put(body, _ANNOUNCED, content_type="application/json", if_match=version)
+        except (ObjectChanged, ObjectNotFound):
+            return False
+        return True
 
     async def _list_commits(self, after: str | None = None) -> AsyncIterator[tuple[int, bool]]:
         """Number, and whether it is the entry (else its applied mark), of everything that is named like either."""
