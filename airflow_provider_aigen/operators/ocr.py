@@ -63,9 +63,9 @@ class AigenOcrOperator(AigenCallingOperator):
     :param expected_bucket_owner: AWS account id that must own every bucket. (templated)
     :param sse_kms_key_id: KMS key for all that is written. (templated)
 
-    The tables are the task's assets (:mod:`airflow_provider_aigen.assets`). A run that added rows to a table emits an
-    event for it, with the run's counts and partition; any other run emits none. ``outlets`` may name the assets, or an
-    alias, instead of the operator's own alias ``<dag_id>.<task_id>``.
+    The tables are the task's assets (:mod:`airflow_provider_aigen.assets`). A task that succeeds emits an
+    event for a table that has rows which no event has announced, with partitions and counts; else it emits none.
+    ``outlets`` may name the assets, or an alias, instead of the operator's own alias ``<dag_id>.<task_id>``.
 
     Returns counts and the report's URI, without a key or a value of any document:
     ``{"run_key", "documents", "extracted", "partial", "dead_letter", "gone", "api_calls", "answers_reused", "rows",

@@ -109,7 +109,7 @@ async def announce_stage(run_key: str, ports: Ports, extras: Iterable[Mapping[st
     be stored."""
     plan = await ports.state.read_plan(run_key)
     if plan is None:
-        raise ReconciliationError(f"the plan of run {run_key} is gone: was something under the state prefix deleted?")
+        raise ReconciliationError(f"the plan of run {run_key} is missing")
     return await read_news(ports.state, plan, extras)
 
 

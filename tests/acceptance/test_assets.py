@@ -245,18 +245,29 @@ def test_only_dead_letters_are_no_news_of_fields(run_ocr, events, lake):
     assert [event.uri for event in events()] == [lake.uri("lake/books/documents")]
 
 
+class DyingOperator(QuickOcrOperator):
+    """Dies between the end of its work and the moment when Airflow stores its event."""
+
+    def post_execute(self, context: Any, result: Any = None) -> None:
+        raise RuntimeError
+
+
 @pytest.mark.usefixtures("_reader")
-def test_what_a_failed_run_committed_is_announced_by_the_next_success_even_of_another_dag(run, run_ocr, events, lake):
+def test_what_no_event_announced_is_announced_by_the_next_success_even_of_another_dag(run, run_ocr, events, lake):
     lake.put("scans/in/a.jpg", scan({"color": "แดง"}))
     lake.put("scans/in/b.jpg", b"")
+    with new_dag() as dying:
+        DyingOperator(**places(lake))
     with new_dag() as another:
         QuickOcrOperator(**places(lake))
     assert run_ocr(max_dead_letter_ratio=0.1).state == "failed"
+    lake.put("scans/in/c.jpg", scan({"color": "ขาว"}))
+    assert run(dying) == "failed"
     assert events() == []
     assert run(another) == "success"
     told = events()
     assert [event.source for event in told] == [(another.dag_id, "ocr")] * 2, "though it had nothing to do itself"
-    assert [(event.extra["commits"], event.extra["documents"]) for event in told] == [("1", 2)] * 2
+    assert [(event.extra["commits"], event.extra["documents"]) for event in told] == [("1-2", 3)] * 2
     assert run_ocr(hour=1).state == "success"
     assert events() == [], "Airflow has stored the event"
-    assert json.loads(lake.read("lake/books/_aigen/announced.json"))["commits"] == {lake.uri("lake/books/"): [[1, 1]]}
+    assert json.loads(lake.read("lake/books/_aigen/announced.json"))["commits"] == {lake.uri("lake/books/"): [[1, 2]]}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -179,5 +180,9 @@ def test_where_there_is_nobody_to_tell_nothing_happens():
 
 
 def test_where_airflow_does_not_answer_no_event_is_known(caplog):
-    assert sent_events(context(), [ALIAS], DESTINATION) == ()  # there is no supervisor, or no database, here
+    class Broken(list[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            raise RuntimeError
+
+    assert sent_events(context(), Broken(), DESTINATION) == ()
     assert "may be announced once more" in caplog.text
