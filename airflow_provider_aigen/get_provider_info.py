@@ -22,7 +22,12 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "AIGEN OCR",
-                "python-modules": ["airflow_provider_aigen.operators.base", "airflow_provider_aigen.operators.ocr"],
+                "python-modules": [
+                    "airflow_provider_aigen.operators.base",
+                    "airflow_provider_aigen.operators.ocr",
+                    "airflow_provider_aigen.operators.plan",
+                    "airflow_provider_aigen.operators.report",
+                ],
             },
         ],
         "hooks": [{"integration-name": "AIGEN OCR", "python-modules": ["airflow_provider_aigen.hooks.aigen"]}],

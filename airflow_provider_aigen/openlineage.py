@@ -24,11 +24,13 @@ from airflow_provider_aigen.lineage import WriteCounter, source_folder
 __all__ = ["operator_lineage"]
 
 
-def operator_lineage(source: str, destination: str, written: WriteCounter | None = None) -> OperatorLineage[Any, Any]:
-    """The input and both outputs with their columns; with ``written`` also what was added to the outputs.
+def operator_lineage(
+    source: str | None, destination: str, written: WriteCounter | None = None
+) -> OperatorLineage[Any, Any]:
+    """The input, if the task knows one, and both outputs with their columns; with ``written`` also what was added to
+    the outputs.
 
     Raises ``ConfigurationError`` for what is no S3 URI."""
-    bucket, folder = source_folder(source)
     root = S3Prefix.parse("destination", destination)
     outputs = []
     for table, schema in (("fields", FIELDS_SCHEMA), ("documents", DOCUMENTS_SCHEMA)):
@@ -48,7 +50,11 @@ def operator_lineage(source: str, destination: str, written: WriteCounter | None
                 },
             )
         )
-    return OperatorLineage(inputs=[InputDataset(namespace=f"s3://{bucket}", name=folder or "/")], outputs=outputs)
+    inputs = []
+    if source is not None:
+        bucket, folder = source_folder(source)
+        inputs.append(InputDataset(namespace=f"s3://{bucket}", name=folder or "/"))
+    return OperatorLineage(inputs=inputs, outputs=outputs)
 
 
 def _type(arrow: Any) -> str:

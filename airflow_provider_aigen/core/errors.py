@@ -10,13 +10,15 @@
     │   ├── AuthenticationError     the endpoint refused the key
     │   ├── AccountError            429 without Retry-After, again and again: credit exhausted, or the pace too high
     │   ├── ContractError           the endpoint answers many times in a row what the contract does not know
-    │   └── DeadLetterRatioError    all is committed, but more documents were dead-lettered than the DAG allows
+    │   ├── DeadLetterRatioError    all is committed, but more documents were dead-lettered than the DAG allows
+    │   └── UnfinishedPlanError     a task of a shared plan failed: clear that one, with its report
     ├── TransientError              try again later: what was answered is kept, the next try goes on from there
     │   ├── ServiceUnavailableError the endpoint is down, unreachable, or asks for more patience than a document has
     │   ├── StorageUnavailableError S3 failed in a way that passes (expired token, timeouts after the client's retries)
     │   └── StoppedError            the task was told to stop (SIGTERM, mark failed) and drained
     ├── DocumentRefusedError        one document's own fault; only ``AigenHook.extract`` raises it
     └── ReconciliationError         a planned document has no outcome, or two: a bug of this package
+        └── MissingOutcomesError    the first of the two; of a shared plan it is an UnfinishedPlanError
 
     ObjectStoreCondition        answers of an object store that the protocol expects; none of them leaves the pipeline
     ├── ObjectNotFound
@@ -42,6 +44,7 @@ __all__ = [
     "DamagedState",
     "DeadLetterRatioError",
     "DocumentRefusedError",
+    "MissingOutcomesError",
     "ObjectChanged",
     "ObjectDenied",
     "ObjectNotFound",
@@ -53,6 +56,7 @@ __all__ = [
     "StoppedError",
     "StorageUnavailableError",
     "TransientError",
+    "UnfinishedPlanError",
 ]
 
 
@@ -93,6 +97,10 @@ class DeadLetterRatioError(PermanentError):
     """There are more dead letters than ``max_dead_letter_ratio`` allows; everything is committed."""
 
 
+class UnfinishedPlanError(PermanentError):
+    """Documents of a plan that several tasks share have no outcome: one of these tasks failed."""
+
+
 class TransientError(AigenError):
     """A later try of the same task goes on where this one stopped."""
 
@@ -127,6 +135,15 @@ class DocumentRefusedError(AigenError):
 
 class ReconciliationError(AigenError):
     """The committed outcomes do not account for every planned document exactly once."""
+
+
+class MissingOutcomesError(ReconciliationError):
+    """``missing`` of the ``documents`` of a plan have no outcome."""
+
+    def __init__(self, message: str, missing: int, documents: int) -> None:
+        super().__init__(message)
+        self.missing = missing
+        self.documents = documents
 
 
 class ObjectStoreCondition(Exception):

@@ -155,7 +155,8 @@ class PlanBatch:
 class Plan:
     """The plan's last object: it exists, so the plan is whole. ``already_done`` were listed and left
     out, and so were ``skipped``, which are no documents (``core.no_documents``). ``letters`` of the ``documents`` are
-    dead letters that are tried again."""
+    dead letters that are tried again, in the batches ``retaken``. ``sizes`` has the number of documents of each
+    batch; it is empty in the plans of version 0.1."""
 
     run: RunIdentity
     batches: int
@@ -166,6 +167,8 @@ class Plan:
     skipped: int = 0
     letters: int = 0
     state_id: str | None = None
+    sizes: tuple[int, ...] = ()
+    retaken: tuple[int, ...] = ()
 
 
 # --- what becomes of a document -----------------------------------------------------------------------------------

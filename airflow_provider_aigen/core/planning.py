@@ -139,6 +139,8 @@ class BatchBuilder:
     found: int = 0
     _open: list[SourceObject] = field(default_factory=list)
     _due: list[Letter] = field(default_factory=list)
+    _sizes: list[int] = field(default_factory=list)
+    _retaken_batches: list[int] = field(default_factory=list)
     _retaken: set[str] = field(default_factory=set)
 
     def reserve(self, letters: Iterable[Letter]) -> None:
@@ -194,9 +196,7 @@ class BatchBuilder:
 
     def skip(self, batch: PlanBatch) -> None:
         """Go on behind a batch of an earlier try. Its new documents will be listed and left out without being done."""
-        self.number += 1
-        self.documents += len(batch.documents)
-        self.letters += len(batch.retakes)
+        self._count(batch)
         self._retaken.update(retake.document_id for retake in batch.retakes)
         self.left_out -= len(batch.documents) - len(batch.retakes)
         self.as_of = min(self.as_of, batch.as_of)
@@ -214,6 +214,8 @@ class BatchBuilder:
             skipped=self.skipped,
             letters=self.letters,
             state_id=self.state_id,
+            sizes=tuple(self._sizes),
+            retaken=tuple(self._retaken_batches),
         )
 
     def _close(self, retakes: tuple[Retake, ...] = ()) -> PlanBatch:
@@ -226,8 +228,14 @@ class BatchBuilder:
             retakes,
             self.state_id,
         )
-        self.number += 1
-        self.documents += len(self._open)
-        self.letters += len(retakes)
+        self._count(batch)
         self._open = []
         return batch
+
+    def _count(self, batch: PlanBatch) -> None:
+        self._sizes.append(len(batch.documents))
+        if batch.retakes:
+            self._retaken_batches.append(self.number)
+        self.number += 1
+        self.documents += len(batch.documents)
+        self.letters += len(batch.retakes)

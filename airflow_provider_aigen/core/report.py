@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from airflow_provider_aigen.core.errors import DeadLetterRatioError, ReconciliationError
+from airflow_provider_aigen.core.errors import DeadLetterRatioError, MissingOutcomesError, ReconciliationError
 from airflow_provider_aigen.core.models import (
     CommitEntry,
     DocumentOutcome,
@@ -87,9 +87,11 @@ class Reconciliation:
         """The reconciled counts. Raises ``ReconciliationError`` while a document has no outcome."""
         lost = sorted(document_id for document_id, outcome in self.missing.items() if outcome is None)
         if lost:
-            raise ReconciliationError(
+            raise MissingOutcomesError(
                 f"{len(lost)} of {self.documents} planned documents of run {self.run_key} have no outcome, "
-                f"the first is document {lost[0]}: clear the task to go on"
+                f"the first is document {lost[0]}: clear the task to go on",
+                len(lost),
+                self.documents,
             )
         for outcome in self.missing.values():
             if outcome is not None:

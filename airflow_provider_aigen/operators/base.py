@@ -19,10 +19,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
+from airflow_provider_aigen.core.defaults import DEFAULT_DOCUMENT_TYPE, DEFAULT_RETRY_PASSING_AFTER_S
 from airflow_provider_aigen.core.errors import PermanentError, TransientError
 from airflow_provider_aigen.links import AigenDeadLettersLink, AigenOutputLink
 from airflow_provider_aigen.runtime.loop import LoopRunner
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_aigen.runtime.task import Task
 
-__all__ = ["AigenCallingOperator", "AigenOperator"]
+__all__ = ["AigenCallingOperator", "AigenOperator", "AigenPlanningOperator"]
 
 
 class AigenOperator(BaseOperator):
@@ -126,6 +128,63 @@ class AigenOperator(BaseOperator):
     def _is_native(self) -> bool:
         own: bool | None = getattr(self, "render_template_as_native_obj", None)  # of Airflow 3.2 on
         return bool(getattr(self.get_dag(), "render_template_as_native_obj", False) if own is None else own)
+
+
+class AigenPlanningOperator(AigenOperator):
+    """An operator whose task decides which documents a run has, and what is written of them.
+
+    :param source: S3 prefix or glob (``s3://scans/incoming/**/*.jpg``) of the images. (templated)
+    :param document_type: ``<document>/<version>`` of the AIGEN endpoint. (templated)
+    :param batch_size: how many documents one commit, and so one Parquet part, has.
+    :param partition: Hive partition path such as ``region=north``; ``""`` for none; None for ``dt=`` and the UTC day of
+        the run (data interval start, else logical date, else ``run_after``). Not every run has a ``ds``. (templated)
+    :param max_documents: take at most so many documents in a run; None for all. (templated)
+    :param min_confidence: fields under it, 0 to 1, are flagged ``needs_review``. (templated)
+    :param retry_passing_after: how long a dead letter whose failure may pass waits until a run tries it again: a
+        timedelta or seconds; twice as long from the second time on.
+    :param copy_image: put the image beside its dead-letter record.
+    :param fail_on_empty_source: a source without a single document fails the task; otherwise it is a warning.
+    """
+
+    template_fields: Sequence[str] = (
+        *AigenOperator.template_fields,
+        "source",
+        "document_type",
+        "partition",
+        "max_documents",
+        "min_confidence",
+    )
+    plain_fields: ClassVar[Sequence[str]] = (
+        "batch_size",
+        "copy_image",
+        "retry_passing_after",
+        "fail_on_empty_source",
+    )
+
+    def __init__(
+        self,
+        *,
+        source: str | None = None,
+        document_type: str = DEFAULT_DOCUMENT_TYPE,
+        batch_size: int = 500,
+        partition: str | None = None,
+        max_documents: int | str | None = None,
+        min_confidence: float | str | None = None,
+        retry_passing_after: timedelta | float = DEFAULT_RETRY_PASSING_AFTER_S,
+        copy_image: bool = True,
+        fail_on_empty_source: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.document_type = document_type
+        self.batch_size = batch_size
+        self.partition = partition
+        self.max_documents = max_documents
+        self.min_confidence = min_confidence
+        self.retry_passing_after = retry_passing_after
+        self.copy_image = copy_image
+        self.fail_on_empty_source = fail_on_empty_source
 
 
 class AigenCallingOperator(AigenOperator):

@@ -14,7 +14,7 @@ from airflow_provider_aigen.core.defaults import (
     DEFAULT_RETRY_PASSING_ROUNDS,
 )
 from airflow_provider_aigen.links import AigenDeadLettersLink, AigenOutputLink, AigenReportLink
-from airflow_provider_aigen.operators.base import AigenCallingOperator
+from airflow_provider_aigen.operators.base import AigenCallingOperator, AigenPlanningOperator
 from airflow_provider_aigen.runtime import outlets
 
 if TYPE_CHECKING:
@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 __all__ = ["AigenOcrOperator"]
 
 
-class AigenOcrOperator(AigenCallingOperator):
+class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
     """An operator that takes the images under ``source`` that no earlier run took, and leaves one row per field in
     ``destination``.
 
     One task does all of it: plan, OCR, commit, report. A retried or cleared task works on the same plan and pays
-    nothing twice.
+    nothing twice. With ``plan``, the task is one of several that share a plan: it calls and commits for its shard only.
+    :class:`~airflow_provider_aigen.task_groups.AigenOcrTaskGroup` wires these tasks.
 
-    :param source: S3 prefix or glob (``s3://scans/incoming/(?i)**/*.{jpg,png}``) of the images. (templated)
+    :param source: S3 prefix or glob (``s3://scans/incoming/(?i)**/*.{jpg,png}``) of the images; with ``plan`` it may be
+        left out. (templated)
     :param destination: S3 prefix of the tables ``fields`` and ``documents``. (templated)
     :param dead_letter: S3 prefix for what the API refuses. (templated)
     :param document_type: ``<document>/<version>`` of the AIGEN endpoint. (templated)
@@ -62,6 +64,9 @@ class AigenOcrOperator(AigenCallingOperator):
     :param state: S3 prefix of plans, answers and commits; None for ``<destination>/_aigen``. (templated)
     :param expected_bucket_owner: AWS account id that must own every bucket. (templated)
     :param sse_kms_key_id: KMS key for all that is written. (templated)
+    :param plan: one shard of the plan of an ``AigenOcrPlanOperator``, whose return value the operator is mapped over.
+        What a plan decides (``partition``, ``min_confidence``, ``max_documents``, …) is given to that operator, and
+        ``max_dead_letter_ratio`` to the ``AigenOcrReportOperator``. (templated)
 
     The tables are the task's assets (:mod:`airflow_provider_aigen.assets`). A task that succeeds emits an
     event for a table that has rows which no event has announced, with partitions and counts; else it emits none.
@@ -72,7 +77,8 @@ class AigenOcrOperator(AigenCallingOperator):
     "commits", "error_codes": {code: n}, "passing", "report": uri}``, where ``passing`` counts the dead letters that
     later runs try again and
     ``documents == extracted + partial + dead_letter + gone``. ``error_codes`` has the 50 most frequent, named as
-    dead-letter paths name them, and the sum of the rest as ``other``.
+    dead-letter paths name them, and the sum of the rest as ``other``. With ``plan`` it returns
+    ``{"run_key", "documents", "api_calls", "answers_reused"}`` of the shard, and emits no event: the report does.
 
     Raises ``ConfigurationError`` (a ``ValueError``) for a wrong parameter when the DAG is parsed. At run time it raises
     ``AirflowFailException`` if no retry helps, and a ``TransientError`` if the next try goes on from where this one
@@ -97,6 +103,7 @@ class AigenOcrOperator(AigenCallingOperator):
         "state",
         "expected_bucket_owner",
         "sse_kms_key_id",
+        "plan",
     )
     plain_fields: ClassVar[Sequence[str]] = (
         "max_in_flight",
@@ -112,7 +119,7 @@ class AigenOcrOperator(AigenCallingOperator):
     def __init__(
         self,
         *,
-        source: str,
+        source: str | None = None,
         destination: str,
         dead_letter: str,
         document_type: str = DEFAULT_DOCUMENT_TYPE,
@@ -135,9 +142,11 @@ class AigenOcrOperator(AigenCallingOperator):
         state: str | None = None,
         expected_bucket_owner: str | None = None,
         sse_kms_key_id: str | None = None,
+        plan: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
+            source=source,
             destination=destination,
             dead_letter=dead_letter,
             aigen_conn_id=aigen_conn_id,
@@ -146,31 +155,49 @@ class AigenOcrOperator(AigenCallingOperator):
             limit_shared_by=limit_shared_by,
             redis_conn_id=redis_conn_id,
             max_in_flight=max_in_flight,
+            document_type=document_type,
+            batch_size=batch_size,
+            partition=partition,
+            max_documents=max_documents,
+            min_confidence=min_confidence,
+            retry_passing_after=retry_passing_after,
+            copy_image=copy_image,
+            fail_on_empty_source=fail_on_empty_source,
             state=state,
             expected_bucket_owner=expected_bucket_owner,
             sse_kms_key_id=sse_kms_key_id,
             **kwargs,
         )
-        self.source = source
-        self.document_type = document_type
-        self.batch_size = batch_size
-        self.partition = partition
-        self.max_documents = max_documents
         self.max_dead_letter_ratio = max_dead_letter_ratio
-        self.min_confidence = min_confidence
         self.max_repeat_ratio = max_repeat_ratio
-        self.retry_passing_after = retry_passing_after
         self.retry_passing_rounds = retry_passing_rounds
-        self.copy_image = copy_image
-        self.fail_on_empty_source = fail_on_empty_source
+        self.plan = plan
         self._written: WriteCounter | None = None
         self.check()
-        self.outlets = outlets.with_alias(self.outlets, outlets.alias_name(self.dag_id, self.task_id), destination)
+        if plan is None:  # a shard emits no event
+            name = outlets.alias_name(self.dag_id, self.task_id)
+            self.outlets = outlets.with_alias(self.outlets, name, destination)
 
     def work(self, task: Task) -> dict[str, Any]:
-        """Plan, OCR, commit, report."""
+        """Plan, OCR, commit, report; with a plan, OCR and commit its shard."""
         self._written = task.written
-        return task.ocr()
+        return task.ocr() if self.plan is None else task.ocr_shard()
+
+    @property
+    def shard(self) -> str:
+        """What the task works on, for the name of a mapped task: ``batches 0-12: 6500 documents``."""
+        from airflow_provider_aigen.core.shards import parse_shard  # noqa: PLC0415 - parsing needs none of it
+
+        return parse_shard(self.plan)[1].label if self.plan else ""
+
+    def _parameters(self) -> dict[str, Any]:
+        given = super()._parameters()
+        # One of the two says what the task works on.
+        return {name: value for name, value in given.items() if value is not None or name != self._left_out}
+
+    @property
+    def _left_out(self) -> str:
+        return "plan" if self.plan is None else "source"
 
     def get_openlineage_facets_on_start(self) -> OperatorLineage[Any, Any]:
         """Inputs and outputs of the task: the source's prefix in, both tables out."""

@@ -20,7 +20,8 @@
 :mod:`.progress`          a line every few seconds
 ========================  =============================================================================
 
-:func:`run` goes through all of it; an operator may call the three stages one by one. Nothing here imports an adapter
+:func:`run` goes through all of it. Where several tasks share a plan, each calls a stage of its own: one plans, each of
+many processes a shard, one reports. Nothing here imports an adapter
 or Airflow. What must hold at any crash is said in design §3.
 """
 
@@ -36,17 +37,27 @@ from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.errors import AigenError, ReconciliationError
 from airflow_provider_aigen.core.models import Plan, RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
+from airflow_provider_aigen.core.shards import Shard, cut, whole
 from airflow_provider_aigen.core.spend import Price
 from airflow_provider_aigen.pipeline.announce import begin_announcing, read_news
 from airflow_provider_aigen.pipeline.commit import Committer
 from airflow_provider_aigen.pipeline.effects import Effects, finish_commits
-from airflow_provider_aigen.pipeline.plan import make_plan
+from airflow_provider_aigen.pipeline.plan import make_plan, with_sizes
 from airflow_provider_aigen.pipeline.process import CallCounts, process
 from airflow_provider_aigen.pipeline.reconcile import reconcile
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.ports import Ports
 
-__all__ = ["Ports", "Stop", "announce_stage", "plan_stage", "process_stage", "report_stage", "run"]
+__all__ = [
+    "Ports",
+    "Stop",
+    "announce_stage",
+    "plan_stage",
+    "process_stage",
+    "report_stage",
+    "run",
+    "shards_stage",
+]
 
 
 async def run(
@@ -81,8 +92,16 @@ async def plan_stage(request: PlanRequest, ports: Ports) -> Plan:
     return plan
 
 
-async def process_stage(plan: Plan, ports: Ports, *, config: PipelineConfig, stop: Stop) -> CallCounts:
-    """Take the plan's documents to their commits."""
+async def shards_stage(plan: Plan, ports: Ports, *, shards: int, batch_size: int) -> list[Shard]:
+    """Cut the plan into at most ``shards`` equal parts, with ``batch_size`` documents or more."""
+    plan = await with_sizes(plan, ports.state)
+    return cut(plan, plan.sizes, shards, batch_size)
+
+
+async def process_stage(
+    plan: Plan, ports: Ports, *, config: PipelineConfig, stop: Stop, shard: Shard | None = None
+) -> CallCounts:
+    """Take the documents of a ``shard``, or of the whole plan, to their commits."""
     committer = Committer(
         plan,
         ports.state,
@@ -92,7 +111,7 @@ async def process_stage(plan: Plan, ports: Ports, *, config: PipelineConfig, sto
         ports.writer_id,
         ports.observer,
     )
-    return await process(plan, ports, committer, config=config, stop=stop)
+    return await process(plan, shard or whole(plan), ports, committer, config=config, stop=stop)
 
 
 async def report_stage(

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is worked on next, and when a try has nothing left to do.
 
-The feed reads the plan's batches in order and hands the documents of each to the workers, in an order of its own.
-Documents that fail are called again when :class:`~airflow_provider_aigen.core.service.suspects.Suspects` says so; those
-that another process holds are looked at every two seconds. At the end what still fails is routed, or the try fails.
+The feed reads the batches of its shard of the plan in order and hands the documents of each to the workers, in an order
+of its own. Documents that fail are called again when
+:class:`~airflow_provider_aigen.core.service.suspects.Suspects` says so; those that another process holds are looked at
+every two seconds. At the end what still fails is routed, or the try fails.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from airflow_provider_aigen.core.planning import call_order
 from airflow_provider_aigen.core.report import codes_text, counted
 from airflow_provider_aigen.core.service.codes import ACCESS_REFUSED
 from airflow_provider_aigen.core.service.suspects import CallAgain, Outage, Probe, Route, Suspect, Suspects
+from airflow_provider_aigen.core.shards import Shard
 from airflow_provider_aigen.pipeline.batches import OpenBatches
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.commit import Committer
@@ -45,6 +47,7 @@ __all__ = ["Feed"]
 # How often to look whether another process has answered what it holds.
 _REVISIT_S = 2.0
 _REVISITED_AT_ONCE = 16
+_MAX_FETCHING = 8
 # A writer that lives has beaten since.
 _SILENT = timedelta(seconds=BEAT_S + 2)
 # So many objects of a source, none of them readable, and the bucket is denied.
@@ -57,15 +60,16 @@ class Feed:
     def __init__(
         self,
         plan: Plan,
+        shard: Shard,
         ports: Ports,
         caller: Caller,
         line: DocumentLine,
         committer: Committer,
         progress: Progress,
         config: PipelineConfig,
-        workers: int,
     ) -> None:
         self._plan = plan
+        self._shard = shard
         self._state = ports.state
         self._writer_id = ports.writer_id
         self._clock = ports.clock
@@ -73,26 +77,28 @@ class Feed:
         self._line = line
         self._committer = committer
         self._progress = progress
-        self.workers = workers
+        # Those beyond the calls in flight fetch and check the next documents meanwhile.
+        fetching = min(config.max_in_flight, _MAX_FETCHING)
+        self.workers = min(config.max_in_flight + fetching, max(1, shard.documents))
         self._moved = asyncio.Event()
-        self._suspects = Suspects(caller.health, plan.documents, config.max_repeat_ratio)
+        self._suspects = Suspects(caller.health, shard.documents, config.max_repeat_ratio)
         self._failed: dict[str, FailedDocument] = {}
         self._held: list[HeldDocument] = []
         self._claims_end_at: datetime | None = None
         self._denied: list[DeniedDocument] = []
         self._new_under_way = 0
         self._revisited_at = ports.clock.monotonic()
-        self.queue: asyncio.Queue[Work | None] = asyncio.Queue(workers)
-        self.batches = OpenBatches(ahead=4 * workers, on_end=progress.ended, moved=self._moved.set)
+        self.queue: asyncio.Queue[Work | None] = asyncio.Queue(self.workers)
+        self.batches = OpenBatches(ahead=4 * self.workers, on_end=progress.ended, moved=self._moved.set)
 
     async def run(self) -> None:
         """Hand out everything. Raises ``ServiceUnavailableError`` for an outage, and what else ends the run."""
-        for number in range(self._plan.batches):
+        for span, number in self._shard.batches:
             batch = await self._state.read_batch(self._plan.run.run_key, number)
             if batch is None:
                 raise ReconciliationError(f"batch {number} of plan {self._plan.run.run_key} is missing")
             retakes = {retake.document_id: retake for retake in batch.retakes}
-            works = [Work(document, retakes.get(document.document_id)) for document in batch.documents]
+            works = [Work(document, retakes.get(document.document_id)) for document in span.of(batch)]
             wanted = [work for work in works if not self._is_done(work)]
             wanted.sort(key=lambda work: call_order(work.document_id, self._writer_id))
             self._progress.skipped(len(works) - len(wanted))

@@ -9,12 +9,13 @@ from datetime import datetime
 
 from airflow_provider_aigen.core.cleared import ClearedRun
 from airflow_provider_aigen.core.commits import taken_ids
+from airflow_provider_aigen.core.errors import ReconciliationError
 from airflow_provider_aigen.core.models import Plan, PlanBatch
 from airflow_provider_aigen.core.planning import BatchBuilder, PassingLetters, PlanRequest
 from airflow_provider_aigen.core.report import counted
 from airflow_provider_aigen.ports import Ledger, ObjectStore, StateStore
 
-__all__ = ["make_plan"]
+__all__ = ["make_plan", "with_sizes"]
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,21 @@ async def make_plan(
         counted(plan.skipped, "object"),
     )
     return plan
+
+
+async def with_sizes(plan: Plan, state: StateStore) -> Plan:
+    """The plan with the sizes of its batches, which an older version did not write."""
+    if len(plan.sizes) == plan.batches:
+        return plan
+    sizes, retaken = [], []
+    for number in range(plan.batches):
+        batch = await state.read_batch(plan.run.run_key, number)
+        if batch is None:
+            raise ReconciliationError(f"batch {number} of plan {plan.run.run_key} is missing")
+        sizes.append(len(batch.documents))
+        if batch.retakes:
+            retaken.append(number)
+    return replace(plan, sizes=tuple(sizes), retaken=tuple(retaken))
 
 
 async def _existing(request: PlanRequest, state: StateStore) -> Plan | None:

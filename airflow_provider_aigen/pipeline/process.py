@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.models import Plan
+from airflow_provider_aigen.core.shards import Shard
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.commit import Committer
 from airflow_provider_aigen.pipeline.documents import DocumentLine
@@ -23,9 +24,6 @@ from airflow_provider_aigen.ports import Ports
 
 __all__ = ["CallCounts", "process"]
 
-# Workers beyond the calls in flight: they fetch and check the next documents meanwhile.
-_MAX_FETCHING = 8
-
 
 @dataclass(frozen=True, slots=True)
 class CallCounts:
@@ -37,8 +35,10 @@ class CallCounts:
     paid_calls: int = 0
 
 
-async def process(plan: Plan, ports: Ports, committer: Committer, *, config: PipelineConfig, stop: Stop) -> CallCounts:
-    """Process and commit what the plan has and no commit took, with a line in the log now and then.
+async def process(
+    plan: Plan, shard: Shard, ports: Ports, committer: Committer, *, config: PipelineConfig, stop: Stop
+) -> CallCounts:
+    """Process and commit what the shard of the plan has and no commit took, with a line in the log now and then.
 
     Raises what stopped the try, after the calls in flight had ``config.grace_s`` seconds to finish and everything that
     has an outcome is committed."""
@@ -55,9 +55,8 @@ async def process(plan: Plan, ports: Ports, committer: Committer, *, config: Pip
         passing_rounds=config.passing_rounds,
     )
     await committer.catch_up()
-    progress = Progress(plan.documents, caller, line, ports.limiter, ports.clock, ports.observer, config.progress_s)
-    workers = min(config.max_in_flight + min(config.max_in_flight, _MAX_FETCHING), max(1, plan.documents))
-    feed = Feed(plan, ports, caller, line, committer, progress, config, workers)
+    progress = Progress(shard.documents, caller, line, ports.limiter, ports.clock, ports.observer, config.progress_s)
+    feed = Feed(plan, shard, ports, caller, line, committer, progress, config)
     progress.explain(lambda: feed.waits_for)
     try:
         await Pool(feed, caller, line, committer, (progress, heartbeat), ports.clock, stop, config.grace_s).run()

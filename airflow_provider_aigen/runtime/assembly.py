@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,9 +23,11 @@ from airflow_provider_aigen.adapters.state.store import S3StateStore
 from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
 from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
 from airflow_provider_aigen.core.config import EndpointConfig
+from airflow_provider_aigen.core.defaults import DEFAULT_REQUESTS_PER_SECOND
+from airflow_provider_aigen.core.models import ApiResponse, CallFailure
 from airflow_provider_aigen.core.spend import Price
 from airflow_provider_aigen.core.uris import S3Prefix
-from airflow_provider_aigen.ports import Clock, Ledger, NoObserver, Observer, Ports, RateLimiter
+from airflow_provider_aigen.ports import Clock, Ledger, NoObserver, Observer, OcrClient, Ports, RateLimiter
 
 __all__ = ["PortSettings", "open_limiter", "open_ports"]
 
@@ -36,17 +38,17 @@ class PortSettings:
 
     ``client`` is a boto3 S3 client; as many S3 calls are made at once as it has connections. ``requests_per_second`` is
     the whole limit, which all that name ``aigen_conn_id`` share through ``redis``, or ``limit_shared_by`` tasks without
-    it."""
+    it. A task without an ``endpoint`` calls nothing."""
 
     client: Any
-    endpoint: EndpointConfig
-    requests_per_second: float
-    max_in_flight: int
     destination: str
     state: str
     dead_letter: str
     expected_bucket_owner: str | None
     sse_kms_key_id: str | None
+    endpoint: EndpointConfig | None = None
+    requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND
+    max_in_flight: int = 1
     price: Price | None = None
     observer: Observer = field(default_factory=NoObserver)
     aigen_conn_id: str = "aigen_default"
@@ -74,6 +76,18 @@ async def open_limiter(settings: PortSettings, clock: Clock) -> AsyncIterator[Ra
         yield limiter
 
 
+class _NoCalls:
+    """The endpoint of a task that calls nothing."""
+
+    async def call(
+        self,
+        body: bytes,  # noqa: ARG002 - as the port has it
+        *,
+        before_send: Callable[[], Awaitable[None]] | None = None,  # noqa: ARG002
+    ) -> ApiResponse | CallFailure:
+        raise AssertionError
+
+
 @asynccontextmanager
 async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
     """The pipeline's ports over the real adapters. Client, threads and ledgers are closed at the end. While they are
@@ -90,8 +104,12 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
         )
         stack.callback(store.close)
         clock = SystemClock()
-        limiter = await stack.enter_async_context(open_limiter(settings, clock))
-        ocr = await stack.enter_async_context(HttpOcrClient(settings.endpoint, max_in_flight=settings.max_in_flight))
+        ocr: OcrClient = _NoCalls()
+        limiter: RateLimiter = LocalRateLimiter(settings.requests_per_second, clock)
+        if settings.endpoint is not None:
+            limiter = await stack.enter_async_context(open_limiter(settings, clock))
+            client = HttpOcrClient(settings.endpoint, max_in_flight=settings.max_in_flight)
+            ocr = await stack.enter_async_context(client)
 
         def new_ledger() -> Ledger:
             return stack.enter_context(DiskLedger())

@@ -53,6 +53,16 @@ def _optional_location(name: str, value: Any) -> Any:
     return _location(name, value) if value not in (None, "") else None
 
 
+def _plan(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ConfigurationError(
+            name, "must be one text of an AigenOcrPlanOperator: expand(plan=plan.output), or plan=plan.plan_uri"
+        )
+    if not value:
+        raise ConfigurationError(name, "is not there: the task that plans has to succeed in this run first")
+    return value
+
+
 def _text(name: str, value: Any) -> Any:
     if not isinstance(value, str) or not value:
         raise ConfigurationError(name, "must be a text that is not empty")
@@ -102,6 +112,18 @@ def _whole_number(name: str, value: Any) -> Any:
 
 def _rendered_whole_number(name: str, value: Any) -> Any:
     return _whole_number(name, _to_number(name, value, integer=True))
+
+
+def _shards(name: str, value: Any) -> Any:
+    from airflow.configuration import conf  # noqa: PLC0415 - imported by then, whatever runs this
+
+    number = _rendered_whole_number(name, value)
+    most = conf.getint("core", "max_map_length")
+    if number > most:
+        raise ConfigurationError(
+            name, f"must be {most} at most, which is Airflow's [core] max_map_length: raise that, or take fewer shards"
+        )
+    return number
 
 
 def _optional_whole_number(name: str, value: Any) -> Any:
@@ -173,4 +195,6 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "retry_passing_rounds": _whole_number,
     "expected_bucket_owner": _account_id,
     "sse_kms_key_id": _optional_text,
+    "plan": _plan,
+    "shards": _shards,
 }

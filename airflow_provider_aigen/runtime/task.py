@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_aigen.connections.redis import redis_settings
@@ -15,7 +16,8 @@ from airflow_provider_aigen.core.announcing import News
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.models import RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
-from airflow_provider_aigen.core.report import check_dead_letter_ratio
+from airflow_provider_aigen.core.report import check_dead_letter_ratio, counted
+from airflow_provider_aigen.core.shards import PlanAddress, parse_shard, shard_text
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.hooks.aigen import AigenHook
 from airflow_provider_aigen.lineage import WriteCounter, collect_hook_lineage
@@ -35,6 +37,7 @@ from airflow_provider_aigen.runtime.results import (
     return_value,
 )
 from airflow_provider_aigen.runtime.sent_events import Extras, sent_events
+from airflow_provider_aigen.runtime.shared_plan import check_address, ocr_shard, plan_in_shards, report_plan
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -67,34 +70,82 @@ class Task:
         """Plan, OCR, commit, report, and return the task's XCom. Raises what stopped the run; a later try goes on from
         there. ``config`` says how patient the run is; None is what the parameters say."""
         request = self._plan_request()
-        settings = self._port_settings()
+        settings = self._calling(self._port_settings())
         config = config or self._pipeline_config()
-        keep_pointers(self._context, run_key=request.run.run_key)
-        self._keep_link(AigenOutputLink, settings, request.settings.destination)
-        self._keep_link(AigenDeadLettersLink, settings, request.settings.dead_letter)
-        sent = self._sent_events(request)
-        report, uri, news = self.run(lambda stop: _run(request, settings, config, stop, sent))
+        self._begin(settings, request.run.run_key)
+        sent = self._sent_events()
+        return self._end(settings, *self.run(lambda stop: _run(request, settings, config, stop, sent)))
+
+    def plan(self) -> list[str]:
+        """Plan, and return the texts of the plan's shards. The XCom ``plan`` has the plan's URI."""
+        request = self._plan_request()
+        settings = self._port_settings()
+        self._begin(settings, request.run.run_key)
+        cut = {"shards": self.parameters["shards"], "batch_size": self.parameters["batch_size"]}
+        plan, shards = self.run(lambda stop: plan_in_shards(request, settings, stop, **cut))
+        address = PlanAddress(S3Prefix.parse("state", settings.state), plan.run.run_key)
+        self._context["ti"].xcom_push(key="plan", value=address.uri)
+        self._operator.log.info("Cut the plan into %s", counted(len(shards), "shard"))
+        return [shard_text(address, shard) for shard in shards]
+
+    def ocr_shard(self) -> dict[str, Any]:
+        """OCR and commit one shard, and return what it cost. Raises what stopped it; a later try goes on from there."""
+        address, shard = parse_shard(self.parameters["plan"])
+        settings = self._calling(self._port_settings())
+        check_address(address, settings.state)
+        config = self._pipeline_config()
+        self._begin(settings, address.run_key)
+        self._keep_link(AigenReportLink, settings, f"{settings.state}reports/{address.run_key}.json")
+        self._operator.log.info("This task works on %s of the plan", shard.label)
+        counts = self.run(lambda stop: ocr_shard(address, shard, settings, config, self.parameters, stop))
+        return {
+            "run_key": address.run_key,
+            "documents": shard.documents,
+            "api_calls": counts.api_calls,
+            "answers_reused": counts.answers_reused,
+        }
+
+    def report(self) -> dict[str, Any]:
+        """Account for a plan that several tasks worked on, and return the task's XCom, which is that of the run."""
+        address = PlanAddress.parse(self.parameters["plan"])
+        price = AigenHook(self.parameters["aigen_conn_id"]).price
+        settings = replace(self._port_settings(), price=price)
+        check_address(address, settings.state)
+        self._begin(settings, address.run_key)
+        sent = self._sent_events()
+        return self._end(settings, *self.run(lambda stop: report_plan(address, settings, self.parameters, stop, sent)))
+
+    def _begin(self, settings: PortSettings, run_key: str) -> None:
+        keep_pointers(self._context, run_key=run_key)
+        self._keep_link(AigenOutputLink, settings, self._destination)
+        self._keep_link(AigenDeadLettersLink, settings, S3Prefix.parse("dead_letter", settings.dead_letter).uri)
+
+    def _end(self, settings: PortSettings, report: RunReport, uri: str, news: News | None) -> dict[str, Any]:
         keep_pointers(self._context, report=uri)
         self._keep_link(AigenReportLink, settings, uri)
         self._operator.log.info("%s", report_text(report, settings.price))
         if (passing := passing_text(report)) is not None:
             self._operator.log.warning("%s", passing)
-        if report.documents:
+        if report.documents and self.parameters.get("source"):
             hook = AigenHook(self.parameters["aigen_conn_id"])
             collect_hook_lineage(hook, self.parameters["source"], self.parameters["destination"])
         check_dead_letter_ratio(report, self.parameters["max_dead_letter_ratio"])
-        self._announce(request, news)
+        self._announce(news)
         return return_value(report, uri)
 
-    def _sent_events(self, request: PlanRequest) -> Extras | None:
-        return sent_events(self._context, self._operator.outlets, request.settings.destination)
+    @property
+    def _destination(self) -> str:
+        return S3Prefix.parse("destination", self.parameters["destination"]).uri
 
-    def _announce(self, request: PlanRequest, news: News | None) -> None:
+    def _sent_events(self) -> Extras | None:
+        return sent_events(self._context, self._operator.outlets, self._destination)
+
+    def _announce(self, news: News | None) -> None:
         """Announce what is new in the tables. Tasks that ran meanwhile may have announced some of it."""
-        sent = self._sent_events(request) if news is not None and news.commits else ()
+        sent = self._sent_events() if news is not None and news.commits else ()
         announcement = news.announcement(sent or ()) if news is not None else None
         self._operator.outlets = outlets.announce(
-            self._operator.outlets, self._context, request.settings.destination, announcement
+            self._operator.outlets, self._context, self._destination, announcement
         )
 
     def _plan_request(self) -> PlanRequest:
@@ -124,15 +175,28 @@ class Task:
         )
 
     def _port_settings(self) -> PortSettings:
-        """Look the connections up, synchronously (design §7)."""
+        """Of a task that calls nothing. Looks the AWS connection up, synchronously (design §7)."""
+        given = self.parameters
+        state = given["state"] or f"{self._destination}_aigen/"
+        return PortSettings(
+            client=s3_client(given["aws_conn_id"], given.get("max_in_flight", 1)),
+            destination=given["destination"],
+            state=S3Prefix.parse("state", state).uri,
+            dead_letter=given["dead_letter"],
+            expected_bucket_owner=given["expected_bucket_owner"],
+            sse_kms_key_id=given["sse_kms_key_id"],
+        )
+
+    def _calling(self, settings: PortSettings) -> PortSettings:
+        """The same for a task that calls the endpoint. Looks its connections up, synchronously."""
         given = self.parameters
         hook = AigenHook(given["aigen_conn_id"])
         metrics = AirflowMetrics(
             dag_id=self._operator.dag_id, task_id=self._operator.task_id, document_type=given["document_type"]
         )
         requests_per_second = given["requests_per_second"]
-        return PortSettings(
-            client=s3_client(given["aws_conn_id"], given["max_in_flight"]),
+        return replace(
+            settings,
             endpoint=hook.endpoint(given["document_type"]),
             requests_per_second=hook.requests_per_second if requests_per_second is None else requests_per_second,
             aigen_conn_id=given["aigen_conn_id"],
@@ -141,11 +205,6 @@ class Task:
             price=hook.price,
             observer=Observers(metrics, self.written),
             max_in_flight=given["max_in_flight"],
-            destination=given["destination"],
-            state=given["state"] or f"{S3Prefix.parse('destination', given['destination']).uri}_aigen/",
-            dead_letter=given["dead_letter"],
-            expected_bucket_owner=given["expected_bucket_owner"],
-            sse_kms_key_id=given["sse_kms_key_id"],
         )
 
     def _keep_link(

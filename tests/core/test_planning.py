@@ -56,7 +56,9 @@ def test_batches_hold_the_listing_in_its_order():
         (RUN, number, 7, SETTINGS) for number in range(3)
     ]
     assert build.last() is None
-    assert build.plan() == Plan(RUN, batches=3, documents=5, as_of=7, already_done=0, settings=SETTINGS)
+    assert build.plan() == Plan(
+        RUN, batches=3, documents=5, as_of=7, already_done=0, settings=SETTINGS, sizes=(2, 2, 1)
+    )
 
 
 def test_what_is_left_out_is_counted_by_its_reason():

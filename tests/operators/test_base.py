@@ -24,6 +24,8 @@ from airflow_provider_aigen.core.errors import (
 )
 from airflow_provider_aigen.operators.base import AigenCallingOperator, AigenOperator
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
+from airflow_provider_aigen.operators.plan import AigenOcrPlanOperator
+from airflow_provider_aigen.operators.report import AigenOcrReportOperator
 from airflow_provider_aigen.pipeline import Stop
 
 if TYPE_CHECKING:
@@ -192,9 +194,9 @@ def test_on_kill_stops_the_work_in_order(ran):
 # --- what is declared ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [AigenCallingOperator, AigenOcrOperator])
+@pytest.mark.parametrize("kind", [AigenCallingOperator, AigenOcrOperator, AigenOcrPlanOperator, AigenOcrReportOperator])
 def test_an_operator_keeps_the_fields_of_its_base(kind):
-    (base,) = kind.__bases__
-    assert set(base.template_fields) <= set(kind.template_fields)
-    assert set(base.plain_fields) <= set(kind.plain_fields)
-    assert {type(link) for link in base.operator_extra_links} <= {type(link) for link in kind.operator_extra_links}
+    for base in kind.__bases__:
+        assert set(base.template_fields) <= set(kind.template_fields)
+        assert set(base.plain_fields) <= set(kind.plain_fields)
+        assert {type(link) for link in base.operator_extra_links} <= {type(link) for link in kind.operator_extra_links}

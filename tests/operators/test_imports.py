@@ -35,7 +35,10 @@ FOR_A_DAG_FILE = (
     "airflow_provider_aigen.assets",
     "airflow_provider_aigen.hooks.aigen",
     "airflow_provider_aigen.operators.ocr",
+    "airflow_provider_aigen.operators.plan",
+    "airflow_provider_aigen.operators.report",
     "airflow_provider_aigen.runtime.retry_policy",
+    "airflow_provider_aigen.task_groups",
 )
 # What these import of the rest: names, checks and links. A dataclass is as dear to make as a module of functions is to
 # load, so settings and all that flows (core.config, core.models) belong to a run. Design §7; benchmarks/parse_cost.py.
@@ -69,6 +72,7 @@ AT_RUN_TIME = (
     "airflow_provider_aigen.hooks.extractor",
     "airflow_provider_aigen.openlineage",
     "airflow_provider_aigen.runtime.assembly",
+    "airflow_provider_aigen.runtime.shared_plan",
     "airflow_provider_aigen.runtime.task",
     "airflow_provider_aigen.simulator",
 )
