@@ -26,21 +26,12 @@ class AigenOcrPlanOperator(AigenPlanningOperator):
     that is there.
 
     :param source: S3 prefix or glob (``s3://scans/incoming/**/*.jpg``) of the images. (templated)
-    :param destination: S3 prefix of the tables ``fields`` and ``documents``. (templated)
     :param dead_letter: S3 prefix for what the API refuses. (templated)
     :param shards: into how many parts the plan is cut at most. No part has less than ``batch_size`` documents, unless
         the plan has less. (templated)
-    :param document_type: ``<document>/<version>`` of the AIGEN endpoint. (templated)
-    :param batch_size: how many documents one commit, and so one Parquet part, has.
-    :param partition: Hive partition path; ``""`` for none; None for ``dt=`` and the UTC day of the run. (templated)
-    :param max_documents: take at most so many documents in a run; None for all. (templated)
-    :param min_confidence: fields under it, 0 to 1, are flagged ``needs_review``. (templated)
-    :param retry_passing_after: how long a dead letter whose failure may pass waits until a run tries it again.
-    :param copy_image: put the image beside its dead-letter record.
-    :param aws_conn_id: the AWS connection, for S3. (templated)
-    :param state: S3 prefix of plans, answers and commits; None for ``<destination>/_aigen``. (templated)
-    :param expected_bucket_owner: AWS account id that must own every bucket. (templated)
-    :param sse_kms_key_id: KMS key for all that is written. (templated)
+    :param kwargs: all that ``AigenOcrOperator`` plans with: ``destination``, ``document_type``, ``batch_size``,
+        ``partition``, ``max_documents``, ``min_confidence``, ``retry_passing_after``, ``copy_image``, ``aws_conn_id``,
+        ``state``, ``expected_bucket_owner``, ``sse_kms_key_id``; and what every operator takes.
     """
 
     template_fields: Sequence[str] = (*AigenPlanningOperator.template_fields, "dead_letter", "shards")

@@ -29,10 +29,9 @@ class AigenOcrReportOperator(AigenOperator):
     :param dead_letter: S3 prefix for what the API refuses. (templated)
     :param max_dead_letter_ratio: over it, 0 to 1, the task fails after everything is committed. (templated)
     :param aigen_conn_id: the AIGEN connection, for the price of a call. (templated)
-    :param aws_conn_id: the AWS connection, for S3. (templated)
-    :param state: S3 prefix of plans, answers and commits; None for ``<destination>/_aigen``. (templated)
-    :param expected_bucket_owner: AWS account id that must own every bucket. (templated)
-    :param sse_kms_key_id: KMS key for all that is written. (templated)
+    :param trigger_rule: ``all_done``: the report runs when all tasks of the plan have ended.
+    :param kwargs: ``aws_conn_id``, ``state``, ``expected_bucket_owner``, ``sse_kms_key_id``, as with
+        ``AigenOcrOperator``; and what every operator takes.
 
     The tables are the task's assets, with one event for a table that the run added rows to, as with
     ``AigenOcrOperator``. It returns what ``AigenOcrOperator`` returns, for all tasks of the plan together.

@@ -33,9 +33,11 @@ class AirflowMetrics:
 
     When a backend raises, one warning is logged and nothing more is sent: a run does not depend on being watched."""
 
-    def __init__(self, *, dag_id: str, task_id: str, document_type: str) -> None:
+    def __init__(self, *, dag_id: str, task_id: str, document_type: str, map_index: int | None = None) -> None:
         self._stats: Any = Stats
         self._tags = {"dag_id": _fit(dag_id), "task_id": _fit(task_id), "document_type": document_type}
+        # A counter sums over mapped tasks, and a gauge of one would hide that of another.
+        self._of_one = {} if map_index is None or map_index < 0 else {"map_index": str(map_index)}
         self._broken = False
 
     def called(self, result: ApiResponse | CallFailure) -> None:
@@ -75,7 +77,7 @@ class AirflowMetrics:
         self._send(self._stats.timing, name, timedelta(seconds=seconds), tags)
 
     def _gauge(self, name: str, value: float) -> None:
-        self._send(self._stats.gauge, name, value, {})
+        self._send(self._stats.gauge, name, value, self._of_one)
 
     def _send(self, how: Callable[..., None], name: str, value: Any, tags: dict[str, str]) -> None:
         if self._broken:

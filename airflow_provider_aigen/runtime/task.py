@@ -192,7 +192,10 @@ class Task:
         given = self.parameters
         hook = AigenHook(given["aigen_conn_id"])
         metrics = AirflowMetrics(
-            dag_id=self._operator.dag_id, task_id=self._operator.task_id, document_type=given["document_type"]
+            dag_id=self._operator.dag_id,
+            task_id=self._operator.task_id,
+            document_type=given["document_type"],
+            map_index=getattr(self._context.get("ti"), "map_index", None),
         )
         requests_per_second = given["requests_per_second"]
         return replace(

@@ -54,6 +54,17 @@ def test_the_lines_that_statsd_gets(statsd):
     ]
 
 
+def test_each_instance_of_a_mapped_task_has_gauges_of_its_own(statsd):
+    sent = AirflowMetrics(dag_id="books", task_id="ocr", document_type="vehicle-registration-book/v2", map_index=3)
+    sent.reused()
+    sent.progress(waiting=7, rate=4.5, allowed=math.inf)
+    assert statsd() == [
+        f"aigen.answers_reused,{TAGS}:1|c",
+        f"aigen.documents_waiting,{TAGS},map_index=3:7|g",
+        f"aigen.requests_per_second,{TAGS},map_index=3:4.5|g",
+    ]
+
+
 def test_a_limit_that_is_unknown_has_no_gauge(statsd):
     metrics().progress(waiting=0, rate=0.0, allowed=math.inf)
     assert [line.split(",")[0] for line in statsd()] == ["aigen.documents_waiting", "aigen.requests_per_second"]
