@@ -14,6 +14,7 @@ from typing import Protocol
 
 from airflow_provider_aigen.core.announcing import Announced
 from airflow_provider_aigen.core.document.content_encoding import Decoder
+from airflow_provider_aigen.core.folding import Segment, Span
 from airflow_provider_aigen.core.models import (
     ApiResponse,
     CallFailure,
@@ -164,6 +165,10 @@ class Ledger(Protocol):
 
     def add(self, document_ids: Sequence[str]) -> None: ...
 
+    def add_sorted(self, ids: bytes) -> None:
+        """Add ids that are sorted, 16 bytes each."""
+        ...
+
     def __contains__(self, document_id: str) -> bool: ...
 
 
@@ -233,7 +238,19 @@ class StateStore(Protocol):
         ...
 
     def commits_after(self, number: int) -> AsyncIterator[CommitEntry]:
-        """Commits ``number + 1``, ``number + 2``, … in order, up to the newest."""
+        """Commits ``number + 1``, ``number + 2``, … in order, up to the newest: one listing and a request for each."""
+        ...
+
+    async def segments(self) -> Mapping[Span, int]:
+        """The spans of all segments of the folded ledger, with their sizes in bytes."""
+        ...
+
+    async def read_segment(self, span: Span) -> Segment | None:
+        """None where it is missing, or cannot be read."""
+        ...
+
+    async def create_segment(self, segment: Segment) -> None:
+        """Create it. One that is there says the same, and is replaced only if it is damaged."""
         ...
 
     async def unapplied_commits(self) -> Sequence[int]:

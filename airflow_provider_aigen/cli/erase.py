@@ -110,7 +110,9 @@ def find(s3: Versions, state: S3Prefix, wanted: set[str]) -> Found:
 
 
 def erase(s3: Versions, state: S3Prefix, found: Found) -> None:
-    """Erase what was found. The names in plans and commits go last, because a second call finds the rest by them."""
+    """Erase what was found. The names in plans and commits go last, because a second call finds the rest by them. The
+    ledger goes first, because it says what commits and applied marks said before: the next run makes it again."""
+    s3.delete(state.bucket, state.join("ledger", ""))
     for document in found.documents.values():
         s3.delete_source(document)
     for entry, outcome in found.outcomes:

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from airflow_provider_aigen.core.folding import Segment
 from airflow_provider_aigen.core.models import CommitEntry, OutputSettings, RunIdentity
 
 __all__ = ["ClearedRun"]
@@ -22,8 +23,14 @@ class ClearedRun:
     def see(self, entry: CommitEntry) -> None:
         """Learn of a commit."""
         before = entry.settings.min_confidence
-        if before != self.settings.min_confidence and _is_the_same_task(entry.run, self.run):
+        if before != self.settings.min_confidence and entry.run.task_key == self.run.task_key:
             self._committed[before] += sum(outcome.has_rows for outcome in entry.outcomes)
+
+    def see_segment(self, segment: Segment) -> None:
+        """Learn of the commits of a segment."""
+        for limit, documents in segment.with_rows.get(self.run.task_key, {}).items():
+            if limit != str(self.settings.min_confidence):
+                self._committed[None if limit == "None" else float(limit)] += documents
 
     def text(self) -> str | None:
         """A sentence for the log; None where there is nothing to say."""
@@ -35,8 +42,3 @@ class ClearedRun:
             "documents that it has committed keep their rows and their needs_review as they are; the new limit holds "
             "for the documents that it commits from now on"
         )
-
-
-def _is_the_same_task(one: RunIdentity, other: RunIdentity) -> bool:
-    """Whether both are tries of one task instance, perhaps with other parameters."""
-    return replace(one, parameters="") == replace(other, parameters="")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -106,6 +106,11 @@ class RunIdentity:
         if self.parameters:
             identity.append(f"parameters {self.parameters}")
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+
+    @property
+    def task_key(self) -> str:
+        """16 hex digits for the task instance, whatever its parameters are."""
+        return replace(self, parameters="").run_key[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from airflow_provider_aigen.core.errors import AigenError, DamagedState, Reconci
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, RunIdentity
 from airflow_provider_aigen.core.report import counted
 from airflow_provider_aigen.core.service.classify import Unknown
+from airflow_provider_aigen.pipeline.history import commits_about
 from airflow_provider_aigen.ports import DeadLetters, StateStore, Tables
 
 __all__ = ["Effects", "Rows", "finish_commits"]
@@ -81,7 +82,7 @@ class Effects:
             former = before.outcomes if before is not None else ()
             said = [(before, one) for one in former if before and one.document.document_id == document_id]
             chains[document_id] = [*said, (entry, outcome)]
-        async for later in self._state.commits_after(entry.number):
+        async for later in commits_about(self._state, chains.keys(), entry.number):
             for outcome in later.outcomes:
                 if (chain := chains.get(outcome.document.document_id)) is not None:
                     chain.append((later, outcome))

@@ -3,21 +3,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from datetime import datetime
 
 from airflow_provider_aigen.core.cleared import ClearedRun
-from airflow_provider_aigen.core.commits import taken_ids
-from airflow_provider_aigen.core.errors import ReconciliationError
+from airflow_provider_aigen.core.errors import ConfigurationError, ReconciliationError
 from airflow_provider_aigen.core.models import Plan, PlanBatch
-from airflow_provider_aigen.core.planning import BatchBuilder, PassingLetters, PlanRequest
+from airflow_provider_aigen.core.planning import BatchBuilder, PassingLetters, PlanRequest, places_for_letters
 from airflow_provider_aigen.core.report import counted
+from airflow_provider_aigen.pipeline.history import History, read_history
 from airflow_provider_aigen.ports import Ledger, ObjectStore, StateStore
 
 __all__ = ["make_plan", "with_sizes"]
 
 log = logging.getLogger(__name__)
+
+_READ_AT_ONCE = 16
 
 
 async def make_plan(
@@ -41,12 +44,8 @@ async def make_plan(
             counted(plan.batches, "batch", "batches"),
         )
         return plan
-    letters, cleared, as_of = PassingLetters(), ClearedRun(request.run, request.settings), 0
-    async for entry in state.commits_after(0):
-        ledger.add(taken_ids(entry))
-        letters.see(entry)
-        cleared.see(entry)
-        as_of = entry.number
+    letters, cleared = PassingLetters(), ClearedRun(request.run, request.settings)
+    as_of = await read_history(state, History(ledger, letters, cleared), request.folding)
     if (text := cleared.text()) is not None:
         log.warning("%s", text)
     planner = _Planner(request, source, state, ledger, letters, as_of, state_id, now)
@@ -118,6 +117,7 @@ class _Planner:
         while (batch := await self._state.read_batch(self._request.run.run_key, builder.number)) is not None:
             self._leave_out(batch)
             builder.skip(batch)
+        await self._read_letters(builder)
         builder.reserve(self._letters.due(self._request, self._now, planned=builder.letters))
         if not await self._list_new(builder):
             return None
@@ -129,6 +129,22 @@ class _Planner:
             if not await self._state.create_batch(batch):
                 return None
         return builder
+
+    async def _read_letters(self, builder: BatchBuilder) -> None:
+        """Read the documents of the folded letters that are due, as many as the plan has places for."""
+        unread = self._letters.unread(self._request, self._now)
+        places = places_for_letters(self._request, builder.letters)
+        for start in range(0, len(unread), _READ_AT_ONCE):
+            if places is not None and len(self._letters.due(self._request, self._now)) >= places:
+                return
+            numbers = unread[start : start + _READ_AT_ONCE]
+            entries = await asyncio.gather(*(self._state.read_commit(number) for number in numbers))
+            for number, entry in zip(numbers, entries, strict=True):
+                if entry is None:
+                    raise ConfigurationError(
+                        "state", f"commit {number} is missing though a later one exists: restore it"
+                    )
+                self._letters.read(entry)
 
     async def _list_new(self, builder: BatchBuilder) -> bool:
         if not builder.full():
@@ -147,5 +163,4 @@ class _Planner:
     def _leave_out(self, batch: PlanBatch) -> None:
         self._ledger.add([document.document_id for document in batch.documents])
         for document in batch.documents:
-            self._letters.letters.pop(document.document_id, None)
-            self._letters.reopened.discard(document.document_id)
+            self._letters.leave_out(document.document_id)

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for something, but not for ever."""
+"""Waiting for something, but not for ever; and work that would make the event loop wait."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from airflow_provider_aigen.ports import Clock
 
-__all__ = ["wait_up_to"]
+__all__ = ["beside", "wait_up_to"]
+
+T = TypeVar("T")
+
+# Bytes that are parsed, sorted or written within a few milliseconds.
+_LARGE = 256 * 1024
 
 
 async def wait_up_to(clock: Clock, seconds: float, tasks: Iterable[asyncio.Task[Any]]) -> None:
@@ -25,3 +30,11 @@ async def wait_up_to(clock: Clock, seconds: float, tasks: Iterable[asyncio.Task[
         for task in (over, finished):
             task.cancel()
         await asyncio.gather(over, finished, return_exceptions=True)
+
+
+async def beside(size: int, work: Callable[..., T], *arguments: Any) -> T:
+    """What ``work`` returns. It runs in a thread if it takes longer than the event loop may stand still, as it does for
+    ``size`` bytes or more."""
+    if size < _LARGE:
+        return work(*arguments)
+    return await asyncio.to_thread(work, *arguments)

@@ -14,6 +14,7 @@ from typing import Any
 from airflow_provider_aigen.core.document.flatten import needs_review
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, ErrorOrigin, FieldRow, Outcome
 from tests.kit import letters
+from tests.kit.folded import differences
 from tests.kit.journal import Journal
 from tests.kit.snapshot import Snapshot, parts_of
 from tests.kit.tables import part_uri
@@ -44,6 +45,13 @@ def every_commit_is_applied(store: Snapshot, journal: Journal) -> Iterator[str]:
     """Each commit is marked as applied, and nothing else is."""
     for number in sorted(store.applied ^ {entry.number for entry in store.commits}):
         yield f"commit {number} is not {'there, but marked as ' if number in store.applied else ''}applied"
+
+
+def the_ledger_says_what_its_commits_say(store: Snapshot, journal: Journal) -> Iterator[str]:
+    """Each segment of the ledger is what the commits that it covers make it."""
+    for span, segment in store.segments.items():
+        entries = [entry for entry in store.commits if span.first <= entry.number <= span.last]
+        yield from differences(f"{span.first}-{span.last}", segment, entries)
 
 
 def a_plan_is_whole(store: Snapshot, journal: Journal) -> Iterator[str]:
@@ -140,6 +148,7 @@ def _field_row(entry: CommitEntry, outcome: DocumentOutcome, row: FieldRow, read
         "needs_review": needs_review(row, entry.settings.min_confidence),
         "bboxes": _points(row.bboxes),
         "bboxes_norm": _points(row.bboxes_norm),
+        "extra": row.extra,
         "document_type": entry.settings.document_type,
         "extracted_at": reading.kept.received_at,
         "commit": entry.number,
@@ -219,6 +228,7 @@ def no_call_begins_after_a_stop(store: Snapshot, journal: Journal) -> Iterator[s
 LAWS: tuple[Law, ...] = (
     commits_are_numbered_without_a_gap,
     every_commit_is_applied,
+    the_ledger_says_what_its_commits_say,
     a_plan_is_whole,
     every_planned_document_has_an_outcome,
     a_run_commits_what_it_planned_once,

@@ -17,5 +17,8 @@ class SetLedger:
     def add(self, document_ids: Sequence[str]) -> None:
         self.ids.update(document_ids)
 
+    def add_sorted(self, ids: bytes) -> None:
+        self.ids.update(ids[at : at + 16].hex() for at in range(0, len(ids), 16))
+
     def __contains__(self, document_id: str) -> bool:
         return document_id in self.ids

@@ -11,7 +11,9 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, COMMIT, PLAN
+from airflow_provider_aigen.adapters.state.segments import segment_from_zstd, span_of_name
 from airflow_provider_aigen.core.document.reading import Reading, read
+from airflow_provider_aigen.core.folding import Segment, Span
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Plan, RunIdentity, SourceObject
 from tests.kit.store import Buckets, location
 from tests.kit.tables import part_uri, read_part
@@ -43,6 +45,17 @@ class Snapshot:
     def applied(self) -> set[int]:
         """The numbers of the commits that are marked as applied."""
         return {int(uri.rpartition("/")[2].partition(".")[0]) for uri in self._state("commits", ".applied")}
+
+    @cached_property
+    def segments(self) -> dict[Span, Segment | None]:
+        """The segments of the ledger."""
+        named = {uri: span_of_name(uri.rpartition("/")[2]) for uri in self._state("ledger", ".zst")}
+        return {span: segment_from_zstd(self.objects[uri], span) for uri, span in named.items() if span is not None}
+
+    @property
+    def spans(self) -> list[Span]:
+        """The spans of the segments of the ledger."""
+        return [*self.segments]
 
     @cached_property
     def plans(self) -> list[Plan]:

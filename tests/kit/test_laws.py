@@ -6,10 +6,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH
+from airflow_provider_aigen.adapters.state.segments import segment_name, segment_to_zstd
+from airflow_provider_aigen.core.folding import Fold
 from airflow_provider_aigen.core.models import Outcome
 from tests.kit import laws, letters
 from tests.kit.history import FIRST, HEALED, LAST, ROUTED, STATE, TEXT, History
@@ -50,6 +53,40 @@ def no_applied_mark(history: History) -> None:
 @breaks(laws.every_commit_is_applied)
 def an_applied_mark_too_many(history: History) -> None:
     history.objects[f"{STATE}/commits/00000009.applied"] = b""
+
+
+def _fold(history: History, **changes: Any) -> None:
+    """Write a segment of the first three commits."""
+    folded = Fold()
+    for number in range(1, 4):
+        folded.see(history.entry(f"{STATE}/commits/{number:08d}.json.gz"))
+    segment = replace(folded.segment(), **changes)
+    history.objects[f"{STATE}/ledger/{segment_name(segment.span)}"] = segment_to_zstd(segment)
+
+
+def test_a_sound_ledger_breaks_no_law(history):
+    _fold(history)
+    assert history.violations() == []
+
+
+@breaks(laws.the_ledger_says_what_its_commits_say)
+def a_segment_that_forgets_documents(history: History) -> None:
+    _fold(history, taken=b"")
+
+
+@breaks(laws.the_ledger_says_what_its_commits_say)
+def a_segment_without_its_letters(history: History) -> None:
+    _fold(history, passing=())
+
+
+@breaks(laws.the_ledger_says_what_its_commits_say)
+def a_segment_that_says_gone(history: History) -> None:
+    _fold(history, gone=("ab" * 16,))
+
+
+@breaks(laws.the_ledger_says_what_its_commits_say)
+def a_segment_that_cannot_be_read(history: History) -> None:
+    history.objects[f"{STATE}/ledger/00000001-00000002.zst"] = b"what is this"
 
 
 @breaks(laws.a_plan_is_whole)

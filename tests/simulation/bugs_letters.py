@@ -60,10 +60,8 @@ def _() -> list[Patch]:
     profile="letters",
 )
 def _() -> list[Patch]:
-    later = edit(
-        effects.Effects, "_chains", ("async for later in self._state.commits_after(entry.number):", "for later in ():")
-    )
-    return [later]
+    later = "async for later in commits_about(self._state, chains.keys(), entry.number):"
+    return [edit(effects.Effects, "_chains", (later, "for later in ():"))]
 
 
 @mutation(
@@ -91,7 +89,7 @@ def _() -> list[Patch]:
 
 @mutation("a letter is never due", law="is a letter after a run that began when it was due", profile="passing")
 def _() -> list[Patch]:
-    return [(planning.Letter, "is_due", lambda *_: False)]
+    return [(planning, "_is_due", lambda *_: False)]
 
 
 @mutation("a round always counts", law="a round counts where the service was well", profile="passing")

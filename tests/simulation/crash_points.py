@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from airflow_provider_aigen.core.folding import Folding
 from tests.simulation.driver import Result, simulate
 from tests.simulation.network import AFTER, BEFORE, Faults
 from tests.simulation.scenario import Run, Scenario, What
@@ -36,7 +37,13 @@ def _run(run_id: str, start: float) -> Run:
 
 def _scenario(crash_at: Crashes, objects: dict[str, What], runs: list[Run]) -> Scenario:
     return Scenario(
-        seed=0, profile="crash points", objects=objects, runs=runs, faults=Faults(crash_at=dict(crash_at)), clear=False
+        seed=0,
+        profile="crash points",
+        objects=objects,
+        runs=runs,
+        faults=Faults(crash_at=dict(crash_at)),
+        clear=False,
+        folding=Folding(commits=len(runs) % 2 + 1, factor=2),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from random import Random
 
+from airflow_provider_aigen.core.folding import Folding
 from tests.simulation.endpoint import ANSWERS, NO_CALL, PASSING, POISON
 from tests.simulation.failures import PASSING_SHAPES, STOPPING, TROUBLES, Trouble
 from tests.simulation.network import Faults
@@ -44,7 +45,7 @@ _DRAWN = tuple(name for name, times in PROFILES.items() for _ in range(times))
 def draw(seed: int, profile: str | None = None) -> Scenario:
     """The scenario of a seed, of this profile if one is asked for. Each has the faults that its name says, ``mixed``
     any of them."""
-    rng = Random(seed)
+    rng, random = Random(seed), Random(seed + 1)
     profile = profile or rng.choice(_DRAWN)
     scenario = Scenario(
         seed=seed,
@@ -57,6 +58,7 @@ def draw(seed: int, profile: str | None = None) -> Scenario:
         real_codecs=seed % 16 == 0,
         clear=rng.random() < 0.2,
         alone=profile == "alone",
+        folding=Folding(commits=1 + seed % 3, factor=2 + seed % 2),
     )
     _add_runs(rng, scenario)
     if profile in ("overlap", "zombie") or (profile == "mixed" and rng.random() < 0.7):
@@ -74,6 +76,8 @@ def draw(seed: int, profile: str | None = None) -> Scenario:
             for _ in range(rng.randint(1, 3))
         ]
     scenario.faults = _faults(rng, profile)
+    if seed % 5 == 0:
+        scenario.damages.append(Damage("ledger", random.random() * 120, random.choice((5, 60, 1e5))))
     return scenario
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 from collections import defaultdict
@@ -13,10 +14,12 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_aigen.adapters.state.codec import BATCH, CLAIM, COMMIT, PLAN
+from airflow_provider_aigen.adapters.state.segments import segment_from_zstd, span_of_name
 from airflow_provider_aigen.core.models import Claim, CommitEntry, DocumentOutcome, ErrorOrigin, Outcome
 from airflow_provider_aigen.core.service.suspects import repeat_limit
 from airflow_provider_aigen.ports import LATER_ID
 from tests.kit import journal as kit
+from tests.kit.folded import differences
 from tests.kit.journal import Reason, Stopped, Truth
 from tests.kit.snapshot import letter_uri, parts_of
 from tests.kit.store import location
@@ -37,6 +40,7 @@ _WRITTEN = re.compile(
     r"|answers/.*/(?P<answer>[0-9a-f]{64})\.json\.gz"
     r"|commits/(?:(?P<commit>\d+)\.json\.gz|(?P<applied>\d+)\.applied)"
     r"|plans/(?P<plan>.*)"
+    r"|ledger/(?:(?P<segment>\d+-\d+\.zst)|(?P<noted>applied)\.json)"
     r"|writers/(?P<beat>.*)\.json"
     r")|lake/(?P<part>(?:fields|documents)/.*c\d+-\d+-\w+)\.parquet"
     r"|dead/.*/(?P<letter>[0-9a-f]{32})(?:\.\w+)?"
@@ -139,10 +143,10 @@ class Journal(kit.Journal):
     def watch(self) -> None:
         """See all writes and calls from now on. ``broken`` is the first law that one of them broke: a process that has
         ended its work may lose what is raised at its last writes."""
-        self.world.bucket.watch = self._noted(self.written)
-        self.world.endpoint.watch = self._noted(self._call_laws.called)
+        self.world.bucket.watch = self._watching(self.written)
+        self.world.endpoint.watch = self._watching(self._call_laws.called)
 
-    def _noted(self, look: Callable[..., None]) -> Callable[..., None]:
+    def _watching(self, look: Callable[..., None]) -> Callable[..., None]:
         def noted(*seen: Any) -> None:
             try:
                 look(*seen)
@@ -170,8 +174,10 @@ class Journal(kit.Journal):
             check(own and body is not None, f"{key} is no place to write")
 
     def _by_somebody(self, match: re.Match[str], body: bytes | None) -> None:
-        """A claim or an answer is damaged, put back or deleted."""
+        """A claim, an answer or something of the ledger is damaged, put back or deleted."""
         sha256 = match["claim"] or match["answer"]
+        if sha256 is None:
+            return
         self.damaged.add(sha256)
         there = body not in (None, GARBAGE)
         if match["claim"]:
@@ -248,6 +254,21 @@ class Journal(kit.Journal):
                 stored = self.world.bucket.objects[f"{STATE}plans/{run_key}/{number:05d}.json.gz"]
                 found.add(BATCH.from_gzip(stored.body), self.world.sha256)
             self.planned[run_key] = found
+
+    def _segment(self, process: Process, name: str, body: bytes, before: bytes | None) -> None:
+        check(before in (None, GARBAGE), f"{name} of the ledger is overwritten")
+        span = span_of_name(name)
+        assert span is not None
+        check(span.last in self.commits, f"{name} of the ledger is written before its commits")
+        entries = [self.commits[number] for number in range(span.first, span.last + 1)]
+        for sentence in differences(name, segment_from_zstd(body, span), entries):
+            raise Violation(sentence)
+
+    def _noted(self, process: Process, name: str, body: bytes, before: bytes | None) -> None:
+        said = json.loads(body)
+        for number in {*range(1, said["commit"] + 1)} - {*said["except"]}:
+            there = f"{STATE}commits/{number:08d}.applied" in self.world.bucket.objects
+            check(there, f"commit {number} is said to be applied, and is not")
 
     def _part(self, process: Process, name: str, body: bytes, before: bytes | None) -> None:
         match = _PART.fullmatch(name)

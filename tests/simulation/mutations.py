@@ -73,5 +73,5 @@ def edit(owner: Any, attribute: str, *changes: tuple[str, str]) -> Patch:
     return owner, attribute, namespace[attribute]
 
 
-for _bugs in ("protocol", "claims", "letters", "service"):
+for _bugs in ("protocol", "claims", "letters", "ledger", "service"):
     import_module(f"tests.simulation.bugs_{_bugs}")

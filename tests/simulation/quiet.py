@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aigen.core.errors import ObjectDenied, PermanentError, ServiceUnavailableError
+from airflow_provider_aigen.core.folding import cover
 from airflow_provider_aigen.core.models import RunReport
 from tests.kit.laws import violations
 from tests.kit.snapshot import Snapshot
@@ -46,6 +47,7 @@ class Quiet:
         result = await self._plan(Run("a", "empty"))
         check(not result.documents, f"{result.documents} documents are left after the last run")
         end = self.world.snapshot()
+        self._folded(end)
         for sentence in (*violations(end, self.journal), *delays(self.journal, end)):
             raise Violation(sentence)
         return end
@@ -53,7 +55,7 @@ class Quiet:
     def _calm(self) -> None:
         world, scenario = self.world, self.world.scenario
         for key in [*world.damaged]:
-            world.mend(key, delete="/claims/" in key)
+            world.mend(key, delete="/answers/" not in key)
         scenario.faults.until = 0.0
         scenario.faults.crash_at = {}
         world.network.calm = True
@@ -97,6 +99,14 @@ class Quiet:
             check(len(runs) <= ROUNDS, f"{ids} are still tried again after {len(runs)} runs")
             await self.world.clock.sleep(2 * RETRY_PASSING_S + 1)
 
+    def _folded(self, end: Snapshot) -> None:
+        """A plan leaves no more commits behind the ledger than make the next segment, and few segments."""
+        folding, covered = self.world.scenario.folding, cover(end.spans)
+        behind = len(end.commits) - (covered[-1].last if covered else 0)
+        check(behind < folding.commits, f"{behind} commits are not folded after a plan")
+        levels = len(str(len(end.commits))) * 4
+        check(len(covered) < levels * folding.factor, f"{len(covered)} segments are read of {len(end.commits)} commits")
+
     async def _clear(self, last: list[Run]) -> None:
         """Failed runs are cleared, and find their documents done, or do them; then all are cleared, and do nothing."""
         runs = [run.at(99) for run in self.world.scenario.runs]
@@ -120,7 +130,7 @@ class Quiet:
         world, before = self.world, self._visible()
         world.bucket.watch = lambda *_: None
         for key in [*world.bucket.under(DESTINATION)]:
-            if key.endswith((".parquet", ".applied")):
+            if key.endswith((".parquet", ".applied", "/ledger/applied.json")):
                 world.bucket.remove(key)
         await self._plan(Run("a", "rewrite"))
         check(before == self._visible(), "the tables come out differently when they are written again")

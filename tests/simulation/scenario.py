@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from airflow_provider_aigen.core.folding import Folding
 from tests.simulation.endpoint import content
 from tests.simulation.failures import Trouble
 from tests.simulation.network import Faults
@@ -40,7 +41,8 @@ class Denial:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """At ``at`` something else writes over one of the objects in this folder of the state: ``claims`` or ``answers``.
+    """At ``at`` something else writes over one of the objects in this folder of the state: ``claims``, ``answers`` or
+    ``ledger``.
     ``mended`` seconds later an operator deletes it, or puts back what was there."""
 
     folder: str
@@ -82,7 +84,8 @@ class Run:
 @dataclass(slots=True)
 class Scenario:
     """``objects`` maps a key under the source to what lies there, ``changes`` are (time, key, what or None). ``alone``:
-    nothing comes to be answered beside the documents that fail."""
+    nothing comes to be answered beside the documents that fail. ``folding``: the ledger is folded after a few commits,
+    as otherwise hardly any schedule would have one."""
 
     seed: int
     profile: str
@@ -99,6 +102,7 @@ class Scenario:
     real_codecs: bool = True
     clear: bool = True
     rewrite: bool = False
+    folding: Folding = field(default_factory=lambda: Folding(commits=2, factor=2))
 
 
 @lru_cache(maxsize=1024)

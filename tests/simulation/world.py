@@ -114,14 +114,15 @@ class World:
             self.tell(f"{key} is damaged")
             self.damaged[key] = self.bucket.objects[key].body
             self.bucket.write(key, GARBAGE)
-            self.loop.later(damage.mended, self.mend, key, damage.folder == "claims" or self.rng.random() < 0.5)
+            delete = damage.folder in ("claims", "ledger") or self.rng.random() < 0.5
+            self.loop.later(damage.mended, self.mend, key, delete)
 
     def mend(self, key: str, delete: bool) -> None:
         """An operator mends it, and deletes no answer on which rows rest, or may soon."""
         before = self.damaged.pop(key, None)
-        if before is None:
+        if before is None or self.bucket.objects[key].body != GARBAGE:
             return
-        if delete and ("/claims/" in key or self._is_left_out(key)):
+        if delete and ("/answers/" not in key or self._is_left_out(key)):
             self.tell(f"{key} is deleted")
             self.bucket.remove(key)
         else:
@@ -183,6 +184,7 @@ class World:
             batch_size=run.batch_size,
             max_documents=run.max_documents,
             retry_passing_after_s=RETRY_PASSING_S,
+            folding=self.scenario.folding,
         )
 
     def _ports(self, process: Process, run: Run, ahead_s: float) -> Ports:
@@ -190,7 +192,7 @@ class World:
         real: dict[str, Any] = {}
         if self.scenario.real_adapters:
             real = {"tables": ParquetTables(store), "new_ledger": DiskLedger}
-        return ports_over(
+        ports = ports_over(
             store,
             settings(run.dag, run.run_id, run.min_confidence),
             ocr=self.endpoint.client(process),
@@ -200,6 +202,8 @@ class World:
             jitter=self.rng.random,
             **real,
         )
+        ports.state.applied_every = self.scenario.folding.commits  # type: ignore[attr-defined]
+        return ports
 
 
 def identity(run: Run) -> RunIdentity:

@@ -12,30 +12,42 @@
     answers/<document_type>/<hh>/<sha256>.json.gz        what the API finally said of these bytes
     commits/<n>.json.gz                                  n from 1 without a gap
     commits/<n>.applied                                  empty: the effects of commit n are written
+    ledger/<first>-<last>.zst                            what these commits say of their documents, folded
+    ledger/applied.json                                  up to which commit all are applied; replaced
     reports/<run_key>.json                               replaced by each try
     announced.json                                       which commits an Airflow event has announced
 
-A plan or a commit that cannot be read stops the run; a claim or an answer is one document's matter.
+A plan or a commit that cannot be read stops the run; a claim or an answer is one document's matter; without the ledger
+the commits are read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from typing import TypeVar
 
+from airflow_provider_aigen.adapters.state.applied import AppliedMarks
 from airflow_provider_aigen.adapters.state.claims import ClaimStore
 from airflow_provider_aigen.adapters.state.codec import ANNOUNCED, ANSWER, BATCH, COMMIT, PLAN, REPORT, SCHEMA
 from airflow_provider_aigen.adapters.state.objects import content_names, decode
 from airflow_provider_aigen.adapters.state.ownership import own
+from airflow_provider_aigen.adapters.state.segments import (
+    is_of_a_newer_version,
+    segment_from_zstd,
+    segment_name,
+    segment_to_zstd,
+    span_of_name,
+)
 from airflow_provider_aigen.core.announcing import Announced
 from airflow_provider_aigen.core.errors import (
     ConfigurationError,
     ObjectChanged,
     ObjectNotFound,
 )
+from airflow_provider_aigen.core.folding import Segment, Span
 from airflow_provider_aigen.core.models import (
     CommitEntry,
     KeptAnswer,
@@ -44,17 +56,18 @@ from airflow_provider_aigen.core.models import (
     PlanBatch,
     RunReport,
 )
+from airflow_provider_aigen.pipeline.timing import beside
 
 __all__ = ["S3StateStore"]
 
 _COMMITS_AHEAD = 16
 _ANNOUNCED = "announced.json"
-_COMMIT_NAME = re.compile(r"(\d{8,})\.(json\.gz|applied)")
+_ZSTD = "application/zstd"
 
 T = TypeVar("T")
 
 
-class S3StateStore(ClaimStore):
+class S3StateStore(ClaimStore, AppliedMarks):
     """Fulfils ``ports.StateStore`` over any object store that honours conditions.
 
     Every method may raise what the store raises, and ``ConfigurationError`` for a state object that is damaged or of a
@@ -153,16 +166,34 @@ class S3StateStore(ClaimStore):
                 task.cancel()
             await asyncio.gather(*ahead, return_exceptions=True)
 
-    async def unapplied_commits(self) -> Sequence[int]:
-        """Numbers of the commits without ``.applied``, in order: one listing, no object is read."""
-        commits: set[int] = set()
-        applied: set[int] = set()
-        async for found, is_entry in self._list_commits():
-            (commits if is_entry else applied).add(found)
-        return sorted(commits - applied)
+    async def segments(self) -> Mapping[Span, int]:
+        """The spans of all segments of the ledger with their sizes in bytes: one listing, no object is read."""
+        folder = self._prefix.join("ledger", "")
+        found = {
+            span_of_name(one.key.removeprefix(folder)): one.size
+            async for one in self._store.list(self._prefix.bucket, folder)
+        }
+        return {span: size for span, size in found.items() if span is not None}
 
-    async def mark_applied(self, number: int) -> None:
-        await self._create(b"", "commits", f"{number:08d}.applied", content_type="application/octet-stream")
+    async def read_segment(self, span: Span) -> Segment | None:
+        """None where it is missing or cannot be read."""
+        try:
+            stored = await self._get("ledger", segment_name(span))
+        except ObjectNotFound:
+            return None
+        return await beside(len(stored.body), segment_from_zstd, stored.body, span)
+
+    async def create_segment(self, segment: Segment) -> None:
+        """Create it; one that is there says the same, and is replaced only if it is damaged."""
+        body = await beside(len(segment.taken), segment_to_zstd, segment)
+        names = ("ledger", segment_name(segment.span))
+        if await self._create(body, *names, content_type=_ZSTD):
+            return
+        stored = await self._get_existing(*names)
+        there = await beside(len(stored.body), segment_from_zstd, stored.body, segment.span)
+        if there is None and not is_of_a_newer_version(stored.body):
+            with suppress(ObjectChanged, ObjectNotFound):  # another process mends it too
+                await self._put(body, *names, content_type=_ZSTD, if_match=stored.etag)
 
     async def write_report(self, report: RunReport) -> str:
         """Write or replace the run's report; returns its URI."""
@@ -189,15 +220,6 @@ class S3StateStore(ClaimStore):
         except (ObjectChanged, ObjectNotFound):
             return False
         return True
-
-    async def _list_commits(self, after: str | None = None) -> AsyncIterator[tuple[int, bool]]:
-        """Number, and whether it is the entry (else its applied mark), of everything that is named like either."""
-        folder = self._prefix.join("commits", "")
-        listing = self._store.list(self._prefix.bucket, folder, after=folder + after if after else None)
-        async for listed in listing:
-            match = _COMMIT_NAME.fullmatch(listed.key.removeprefix(folder))
-            if match:
-                yield int(match[1]), match[2] == "json.gz"
 
     async def _read_listed_commit(self, number: int) -> CommitEntry:
         entry = await self.read_commit(number)
