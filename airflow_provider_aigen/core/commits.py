@@ -3,14 +3,26 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Outcome, PlanBatch, Retake, RunIdentity
+from airflow_provider_aigen.core.models import (
+    CommitEntry,
+    DocumentOutcome,
+    Outcome,
+    PlanBatch,
+    Retake,
+    RunIdentity,
+    SourceObject,
+)
 
 __all__ = ["Ids", "Taken", "is_of_run", "next_entry", "taken_ids"]
+
+# Some of them may be deleted meanwhile.
+_READ_BEFORE = 5
 
 
 class Ids(Protocol):
@@ -36,15 +48,17 @@ def is_of_run(entry: CommitEntry, run: RunIdentity) -> bool:
 class Taken:
     """Which documents the commits behind a plan have taken. ``own`` has all that entries of ``run`` took, ``others``
     what other runs took, except what was gone. ``without_rows`` maps a document to the newest commit of another run, if
-    that one gave it no rows."""
+    that one gave it no rows. ``read_before`` has the last few objects that were read from the source."""
 
     run: RunIdentity
     own: Ids
     others: Ids
     without_rows: dict[str, int] = field(default_factory=dict)
+    read_before: deque[SourceObject] = field(default_factory=lambda: deque(maxlen=_READ_BEFORE))
 
     def see(self, entry: CommitEntry) -> None:
         """Learn of the next commit."""
+        self.read_before.extend(one.document for one in entry.outcomes if one.content_sha256 is not None)
         if is_of_run(entry, self.run):
             self.own.add([outcome.document.document_id for outcome in entry.outcomes])
             return

@@ -53,8 +53,9 @@ _AGED_AFTER = timedelta(hours=24)
 
 
 class DocumentLine:
-    """Takes documents of one document type through to their outcome. ``answers_reused`` counts those that cost no call.
-    ``claiming`` has the tasks whose claim a stop lets finish: nobody could give back a claim that nobody knows of."""
+    """Takes documents of one document type through to their outcome. ``answers_reused`` counts those that cost no call,
+    ``source`` the objects that were read. ``claiming`` has the tasks whose claim a stop lets finish: nobody could give
+    back a claim that nobody knows of."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class DocumentLine:
         document_type: str,
         passing_rounds: int,
     ) -> None:
-        self._source = source
+        self.source = source
         self._state = state
         self._caller = caller
         self._clock = clock
@@ -83,11 +84,6 @@ class DocumentLine:
         self.claiming: set[asyncio.Task[object] | None] = set()
 
     @property
-    def objects_read(self) -> int:
-        """How many objects of the source were read."""
-        return self._source.objects_read
-
-    @property
     def writer_id(self) -> str:
         """The id under which documents are claimed now."""
         return self._heartbeat.writer_id
@@ -100,7 +96,7 @@ class DocumentLine:
     async def process(self, work: Work) -> Result:
         """Raises what ends the run and nothing else, however odd the object is."""
         try:
-            fetched = await self._source.read(work.document)
+            fetched = await self.source.read(work.document)
         except (ObjectNotFound, ObjectChanged):
             return FinishedDocument(outcomes.gone(work.document, work.retake))
         except ObjectDenied as denied:

@@ -154,18 +154,20 @@ async def _some_at_once(items: Iterable[T], work: Callable[[T], Awaitable[None]]
 
 
 async def finish_commits(state: StateStore, effects: Effects, run: RunIdentity | None = None) -> None:
-    """Write the effects of every commit that lacks its applied mark, whichever process made it (design §3).
+    """Write the effects of every commit that lacks its applied mark, whichever process made it (design §3). What cannot
+    be written is a warning, and is tried again by the next run.
 
-    What cannot be written of another run's commit is a warning, and is tried again by the next run; raises for those of
-    ``run``."""
+    With ``run``, only those of its commits; raises what cannot be written. The others were tried when it began."""
     for number in await state.unapplied_commits():
         entry = await state.read_commit(number)
         if entry is None:
             raise ReconciliationError(f"commit {number} was listed, but is not there")
+        if run is not None and not is_of_run(entry, run):
+            continue
         log.info("Finishing commit %d of %s", number, counted(len(entry.outcomes), "document"))
         try:
             await effects.apply(entry)
         except AigenError as error:
-            if run is not None and is_of_run(entry, run):
+            if run is not None:
                 raise
             log.warning("Commit %d could not be finished, the next run tries it again: %s", number, error)

@@ -28,6 +28,7 @@ from airflow_provider_aigen.core.shards import Shard
 from airflow_provider_aigen.pipeline.batches import OpenBatches
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.commit import Committer
+from airflow_provider_aigen.pipeline.denied import DeniedDocuments
 from airflow_provider_aigen.pipeline.documents import DocumentLine
 from airflow_provider_aigen.pipeline.heartbeat import BEAT_S
 from airflow_provider_aigen.pipeline.progress import Progress
@@ -50,8 +51,6 @@ _REVISITED_AT_ONCE = 16
 _MAX_FETCHING = 8
 # A writer that lives has beaten since.
 _SILENT = timedelta(seconds=BEAT_S + 2)
-# So many objects of a source, none of them readable, and the bucket is denied.
-_DENIED_FOR_ALL = 100
 
 
 class Feed:
@@ -85,7 +84,7 @@ class Feed:
         self._failed: dict[str, FailedDocument] = {}
         self._held: list[HeldDocument] = []
         self._claims_end_at: datetime | None = None
-        self._denied: list[DeniedDocument] = []
+        self._denied = DeniedDocuments(line.source, committer.taken)
         self._new_under_way = 0
         self._revisited_at = ports.clock.monotonic()
         self.queue: asyncio.Queue[Work | None] = asyncio.Queue(self.workers)
@@ -133,7 +132,7 @@ class Feed:
                 self._suspects.clear(document_id)
                 self._failed.pop(document_id, None)
                 self.batches.fail(document_id)
-                self._denied.append(result)
+                self._denied.add(result)
             case FinishedDocument():
                 self._end(result)
             case None:
@@ -188,13 +187,8 @@ class Feed:
         self.batches.fail(work.document_id)
 
     def _route_denied(self) -> None:
-        """One denied object is that object's matter once another one was read."""
-        if self._denied and self._line.objects_read:
-            denied, self._denied = self._denied, []
-            for one in denied:
-                self.batches.end(FinishedDocument(one.outcome()))
-        elif len(self._denied) >= _DENIED_FOR_ALL:
-            raise self._denied[0].error
+        for denied in self._denied.told_apart():
+            self.batches.end(FinishedDocument(denied.outcome()))
 
     async def _call_again(self) -> None:
         """Hand out the suspects whose time has come, while others are worked on."""
@@ -218,7 +212,8 @@ class Feed:
             elif others or len(self._suspects):
                 await self._wait()
             elif self._denied:
-                raise self._denied[0].error
+                await self._denied.try_another()
+                self._route_denied()
             else:
                 return
 

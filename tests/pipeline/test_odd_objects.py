@@ -142,6 +142,36 @@ def test_objects_that_are_all_denied_stop_the_run():
     assert world.go(world.run("one")).extracted == 12
 
 
+@pytest.mark.parametrize("now_denied", ["in/0005.png", "in/"])
+def test_where_only_a_denied_object_is_left_one_that_was_read_before_shows_whose_matter_it_is(now_denied):
+    world = World()
+    world.scans(6)
+
+    async def fail(verb: str, key: str) -> None:
+        if verb == "get" and key == "in/0005.png":
+            raise StorageUnavailableError("503")
+
+    world.store.before = fail
+    with pytest.raises(StorageUnavailableError):
+        world.go(world.run("one", config={"max_in_flight": 1}))
+    before = world.said()
+    assert 0 < len(before) < 6
+    world.store.before = None
+    for name in before:  # but one, the others are gone: it is the one that is read once more
+        if name != max(before):
+            world.store.remove(f"s3://scans/in/{name}")
+    for name in {f"{number:04d}.png" for number in range(5)} - set(before):
+        world.store.remove(f"s3://scans/in/{name}")
+    deny(world, "get", now_denied)
+    if now_denied == "in/":
+        with pytest.raises(ConfigurationError, match="denied: allow it"):
+            world.go(world.run("one"))
+        assert world.said() == before
+    else:
+        assert world.go(world.run("one")).dead_letter == 1
+        assert world.said()["0005.png"] == "access_denied"
+
+
 def test_a_denied_bucket_stops_the_run_long_before_every_object_was_tried():
     world = World()
     world.scans(1000)
@@ -180,7 +210,7 @@ def test_a_commit_whose_effects_fail_fails_its_own_run_and_blocks_no_other(caplo
     world.scan("c.png")
     report = world.go(world.run("two"))
     assert (report.documents, report.extracted) == (1, 1), "others go on"
-    warning, *_ = [record.getMessage() for record in caplog.records if "could not be finished" in record.getMessage()]
+    [warning] = [record.getMessage() for record in caplog.records if "could not be finished" in record.getMessage()]
     assert "Commit 1 " in warning
     assert "PutObject was denied" in warning
     with pytest.raises(ConfigurationError, match="denied"):
