@@ -140,6 +140,11 @@ class RateLimiter(Protocol):
         """How many calls per second may start at present: the limit, or less after the endpoint throttled."""
         ...
 
+    @property
+    def paused_until_s(self) -> float:
+        """The end (monotonic) of the newest pause that is known of, whoever was asked for it."""
+        ...
+
     async def acquire(self) -> Turn:
         """Wait for a turn; its call starts right after. Turns are given in the order of asking."""
         ...

@@ -44,6 +44,7 @@ from airflow_provider_aigen.pipeline.commit import Committer
 from airflow_provider_aigen.pipeline.effects import Effects, finish_commits
 from airflow_provider_aigen.pipeline.plan import make_plan, with_sizes
 from airflow_provider_aigen.pipeline.process import CallCounts, process
+from airflow_provider_aigen.pipeline.progress import say_while
 from airflow_provider_aigen.pipeline.reconcile import reconcile
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.ports import Ports
@@ -59,6 +60,8 @@ __all__ = [
     "shards_stage",
 ]
 
+_PLANNING = "the plan is being made: commits are read, what earlier runs left is finished, and the source is listed"
+
 
 async def run(
     request: PlanRequest, ports: Ports, *, config: PipelineConfig, stop: Stop, price: Price | None = None
@@ -66,7 +69,7 @@ async def run(
     """Plan, process, commit and report, in money too where a ``price`` is known; returns the report and its URI.
 
     Raises what stopped the run (:mod:`~airflow_provider_aigen.core.errors`); a later call goes on from there."""
-    plan = await stop.or_result(plan_stage(request, ports))
+    plan = await stop.or_result(say_while(plan_stage(request, ports), ports.clock, _PLANNING))
     counts = await process_stage(plan, ports, config=config, stop=stop)
     return await stop.or_result(report_stage(plan, ports, counts, price))
 

@@ -75,7 +75,8 @@ class FailedCall:
 
 class Caller:
     """Makes the calls of one try, and counts them. ``health`` is what they show of the service, ``in_flight`` has the
-    tasks whose call a stop lets finish, ``paused_until`` (monotonic) is the end of the newest pause."""
+    tasks whose call a stop lets finish. ``sent_at`` has when the calls began that wait for their answer (monotonic),
+    ``queued`` counts those that wait for a turn."""
 
     def __init__(
         self,
@@ -106,7 +107,8 @@ class Caller:
         self.paid_calls = 0
         self.repeated_calls = 0
         self.last_call_at = clock.monotonic()
-        self.paused_until = 0.0
+        self.sent_at: dict[asyncio.Task[object] | None, float] = {}
+        self.queued = 0
         self.in_flight: set[asyncio.Task[object]] = set()
 
     async def call(
@@ -165,7 +167,12 @@ class Caller:
         if repeats:
             self.repeated_calls += 1
             self._observer.repeated()
-        result = await self._client.call(body, before_send=turn.starting)
+        task = asyncio.current_task()
+        self.sent_at[task] = self.last_call_at
+        try:
+            result = await self._client.call(body, before_send=turn.starting)
+        finally:
+            del self.sent_at[task]
         self._observer.called(result)
         return result
 
@@ -203,7 +210,6 @@ class Caller:
     async def _back_off(self, retry: Retry, turn: Turn) -> None:
         self.raise_if_stopped()
         if retry.pause_everyone:
-            self.paused_until = max(self.paused_until, self._clock.monotonic() + retry.delay_s)
             await turn.throttled(retry.delay_s)
         await self._clock.sleep(retry.delay_s)
 
@@ -213,7 +219,11 @@ class Caller:
         breaker = self.health.breaker
         while True:
             asked_at = self._clock.monotonic()
-            turn = await self._limiter.acquire()
+            self.queued += 1
+            try:
+                turn = await self._limiter.acquire()
+            finally:
+                self.queued -= 1
             self._observer.waited(self._clock.monotonic() - asked_at)
             # The pool cancels the tasks that wait; this one was on its way already.
             self.raise_if_stopped()

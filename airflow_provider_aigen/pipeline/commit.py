@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 class Committer:
     """Commits what the batches of one plan have, one entry after the other. ``taken`` is what the commits behind the
-    plan took."""
+    plan took, ``is_writing`` whether a commit or its effects are being written."""
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Committer:
         self._head = plan.as_of
         self._one_reader = asyncio.Lock()
         self.taken = taken
+        self.is_writing = False
 
     async def catch_up(self) -> None:
         """Read every commit that is newer than the newest one known."""
@@ -50,10 +51,15 @@ class Committer:
 
     async def commit(self, batch: PlanBatch, outcomes: Mapping[str, DocumentOutcome], rows: Rows) -> None:
         """Commit the outcomes that no other entry has, and write the effects. ``rows`` are those of their answers."""
-        async with self._one_reader:
-            entry = await self._commit(batch, outcomes)
+        self.is_writing = True
+        try:
+            async with self._one_reader:
+                entry = await self._commit(batch, outcomes)
+            if entry is not None:
+                await self._effects.apply(entry, rows)
+        finally:
+            self.is_writing = False
         if entry is not None:
-            await self._effects.apply(entry, rows)
             log.info("Committed %s as commit %d", counted(len(entry.outcomes), "document"), entry.number)
             self._observer.committed(entry)
 

@@ -54,8 +54,8 @@ _AGED_AFTER = timedelta(hours=24)
 
 class DocumentLine:
     """Takes documents of one document type through to their outcome. ``answers_reused`` counts those that cost no call,
-    ``source`` the objects that were read. ``claiming`` has the tasks whose claim a stop lets finish: nobody could give
-    back a claim that nobody knows of."""
+    ``source`` the objects that were read, ``reading`` those that are being read. ``claiming`` has the tasks whose claim
+    a stop lets finish: nobody could give back a claim that nobody knows of."""
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class DocumentLine:
         self._users: defaultdict[str, int] = defaultdict(int)
         self._claims: dict[str, Claim] = {}
         self.answers_reused = 0
+        self.reading = 0
         self.claiming: set[asyncio.Task[object] | None] = set()
 
     @property
@@ -89,18 +90,26 @@ class DocumentLine:
         return self._heartbeat.writer_id
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether no call may begin, because this process's sign of life could not be written to S3 for long."""
+        return self._heartbeat.is_late
+
+    @property
     def round(self) -> outcomes.Round:
         """How a round that ends now goes into the dead letters."""
         return outcomes.Round(self._caller.health.round_counts, self._passing_rounds)
 
     async def process(self, work: Work) -> Result:
         """Raises what ends the run and nothing else, however odd the object is."""
+        self.reading += 1
         try:
             fetched = await self.source.read(work.document)
         except (ObjectNotFound, ObjectChanged):
             return FinishedDocument(outcomes.gone(work.document, work.retake))
         except ObjectDenied as denied:
             return DeniedDocument(work, denied)
+        finally:
+            self.reading -= 1
         work = replace(work, version_id=fetched.version_id)
         if isinstance(fetched, Unsendable):
             return self._rejected(work, fetched)

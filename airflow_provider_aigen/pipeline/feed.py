@@ -145,16 +145,18 @@ class Feed:
         return self._is_done(work)
 
     @property
-    def waits_for(self) -> str | None:
+    def waits_for(self) -> list[str]:
         """Why no call is made, as far as the feed knows."""
+        reasons = []
         if self._held:
             claimed = f"waits for {counted(len(self._held), 'document')} that another process has claimed"
-            if self._claims_end_at is None:
-                return claimed
-            return f"{claimed} and that shows no sign of life: until {self._claims_end_at:%H:%M:%S} UTC"
+            end = self._claims_end_at
+            reasons.append(claimed + (f" and that shows no sign of life: until {end:%H:%M:%S} UTC" if end else ""))
         if self._failed and not self._new_under_way:
-            return f"waits before it calls again for {counted(len(self._failed), 'document')} that failed"
-        return None
+            reasons.append(f"waits before it calls again for {counted(len(self._failed), 'document')} that failed")
+        if self._committer.is_writing:
+            reasons.append("waits for S3: a commit is being written")
+        return reasons
 
     def _is_done(self, work: Work) -> bool:
         return self._committer.taken.is_done(work.document_id, work.retake)

@@ -6,24 +6,29 @@ It gives counts, and error codes as dead-letter paths name them; nothing else ab
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from airflow_provider_aigen.core.models import DocumentOutcome
 from airflow_provider_aigen.core.path_segments import path_segment
 from airflow_provider_aigen.core.report import OTHER, codes_text, counted
 from airflow_provider_aigen.core.service.breaker import BreakerState
+from airflow_provider_aigen.core.service.classify import Failed
+from airflow_provider_aigen.core.service.codes import SERVICE_ERROR
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.documents import DocumentLine
 from airflow_provider_aigen.ports import Clock, Observer, RateLimiter
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "say_while"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # So many intervals tell how fast documents end; one alone is too short for a slow pace.
 _LOOK_BACK = 4
@@ -65,12 +70,12 @@ class Progress:
         self._skipped = 0
         self._ended = 0
         self._codes: Counter[str] = Counter()
-        self._waits_for: Callable[[], str | None] = lambda: None
+        self._waits_for: Callable[[], Sequence[str]] = tuple
         self._began = self._now()
         self._moments = deque([self._began], maxlen=_LOOK_BACK + 1)
 
-    def explain(self, waits_for: Callable[[], str | None]) -> None:
-        """``waits_for`` says why no call is made, where something outside the calls knows it."""
+    def explain(self, waits_for: Callable[[], Sequence[str]]) -> None:
+        """``waits_for`` says why no call is made, as far as something outside the calls knows it."""
         self._waits_for = waits_for
 
     def skipped(self, documents: int) -> None:
@@ -98,7 +103,7 @@ class Progress:
         waiting = max(0, self._planned - self._done)
         left = f"{duration(waiting / ending)} left" if ending else "time left unknown"
         quiet_s = now.at - self._caller.last_call_at
-        if quiet_s >= _QUIET_S and waiting:
+        if quiet_s >= _QUIET_S and (waiting or self._waits_for()):
             log.warning("No call for %s: %s", duration(quiet_s), self._reason(now.at))
         log.info("Progress: %s, %s, %s, %s", self._documents(self._done), self._pace(rate), left, self._rest())
         self._observer.progress(waiting=waiting, rate=rate, allowed=self._limiter.rate)
@@ -123,12 +128,29 @@ class Progress:
         """Why nothing is called, and until when."""
         breaker = self._caller.health.breaker
         if breaker.state(now) is not BreakerState.CLOSED:
-            return f"the endpoint fails: the next call that tests it begins {self._at(now + breaker.wait_s(now), now)}"
-        if self._caller.paused_until > now:
-            return f"the endpoint asked for a pause, which ends {self._at(self._caller.paused_until, now)}"
-        if self._caller.in_flight:
-            return f"{counted(len(self._caller.in_flight), 'call')} not answered yet"
-        return self._waits_for() or "objects are read and written, or the pace is low"
+            test = f"the next call that tests it begins {self._at(now + breaker.wait_s(now), now)}"
+            return f"{_failure(self._caller.health.last_failed)}: {test}"
+        if self._limiter.paused_until_s > now:
+            return f"the endpoint asked for a pause, which ends {self._at(self._limiter.paused_until_s, now)}"
+        if self._caller.in_flight and self._line.is_cut_off:
+            return "waits for S3: no call begins while the sign of life of this process cannot be written"
+        reasons = [*self._of_calls(now), *self._waits_for()]
+        if self._line.reading:
+            reasons.append(f"waits for S3: {counted(self._line.reading, 'object')} being read")
+        return "; ".join(reasons) or "waits for S3: the plan, claims or answers are read and written"
+
+    def _of_calls(self, now: float) -> list[str]:
+        reasons, caller = [], self._caller
+        if caller.sent_at:
+            oldest = duration(now - min(caller.sent_at.values()))
+            reasons.append(f"{counted(len(caller.sent_at), 'call')} not answered yet, the oldest for {oldest}")
+        if len(caller.in_flight) > len(caller.sent_at):
+            reasons.append("waits for S3: answers are looked up or kept")
+        if caller.queued and not caller.sent_at:
+            reasons.append(
+                f"waits for its turn: all tasks that share the limit may start {self._limiter.rate:.3g} calls/s"
+            )
+        return reasons
 
     def _at(self, moment: float, now: float) -> str:
         if moment <= now:
@@ -153,6 +175,31 @@ class Progress:
     def _rest(self) -> str:
         letters = counted(self._codes.total(), "dead letter") + (f" ({codes_text(self._codes)})" if self._codes else "")
         return f"{counted(self._line.answers_reused, 'answer')} reused, {letters}"
+
+
+async def say_while(work: Coroutine[Any, Any, T], clock: Clock, doing: str) -> T:
+    """The result of ``work``, before which no call is made. When it takes long, a line says what is done meanwhile."""
+    began = clock.monotonic()
+
+    async def say() -> None:
+        while True:
+            await clock.sleep(_QUIET_S)
+            log.warning("No call for %s: %s", duration(clock.monotonic() - began), doing)
+
+    saying = asyncio.create_task(say())
+    try:
+        return await work
+    finally:
+        saying.cancel()
+
+
+def _failure(failed: Failed | None) -> str:
+    if failed is None:
+        return "the endpoint fails"
+    if failed.status is None:
+        return f"the endpoint gives no answer ({failed.kind or failed.error_codes[0]})"
+    code = path_segment(failed.error_codes[0])
+    return f"the endpoint answers {failed.status}" + ("" if code == SERVICE_ERROR else f" ({code})")
 
 
 def _rate(count: int, seconds: float) -> float:

@@ -18,7 +18,7 @@ class EvenLimiter:
     def __init__(self, clock: Clock, per_second: float = math.inf) -> None:
         self._clock = clock
         self._interval_s = 1 / per_second
-        self._next_s = self._paused_until_s = -math.inf
+        self._next_s = self.paused_until_s = -math.inf
         self.rate = per_second
         self.pauses: list[float] = []
         self.started = 0
@@ -31,7 +31,7 @@ class EvenLimiter:
             self._next_s = turn_s + self._interval_s
             if turn_s > now_s:
                 await self._clock.sleep(turn_s - now_s)
-            if self._clock.monotonic() >= self._paused_until_s:
+            if self._clock.monotonic() >= self.paused_until_s:
                 return self  # else a pause began meanwhile: this turn is none
 
     async def starting(self) -> None:
@@ -39,8 +39,8 @@ class EvenLimiter:
 
     async def throttled(self, pause_s: float) -> None:
         self.pauses.append(pause_s)
-        self._paused_until_s = max(self._paused_until_s, self._clock.monotonic() + pause_s)
-        self._next_s = max(self._next_s, self._paused_until_s)
+        self.paused_until_s = max(self.paused_until_s, self._clock.monotonic() + pause_s)
+        self._next_s = max(self._next_s, self.paused_until_s)
 
     async def succeeded(self) -> None:
         self.successes += 1

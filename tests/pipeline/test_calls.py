@@ -266,7 +266,7 @@ def test_a_pause_is_known_while_it_lasts():
         bench = Bench()
         calling = asyncio.ensure_future(bench.call("a", PATIENCE, GOOD))
         await bench.clock.advance(2.0)
-        assert bench.caller.paused_until == 1008.0
+        assert bench.limiter.paused_until_s == 1008.0
         await bench.clock.run(calling)
 
     go(scenario())

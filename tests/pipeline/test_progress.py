@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_aigen.core.commits import Taken
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.document.outcomes import gone
-from airflow_provider_aigen.core.errors import ServiceUnavailableError, StoppedError
+from airflow_provider_aigen.core.errors import ServiceUnavailableError, StoppedError, StorageUnavailableError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
 from airflow_provider_aigen.pipeline import plan_stage, run
 from airflow_provider_aigen.pipeline.commit import Committer
@@ -169,8 +169,12 @@ def test_an_open_breaker_says_when_the_next_call_tests_the_endpoint(warnings):
     with pytest.raises(ServiceUnavailableError):
         world.go(world.run())
     # It opened at 08:30:03 for 30 s, and then for 60 s.
-    assert "No call for 27 s: the endpoint fails: the next call that tests it begins at 08:30:33 UTC" in warnings()
-    assert "No call for 27 s: the endpoint fails: the next call that tests it begins at 08:31:34 UTC" in warnings()
+    assert (
+        "No call for 27 s: the endpoint answers 500: the next call that tests it begins at 08:30:33 UTC" in warnings()
+    )
+    assert (
+        "No call for 27 s: the endpoint answers 500: the next call that tests it begins at 08:31:34 UTC" in warnings()
+    )
 
 
 def test_a_pause_that_the_endpoint_asked_for_says_when_it_ends(warnings):
@@ -215,7 +219,63 @@ def test_calls_that_take_long_are_said(warnings):
     world.scans(3)
     world.ocr.latency_s = 50.0
     world.go(world.run())
-    assert warnings()[0] == "No call for 15 s: 3 calls not answered yet"
+    assert warnings()[0] == "No call for 15 s: 3 calls not answered yet, the oldest for 15 s"
+
+
+def test_a_pause_that_another_task_was_asked_for_says_when_it_ends(warnings):
+    world = Watched()
+    world.scans(4)
+    world.limiter.paused_until_s = world.limiter._next_s = world.clock.monotonic() + 40.0
+    world.go(world.run())
+    assert warnings()[0] == "No call for 15 s: the endpoint asked for a pause, which ends at 08:30:40 UTC"
+
+
+def test_a_low_pace_is_said(warnings):
+    world = Watched()
+    world.scans(3)
+    world.limiter = EvenLimiter(world.clock, 0.02)
+    world.go(world.run())
+    assert (
+        warnings()[0] == "No call for 15 s: waits for its turn: all tasks that share the limit may start 0.02 calls/s"
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "part", "reason"),
+    [
+        ("get", "in/", "waits for S3: 8 objects being read"),
+        ("list", "in/", "the plan is being made: "),
+        ("put", "answers/", "waits for S3: answers are looked up or kept"),
+        ("put", "commits/", "waits for S3: a commit is being written"),
+        ("put", "claims/", "waits for S3: the plan, claims or answers are read and written"),
+        ("get", "plans/", "waits for S3: the plan, claims or answers are read and written"),
+    ],
+)
+def test_a_slow_store_is_said(warnings, verb, part, reason):
+    world = Watched()
+    world.scans(8)
+
+    async def before(request, key):
+        if request == verb and part in key:
+            await world.clock.sleep(40.0)
+
+    world.store.before = before
+    world.go(world.run(batch_size=4))
+    assert any(f" s: {reason}" in said for said in warnings()), warnings()
+
+
+def test_a_sign_of_life_that_cannot_be_written_is_said(warnings):
+    world = Watched()
+    world.scans(30)
+    world.ocr.latency_s = 9.0
+
+    async def before(request, key):
+        if request == "put" and "writers/" in key and 1010.0 < world.clock.monotonic() < 1090.0:
+            raise StorageUnavailableError("503")
+
+    world.store.before = before
+    world.go(world.run())
+    assert any("no call begins while the sign of life of this process" in said for said in warnings()), warnings()
 
 
 def test_no_warning_names_a_key(warnings):

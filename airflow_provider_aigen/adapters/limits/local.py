@@ -70,6 +70,7 @@ class LocalRateLimiter:
         self._turns = _Window(requests_per_second)
         self._starts = _Window(requests_per_second)
         self._next_s = self._soonest_s = -math.inf
+        self.paused_until_s = -math.inf
         self._waiting = 0
         self._queue = asyncio.Lock() if queue is None else queue
         self._guard = threading.Lock()  # of everything above; held for no longer than a few lines
@@ -124,6 +125,7 @@ class LocalRateLimiter:
         """The call whose turn was given then was throttled."""
         with self._guard:
             now = self._clock.monotonic()
+            self.paused_until_s = max(self.paused_until_s, now + pause_s)
             self._next_s = max(self._next_s, now + pause_s)
             self._pace.slow_down(now, given_at_s)
 

@@ -95,6 +95,13 @@ class RedisRateLimiter:
         local = self._link.local
         return self._limit * self._pace.share if local is None else local.rate
 
+    @property
+    def paused_until_s(self) -> float:
+        """The end (monotonic) of the newest pause that this task knows of, also of another task's; it is a few
+        milliseconds late."""
+        local = self._link.local
+        return self._pace.paused_until_s if local is None else max(local.paused_until_s, self._link.local_from_s)
+
     async def __aenter__(self) -> Self:
         await self._link.open()
         return self

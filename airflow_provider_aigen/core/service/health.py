@@ -70,7 +70,7 @@ class CallRecord:
 class Health:
     """The service's health in one try. ``answered`` counts documents, ``new_calls`` and ``new_failures`` the calls for
     documents that never were a dead letter; ``answered_since`` compares with the newest call that was answered.
-    ``pauses_s`` are the waits in a try that can do nothing else."""
+    ``pauses_s`` are the waits in a try that can do nothing else, ``last_failed`` is the newest failure."""
 
     def __init__(
         self,
@@ -85,6 +85,7 @@ class Health:
         self.new_answered = 0
         self.new_calls = 0
         self.new_failures = 0
+        self.last_failed: Failed | None = None
         self._reached = False
         self._unknown_code_limit = unknown_code_limit
         self._newest_answered = float("-inf")
@@ -124,6 +125,7 @@ class Health:
 
     def _count(self, call: CallRecord) -> None:
         self.answered += call.answered
+        self.last_failed = call.verdict if isinstance(call.verdict, Failed) else self.last_failed
         self._reached |= not (isinstance(call.verdict, Failed) and not call.verdict.left)
         if not call.letter:
             self.new_calls += 1
