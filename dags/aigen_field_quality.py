@@ -30,6 +30,10 @@ SELECT field_name,
        round(avg(confidence), 3)        AS mean_confidence,
        count(*) FILTER (needs_review)   AS to_review
 FROM fields
+WHERE document_id IN (  -- of two scans of one book, the newer one
+    SELECT arg_max(document_id, (source_last_modified, "commit"))
+    FROM documents WHERE outcome <> 'gone' GROUP BY source_uri
+)
 GROUP BY field_name
 ORDER BY to_review DESC, field_name"""
 
@@ -64,7 +68,8 @@ def aigen_field_quality() -> None:
         # DuckDB reads through Arrow the columns that it needs: its own S3 extension is one more thing to install.
         s3 = s3_filesystem()
         with duckdb.connect() as database:
-            database.register("fields", ds.dataset(f"{DESTINATION}/fields/{partition}", filesystem=s3))
+            for name in ("fields", "documents"):
+                database.register(name, ds.dataset(f"{DESTINATION}/{name}/{partition}", filesystem=s3))
             quality = database.sql(QUERY)
             log.info("%s:\n%s", partition, quality)
             table = quality.to_arrow_table()

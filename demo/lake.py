@@ -79,5 +79,7 @@ class Lake:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._client.download_file(bucket, item["Key"], str(path))
             parts = str(self._mirror / table / "**" / "*.parquet").replace("'", "''")
-            database.execute(f"CREATE VIEW {table} AS FROM read_parquet('{parts}', hive_partitioning = true)")
+            database.execute(
+                f"CREATE VIEW {table} AS FROM read_parquet('{parts}', hive_partitioning = true, union_by_name = true)"
+            )
         return database

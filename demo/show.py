@@ -42,7 +42,9 @@ SELECT parse_filename(source_uri)                                 AS file,
        round(min(confidence), 2)                                  AS lowest,
        count(*) FILTER (needs_review)                             AS to_review
 FROM fields
-GROUP BY source_uri, page_number
+WHERE document_id IN (SELECT arg_max(document_id, (source_last_modified, "commit"))
+                      FROM documents WHERE outcome <> 'gone' GROUP BY source_uri)
+GROUP BY source_uri, document_id, page_number
 ORDER BY source_uri, page_number
 LIMIT 10"""
 

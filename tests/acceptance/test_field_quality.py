@@ -23,6 +23,8 @@ def test_it_writes_how_well_each_field_of_the_partition_is_read(run_dag, execute
     for number in range(3):
         lake.put(f"scans/in/{number}.jpg", scan({"color": "แดง", "brand_car": f"ยี่ห้อ {number}"}))
     execute(min_confidence=0.5)
+    lake.put("scans/in/0.jpg", scan({"color": "ดำ", "brand_car": "ยี่ห้อ 0"}))  # scanned again: the newer one counts
+    execute("two", min_confidence=0.5)
     dag = parse(FILE).dags["aigen_field_quality"]
     place = dag.task_dict["query"].python_callable.__globals__
     monkeypatch.setitem(place, "DESTINATION", lake.uri("lake/books").removeprefix("s3://"))

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The views and queries for the newest scan of each book, as the pages have them, on books that were scanned again."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_provider_aigen.adapters.tables.parquet import documents_part, fields_part
+from airflow_provider_aigen.core.models import FieldRow, Outcome
+from tests.adapters import samples
+from tests.docs.markdown import blocks
+
+NEWEST = "docs/how-to/newest.md"
+LATER = samples.SEEN + timedelta(days=1)
+
+
+def titled(page: str) -> dict[str, str]:
+    """The page's blocks by title."""
+    return {block.title: block.text for block in blocks(page) if block.title is not None}
+
+
+def scan(key: str, version: int, **changes):
+    """An extracted version of an object."""
+    modified = samples.SEEN if version == 1 else LATER
+    document = samples.document(version, key=f"incoming/{key}", last_modified=modified)
+    return samples.extracted(version, rows=2, document=document, **changes)
+
+
+def refused(key: str, version: int, **changes):
+    return replace(samples.refused(version), document=scan(key, version).document, **changes)
+
+
+def rows(outcome):
+    """Two fields, one of them on the second scan only if it is read there."""
+    if not outcome.has_rows:
+        return ()
+    plate = FieldRow(1, "registration_number_car", f"plate {outcome.document.etag[-1]}", 0.9)
+    return (
+        plate,
+        FieldRow(1, "province", "ขอนแก่น", 0.5)
+        if outcome.document.etag.endswith("1")
+        else replace(plate, field_name="brand_car"),
+    )
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory) -> Path:
+    """What four commits left of five books; the first is of a version that had fewer columns."""
+    passing = {"passing": True, "last_called_at": samples.SEEN}
+    commits = {
+        1: [
+            scan("again.jpg", 1),
+            refused("healed.jpg", 1, **passing),
+            refused("replaced.jpg", 1, **passing),
+            scan("worse.jpg", 1),
+        ],
+        2: [scan("again.jpg", 2), scan("replaced.jpg", 2), refused("worse.jpg", 2), scan("once.jpg", 1)],
+        3: [scan("healed.jpg", 1, retakes=1)],
+        4: [replace(refused("replaced.jpg", 1, retakes=1), outcome=Outcome.GONE, error_codes=())],
+    }
+    root = tmp_path_factory.mktemp("lake")
+    for number, outcomes in commits.items():
+        entry = samples.entry(*outcomes, number=number)
+        given = [(outcome, rows(outcome)) for outcome in outcomes]
+        for table, part in (("fields", fields_part), ("documents", documents_part)):
+            folder = root / table / f"dt=2026-11-2{number}"
+            folder.mkdir(parents=True)
+            body = part(entry, given)
+            written = pq.read_table(io.BytesIO(body))
+            if number == 1:
+                written = written.drop_columns(
+                    [name for name in ("extra", "committed_at", "passing") if name in written.schema.names]
+                )
+            if written.num_rows:
+                pq.write_table(written, folder / f"c{number:08d}-00000.parquet")
+    return root
+
+
+def at(statement: str, lake: Path) -> str:
+    return re.sub("s3a?://lake/vehicle_registration/", f"{lake}/", statement)
+
+
+BOOKS = [
+    ("again.jpg", 1, "plate 2", None, "plate 2"),
+    ("healed.jpg", 1, "plate 1", "ขอนแก่น", None),
+    ("once.jpg", 1, "plate 1", "ขอนแก่น", None),
+    ("replaced.jpg", 1, "plate 2", None, "plate 2"),
+]
+
+
+def statements(name: str) -> list[str]:
+    return [one for one in titled(NEWEST)[name].split(";") if one.strip()]
+
+
+def test_on_duckdb_as_typed(lake):
+    database = duckdb.connect()
+    for name in ("duckdb.sql", "views.sql"):
+        database.execute(at(titled(NEWEST)[name], lake))
+    found = database.execute(titled(NEWEST)["books.sql"]).fetchall()
+    assert [(row[0].removeprefix("s3://scans/incoming/"), *row[1:5]) for row in found] == BOOKS
+    counts = "SELECT count(*), count(DISTINCT document_id) FROM documents_today"
+    assert database.execute(counts).fetchall() == [(8, 8)]
+    newest = "SELECT source_uri, outcome FROM newest_documents ORDER BY ALL"
+    assert [
+        (uri.removeprefix("s3://scans/incoming/"), outcome) for uri, outcome in database.sql(newest).fetchall()
+    ] == [
+        ("again.jpg", "extracted"),
+        ("healed.jpg", "extracted"),
+        ("once.jpg", "extracted"),
+        ("replaced.jpg", "extracted"),
+        ("worse.jpg", "dead_letter"),
+    ]
+    bad = database.execute(titled("docs/how-to/rescan.md")["bad.sql"].rstrip(";\n")).fetchall()
+    assert sorted(row[0].rpartition("/")[2] for row in bad) == ["healed.jpg", "once.jpg"]
+    asked = titled("docs/how-to/rescan.md")["result.sql"].replace("scan-0001.jpg", "worse.jpg")
+    assert database.execute(asked).fetchone()[:2] == ("dead_letter", "1001")
+
+
+def test_on_spark_as_typed(lake):
+    """Not in the locks: it runs where pyspark and Java are installed."""
+    session = (
+        pytest.importorskip("pyspark.sql").SparkSession.builder.master("local[1]").config("spark.ui.enabled", False)
+    )
+    spark = session.config("spark.sql.warehouse.dir", str(lake.parent / "warehouse")).getOrCreate()
+    try:
+        for name in ("spark.sql", "views.sql"):
+            for statement in statements(name):
+                spark.sql(at(statement, lake))
+        found = [tuple(row) for row in spark.sql(titled(NEWEST)["books.sql"].rstrip(";\n")).collect()]
+        assert [(row[0].removeprefix("s3://scans/incoming/"), *row[1:5]) for row in found] == BOOKS
+    finally:
+        spark.stop()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/reference/tables.md"])
+def test_the_short_query_takes_the_same_scans(lake, page):
+    query = next(block.text for block in blocks(page) if block.language == "sql" and "arg_max" in block.text)
+    found = duckdb.connect().execute(at(query, lake)).fetchall()
+    assert [row[:2] for row in found] == [(f"s3://scans/incoming/{name}", plate) for name, _, plate, *_ in BOOKS]
+
+
+def test_the_tables_of_athena_and_trino_have_the_columns_of_the_schemas():
+    from airflow_provider_aigen.adapters.tables.schemas import DOCUMENTS_SCHEMA, FIELDS_SCHEMA
+
+    for name in ("athena.sql", "trino.sql"):
+        text = titled(NEWEST)[name].replace("`", "").replace("row(x double, y double)", "row")
+        tables = re.findall(r"TABLE (\w+) \((.*?)\n\)", text, re.DOTALL)
+        assert [table for table, _ in tables] == ["fields", "documents"]
+        for (_, columns), schema in zip(tables, (FIELDS_SCHEMA, DOCUMENTS_SCHEMA), strict=True):
+            names = re.findall(r"(?:^|, |\n)\s*([a-z0-9_]+) (?=[a-z])", columns)
+            assert [column for column in names if column != "dt"] == schema.names
