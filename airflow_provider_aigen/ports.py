@@ -133,7 +133,7 @@ class Turn(Protocol):
 
 
 class RateLimiter(Protocol):
-    """The pace of everything that shares one AIGEN connection (design §6)."""
+    """The pace of everything that shares one limit (design §6)."""
 
     @property
     def rate(self) -> float:

@@ -6,6 +6,7 @@ Units are in the names. Nothing reads a setting from a global place.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -22,6 +23,8 @@ from airflow_provider_aigen.core.errors import ConfigurationError
 __all__ = ["EndpointConfig", "PipelineConfig", "RetryConfig"]
 
 _MIN_KEY_LENGTH = 8
+_PORTS = {"https": 443, "http": 80}
+_ROUNDS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,17 @@ class EndpointConfig:
     def url(self) -> str:
         """The endpoint's whole URL (contract, Request)."""
         return f"{self.base_url.rstrip('/')}/aiscript/{self.document_type}"
+
+    @property
+    def limit_name(self) -> str:
+        """32 hex digits over host and API key: the vendor limits a key, whatever connection and document type name it.
+
+        It is written where others may read it, and takes some 50 ms to make, so that nobody guesses a short key from
+        it."""
+        parts = urlsplit(self.base_url)
+        port = parts.port or _PORTS.get(parts.scheme)
+        host = f"aigen limiter {parts.hostname}:{port}"
+        return hashlib.pbkdf2_hmac("sha256", self.api_key.encode(), host.encode(), _ROUNDS, dklen=16).hex()
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,8 +195,8 @@ class AigenCallingOperator(AigenOperator):
     :param requests_per_second: how many calls may start in any second; None takes the connection's. (templated)
     :param limit_shared_by: how many tasks share that limit at once. Without Redis each of them takes an equal part of
         it; with Redis it does so only while Redis is lost. (templated)
-    :param redis_conn_id: the Redis connection through which all tasks, of any DAG, that name the same AIGEN connection
-        share the limit; needs the extra ``redis``. (templated)
+    :param redis_conn_id: the Redis connection through which all tasks, of any DAG, whose AIGEN connections have the
+        same host and API key share the limit; needs the extra ``redis``. (templated)
     :param max_in_flight: how many calls may wait for an answer at once.
     """
 

@@ -37,7 +37,7 @@ class PortSettings:
     """The settings of all adapters, made before the event loop runs.
 
     ``client`` is a boto3 S3 client; as many S3 calls are made at once as it has connections. ``requests_per_second`` is
-    the whole limit, which all that name ``aigen_conn_id`` share through ``redis``, or ``limit_shared_by`` tasks without
+    the whole limit, which all that use the endpoint's key share through ``redis``, or ``limit_shared_by`` tasks without
     it. A task without an ``endpoint`` calls nothing."""
 
     client: Any
@@ -51,7 +51,6 @@ class PortSettings:
     max_in_flight: int = 1
     price: Price | None = None
     observer: Observer = field(default_factory=NoObserver)
-    aigen_conn_id: str = "aigen_default"
     limit_shared_by: int = 1
     redis: RedisSettings | None = None
 
@@ -60,7 +59,7 @@ class PortSettings:
 async def open_limiter(settings: PortSettings, clock: Clock) -> AsyncIterator[RateLimiter]:
     """The limiter of the task's calls (design §6). Raises ``ConfigurationError`` or ``TransientError`` if there are
     settings for Redis, and it can't be used."""
-    if settings.redis is None:
+    if settings.redis is None or settings.endpoint is None:
         yield LocalRateLimiter(settings.requests_per_second / settings.limit_shared_by, clock)
         return
     client = open_client(settings.redis, timeout_s=TIMEOUT_S)
@@ -70,7 +69,11 @@ async def open_limiter(settings: PortSettings, clock: Clock) -> AsyncIterator[Ra
     async with (
         aclosing(client),
         RedisRateLimiter(
-            client, settings.aigen_conn_id, settings.requests_per_second, clock, shared_by=settings.limit_shared_by
+            client,
+            settings.endpoint.limit_name,
+            settings.requests_per_second,
+            clock,
+            shared_by=settings.limit_shared_by,
         ) as limiter,
     ):
         yield limiter

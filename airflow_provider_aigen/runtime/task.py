@@ -202,7 +202,6 @@ class Task:
             settings,
             endpoint=hook.endpoint(given["document_type"]),
             requests_per_second=hook.requests_per_second if requests_per_second is None else requests_per_second,
-            aigen_conn_id=given["aigen_conn_id"],
             limit_shared_by=given["limit_shared_by"],
             redis=redis_settings(given["redis_conn_id"]) if given["redis_conn_id"] else None,
             price=hook.price,

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+import re
+from typing import Any
 
 import pytest
 
@@ -129,3 +131,43 @@ def test_the_share_of_repeated_calls_is_a_ratio(ratio):
 
 def test_a_fifth_may_be_repeated_and_three_rounds_make_a_dead_letter_final():
     assert (PipelineConfig().max_repeat_ratio, PipelineConfig().passing_rounds) == (0.2, 3)
+
+
+# --- whose limit it is --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"document_type": "idcard/v1"},
+        {"base_url": "https://OCR.example.org/"},
+        {"base_url": "https://ocr.example.org:443/api"},
+        {"timeout_s": 5.0},
+    ],
+    ids=lambda value: next(iter(value.items())),
+)
+def test_one_key_at_one_host_has_one_limit(other):
+    assert limit_name(**other) == limit_name()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"api_key": "a-key-of-nobodz"},
+        {"base_url": "https://other.example.org"},
+        {"base_url": "https://ocr.example.org:8443"},
+        {"base_url": "http://ocr.example.org", "allow_http": True},
+    ],
+    ids=lambda value: next(iter(value.items())),
+)
+def test_another_key_or_host_has_another_limit(other):
+    assert limit_name(**other) != limit_name()
+
+
+def test_the_name_of_a_limit_holds_neither_key_nor_host():
+    assert re.fullmatch(r"[0-9a-f]{32}", limit_name())
+
+
+def limit_name(**changes: Any) -> str:
+    given = {"base_url": "https://ocr.example.org", "api_key": "a-key-of-nobody"}
+    return EndpointConfig(**given | changes).limit_name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One pace for everything that names one AIGEN connection, over processes, machines and DAGs, through one Redis.
+"""One pace for everything that calls with one API key, over processes, machines and DAGs, through one Redis.
 
 The rule is that of :mod:`~airflow_provider_aigen.adapters.limits.local` (design §6), and all tasks keep it together:
 
