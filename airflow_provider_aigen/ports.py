@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from airflow_provider_aigen.core.announcing import Announced
@@ -29,6 +29,8 @@ from airflow_provider_aigen.core.models import (
     RunReport,
     SourceObject,
 )
+from airflow_provider_aigen.core.runs import RunRow
+from airflow_provider_aigen.core.spend_records import SpendRecord
 
 __all__ = [
     "LATER_ID",
@@ -41,8 +43,10 @@ __all__ = [
     "OcrClient",
     "Ports",
     "RateLimiter",
+    "RunsToWrite",
     "StateStore",
     "StoredObject",
+    "StoredSpend",
     "Tables",
     "Turn",
 ]
@@ -63,6 +67,25 @@ class StoredObject:
     version_id: str | None = None
     last_modified: datetime | None = None
     content_encoding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSpend:
+    """The spend records of one run, each writer's in order. ``mark`` stands for exactly these; ``ended``: every process
+    that wrote one has ended, as far as anybody can know."""
+
+    records: tuple[SpendRecord, ...]
+    mark: str
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunsToWrite:
+    """The keys of runs whose row in the table ``runs`` lacks spend records. ``now``: when the newest record of any run
+    was written, by the store's clock."""
+
+    run_keys: tuple[str, ...]
+    now: datetime | None
 
 
 class ObjectStore(Protocol):
@@ -276,9 +299,25 @@ class StateStore(Protocol):
         """Replace that version, or create it where it is None. False where another process wrote it meanwhile."""
         ...
 
+    async def note_spend(self, record: SpendRecord) -> None:
+        """Create the record. Writing the same one again changes nothing."""
+        ...
+
+    async def read_spend(self, run_key: str, now: datetime | None = None) -> StoredSpend:
+        """All records of a run. ``now`` is the store's time, if more is known than the records say."""
+        ...
+
+    async def runs_to_write(self) -> RunsToWrite:
+        """The runs whose row has to be written, the one that waits longest first."""
+        ...
+
+    async def mark_row(self, run_key: str, mark: str) -> None:
+        """Say that the run's row is written for the records that ``mark`` stands for, and that they are all."""
+        ...
+
 
 class Tables(Protocol):
-    """The two tables. Equal input gives equal bytes in equal places."""
+    """The tables. Equal input gives equal bytes in equal places."""
 
     async def probe(self) -> None:
         """Raise ``ConfigurationError`` unless the destination can be written."""
@@ -294,6 +333,15 @@ class Tables(Protocol):
         self, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
     ) -> None:
         """Write the commit's ``documents`` part: one row for each outcome, in plan order."""
+        ...
+
+    async def read_run(self, plan: Plan, day: date) -> StoredObject | None:
+        """What is there of the run's row in ``runs``."""
+        ...
+
+    async def write_run(self, row: RunRow, there: StoredObject | None) -> None:
+        """Write the run's row in place of what was ``there``. Raises ``AlreadyExists``, ``ObjectChanged`` or
+        ``ObjectNotFound`` if that is no longer so."""
         ...
 
 

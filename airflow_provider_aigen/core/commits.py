@@ -4,20 +4,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Protocol
 
 from airflow_provider_aigen.core.models import (
     CommitEntry,
     DocumentOutcome,
+    FieldRow,
     Outcome,
     PlanBatch,
     Retake,
     RunIdentity,
     SourceObject,
 )
+from airflow_provider_aigen.core.quality import entry_statistics
 
 __all__ = ["Ids", "Taken", "is_of_run", "next_entry", "taken_ids"]
 
@@ -105,12 +108,24 @@ def next_entry(
     outcomes: Mapping[str, DocumentOutcome],
     taken: Taken,
     committed_at: datetime,
+    rows: Mapping[str, Sequence[FieldRow]] = MappingProxyType({}),
 ) -> CommitEntry | None:
     """The entry that commits what ``outcomes`` (by document id) has of ``batch``, as ``number``, in plan order, without
-    what is taken already; None where nothing is left."""
+    what is taken already; None where nothing is left. ``rows`` has those of the answers, by the SHA-256 of their
+    content."""
     found = (outcomes.get(document.document_id) for document in batch.documents)
     admitted = (taken.admit(outcome) for outcome in found if outcome is not None)
     kept = tuple(outcome for outcome in admitted if outcome is not None)
     if not kept:
         return None
-    return CommitEntry(number, writer_id, batch.run, batch.number, batch.settings, kept, batch.state_id, committed_at)
+    return CommitEntry(
+        number,
+        writer_id,
+        batch.run,
+        batch.number,
+        batch.settings,
+        kept,
+        batch.state_id,
+        committed_at,
+        entry_statistics(rows.get(one.content_sha256 or "", ()) for one in kept if one.has_rows),
+    )

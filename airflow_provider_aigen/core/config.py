@@ -117,13 +117,17 @@ class RetryConfig:
 class PipelineConfig:
     """How one task works. ``grace_s`` is how long calls in flight may take to finish at a stop, ``progress_s`` the time
     between two lines of progress. ``max_repeat_ratio`` is the share of the planned documents for which a call that may
-    be billed twice is made, ``passing_rounds`` after how many failed rounds a passing dead letter is final."""
+    be billed twice is made, ``passing_rounds`` after how many failed rounds a passing dead letter is final.
+    ``max_spend`` is the most that the run may spend, in the price's currency; every ``spend_s`` seconds what it has
+    spent is noted in the state."""
 
     max_in_flight: int = 16
     grace_s: float = 4.0
     progress_s: float = 15.0
     max_repeat_ratio: float = DEFAULT_MAX_REPEAT_RATIO
     passing_rounds: int = DEFAULT_RETRY_PASSING_ROUNDS
+    max_spend: float | None = None
+    spend_s: float = 60.0
     retry: RetryConfig = field(default_factory=RetryConfig)
 
     def __post_init__(self) -> None:
@@ -132,3 +136,6 @@ class PipelineConfig:
         check_positive("progress_s", self.progress_s)
         check_ratio("max_repeat_ratio", self.max_repeat_ratio)
         check_positive("passing_rounds", self.passing_rounds, integer=True)
+        check_positive("spend_s", self.spend_s)
+        if self.max_spend is not None:
+            check_positive("max_spend", self.max_spend)

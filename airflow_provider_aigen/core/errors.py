@@ -11,6 +11,7 @@
     │   ├── AccountError            429 without Retry-After, again and again: credit exhausted, or the pace too high
     │   ├── ContractError           the endpoint answers many times in a row what the contract does not know
     │   ├── DeadLetterRatioError    all is committed, but more documents were dead-lettered than the DAG allows
+    │   ├── SpendLimitError         one more call would pass max_spend; what was answered is committed
     │   └── UnfinishedPlanError     a task of a shared plan failed: clear that one, with its report
     ├── TransientError              try again later: what was answered is kept, the next try goes on from there
     │   ├── ServiceUnavailableError the endpoint is down, unreachable, or asks for more patience than a document has
@@ -53,6 +54,7 @@ __all__ = [
     "PermanentError",
     "ReconciliationError",
     "ServiceUnavailableError",
+    "SpendLimitError",
     "StoppedError",
     "StorageUnavailableError",
     "TransientError",
@@ -99,6 +101,10 @@ class DeadLetterRatioError(PermanentError):
 
 class UnfinishedPlanError(PermanentError):
     """Documents of a plan that several tasks share have no outcome: one of these tasks failed."""
+
+
+class SpendLimitError(PermanentError):
+    """One more call would pass ``max_spend``. What was answered is committed; a later run takes the rest."""
 
 
 class TransientError(AigenError):

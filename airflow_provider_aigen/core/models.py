@@ -28,7 +28,8 @@ from airflow_provider_aigen.core.answers import (
     FailureKind,
     KeptAnswer,
 )
-from airflow_provider_aigen.core.spend import Cost
+from airflow_provider_aigen.core.quality import EntryStatistics
+from airflow_provider_aigen.core.spend import Cost, RunSpend
 
 __all__ = [
     "Answer",
@@ -39,6 +40,7 @@ __all__ = [
     "Claim",
     "CommitEntry",
     "DocumentOutcome",
+    "EntryStatistics",
     "ErrorOrigin",
     "FailureKind",
     "FieldRow",
@@ -161,7 +163,7 @@ class Plan:
     """The plan's last object: it exists, so the plan is whole. ``already_done`` were listed and left
     out, and so were ``skipped``, which are no documents (``core.no_documents``). ``letters`` of the ``documents`` are
     dead letters that are tried again, in the batches ``retaken``. ``sizes`` has the number of documents of each
-    batch; it is empty in the plans of version 0.1."""
+    batch; it is empty in the plans of version 0.1. ``planned_at`` is None there."""
 
     run: RunIdentity
     batches: int
@@ -174,6 +176,7 @@ class Plan:
     state_id: str | None = None
     sizes: tuple[int, ...] = ()
     retaken: tuple[int, ...] = ()
+    planned_at: datetime | None = None
 
 
 # --- what becomes of a document -----------------------------------------------------------------------------------
@@ -250,7 +253,7 @@ class CommitEntry:
     have several entries.
 
     ``writer_id`` tells one's own unacknowledged write from another's. ``state_id`` and ``committed_at`` are None in the
-    entries of version 0.1."""
+    entries of version 0.1, ``statistics`` in older ones too."""
 
     number: int
     writer_id: str
@@ -260,6 +263,7 @@ class CommitEntry:
     outcomes: tuple[DocumentOutcome, ...]
     state_id: str | None = None
     committed_at: datetime | None = None
+    statistics: EntryStatistics | None = None
 
 
 # --- what is written ----------------------------------------------------------------------------------------------
@@ -284,9 +288,9 @@ class RunReport:
     """A reconciled run: ``documents == extracted + partial + dead_letter + gone``.
 
     ``api_calls``, ``paid_calls``, ``answers_reused``, ``billed_retries`` and ``cost`` are those of this try; the rest
-    is the run's, whatever the try. ``paid_calls`` are the calls that may be on the bill
-    (``core.service.classify.is_paid``), ``billed_retries`` those that repeat one of them
-    (design §5). ``error_codes`` names codes as dead-letter paths do (``core.path_segments.path_segment``), the
+    is the run's, whatever the try; ``spend`` is what all its tries cost. ``paid_calls`` are the calls that may be on
+    the bill (``core.service.classify.is_paid``), ``billed_retries`` those that repeat one of them (design §5).
+    ``error_codes`` names codes as dead-letter paths do (``core.path_segments.path_segment``), the
     50 most frequent of them and the rest as ``other``. ``settings`` are the plan's: where the run wrote to, whatever
     its task would say today. ``passing`` counts, per code, the dead letters that later runs try again;
     ``healed`` those of earlier runs that have rows now, ``final`` those that are not tried again. ``skipped`` are
@@ -311,3 +315,4 @@ class RunReport:
     healed: int = 0
     final: int = 0
     skipped: int = 0
+    spend: RunSpend | None = None

@@ -21,12 +21,12 @@ from airflow_provider_aigen.core.models import (
     RunReport,
 )
 from airflow_provider_aigen.core.path_segments import path_segment
-from airflow_provider_aigen.core.spend import Cost
+from airflow_provider_aigen.core.spend import Cost, RunSpend
 
-__all__ = ["OTHER", "Reconciliation", "check_dead_letter_ratio", "codes_text", "counted", "most_frequent"]
+__all__ = ["MOST_CODES", "OTHER", "Reconciliation", "check_dead_letter_ratio", "codes_text", "counted", "most_frequent"]
 
 OTHER = "other"
-_MOST_CODES = 50
+MOST_CODES = 50
 _MOST_CODES_IN_TEXT = 10
 
 
@@ -83,6 +83,7 @@ class Reconciliation:
         billed_retries: int = 0,
         paid_calls: int = 0,
         cost: Cost | None = None,
+        spend: RunSpend | None = None,
     ) -> RunReport:
         """The reconciled counts. Raises ``ReconciliationError`` while a document has no outcome."""
         lost = sorted(document_id for document_id, outcome in self.missing.items() if outcome is None)
@@ -107,8 +108,8 @@ class Reconciliation:
             gone=self.outcomes[Outcome.GONE],
             rows=self.rows,
             commits=self.commits,
-            error_codes=dict(sorted(most_frequent(self.error_codes, _MOST_CODES).items())),
-            passing=dict(sorted(most_frequent(+self.passing, _MOST_CODES).items())),
+            error_codes=dict(sorted(most_frequent(self.error_codes, MOST_CODES).items())),
+            passing=dict(sorted(most_frequent(+self.passing, MOST_CODES).items())),
             healed=self.healed,
             final=self.final,
             skipped=skipped,
@@ -117,6 +118,7 @@ class Reconciliation:
             billed_retries=billed_retries,
             paid_calls=paid_calls,
             cost=cost,
+            spend=spend,
         )
 
     def _count(self, outcome: DocumentOutcome) -> None:

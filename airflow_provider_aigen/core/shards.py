@@ -61,6 +61,10 @@ class Shard:
         """The number of each batch that it has something of, and the span that says what."""
         return ((span, number) for span in self.spans for number in range(span.first, span.last + 1))
 
+    def part_of(self, plan: Plan) -> str:
+        """A short text for what it has of the plan, ``""`` where that is all."""
+        return "" if self == whole(plan) else ",".join(map(str, self.spans))
+
     @property
     def label(self) -> str:
         """For a person: ``batches 0-12: 6500 documents``."""

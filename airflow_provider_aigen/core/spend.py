@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 from airflow_provider_aigen.core.errors import ConfigurationError
 
-__all__ = ["Cost", "Price"]
+__all__ = ["Cost", "Price", "RunSpend", "limit_price"]
 
 _LONGEST_CURRENCY = 16
 
@@ -29,6 +29,26 @@ class Cost:
     paid: float
     saved: float
     paid_twice_at_most: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpend:
+    """What all tries of a run cost together. ``tries`` are those that called, or reused an answer. ``paid_calls`` may
+    be on the bill, ``billed_retries`` repeat one of them; calls waited ``waited_s`` seconds for their turn, in all.
+
+    The money is in ``currency``, by the price that each try had: ``paid``, ``saved`` and ``paid_twice_at_most`` as in
+    :class:`Cost`. All four are None where a try that called had no price, or where tries had different currencies."""
+
+    tries: int = 0
+    calls: int = 0
+    paid_calls: int = 0
+    billed_retries: int = 0
+    answers_reused: int = 0
+    waited_s: float = 0.0
+    currency: str | None = None
+    paid: float | None = None
+    saved: float | None = None
+    paid_twice_at_most: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +73,38 @@ class Price:
         return Cost(
             currency=self.currency,
             price_per_call=self.per_call,
-            paid=float(self._times(paid_calls)),
-            saved=float(self._times(answers_reused)),
-            paid_twice_at_most=float(self._times(billed_retries)),
+            paid=float(self.of(paid_calls)),
+            saved=float(self.of(answers_reused)),
+            paid_twice_at_most=float(self.of(billed_retries)),
         )
 
     def text(self, calls: int) -> str:
         """What so many calls cost, for a person: ``1,250.00 THB``. As many decimals as the price has, at least two."""
-        exponent = self._times(1).as_tuple().exponent
-        decimals = max(2, -exponent) if isinstance(exponent, int) else 2
-        return f"{self._times(calls):,.{decimals}f} {self.currency}".rstrip()
+        return self.amount_text(self.of(calls))
 
-    def _times(self, calls: int) -> Decimal:
+    def amount_text(self, amount: Decimal | float) -> str:
+        """An amount of this currency for a person, with as many decimals as it has, at least two."""
+        amount = amount if isinstance(amount, Decimal) else Decimal(repr(amount))
+        exponent = amount.as_tuple().exponent
+        decimals = max(2, -exponent) if isinstance(exponent, int) else 2
+        return f"{amount:,.{decimals}f} {self.currency}".rstrip()
+
+    def of(self, calls: int) -> Decimal:
+        """What so many calls cost."""
         # By way of its shortest decimal notation: 3 calls at 0.1 are 0.3, which binary floats deny.
         return Decimal(repr(self.per_call)) * calls
+
+    def calls_within(self, amount: Decimal) -> int | None:
+        """How many calls cost at most ``amount``; None where a call costs nothing."""
+        if not self.per_call:
+            return None
+        return max(0, int((amount / self.of(1)).to_integral_value(ROUND_FLOOR)))
+
+
+def limit_price(price: Price | None) -> Price:
+    """The price by which ``max_spend`` counts. Raises ``ConfigurationError`` where there is none."""
+    if price is None:
+        raise ConfigurationError(
+            "max_spend", "needs the price of a call: put price_per_call into the AIGEN connection's extra"
+        )
+    return price

@@ -51,6 +51,9 @@ class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
     :param partition: Hive partition path such as ``region=north``; ``""`` for none; None for ``dt=`` and the UTC day of
         the run (data interval start, else logical date, else ``run_after``). Not every run has a ``ds``. (templated)
     :param max_documents: take at most so many documents in a run; None for all. (templated)
+    :param max_spend: the most that a run may spend, in the currency of the connection's ``price_per_call``; None for
+        any amount. The task fails in order before the call that would pass it: what was answered is committed.
+        (templated)
     :param max_dead_letter_ratio: over it, 0 to 1, the task fails after everything is committed. (templated)
     :param min_confidence: fields under it, 0 to 1, are flagged ``needs_review``. (templated)
     :param max_repeat_ratio: a call that failed may be on the bill, and so may the same call made again: at most this
@@ -98,6 +101,7 @@ class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
         "redis_conn_id",
         "partition",
         "max_documents",
+        "max_spend",
         "max_dead_letter_ratio",
         "min_confidence",
         "state",
@@ -132,6 +136,7 @@ class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
         batch_size: int = 500,
         partition: str | None = None,
         max_documents: int | str | None = None,
+        max_spend: float | str | None = None,
         max_dead_letter_ratio: float | str | None = None,
         min_confidence: float | str | None = None,
         max_repeat_ratio: float = DEFAULT_MAX_REPEAT_RATIO,
@@ -168,6 +173,7 @@ class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
             sse_kms_key_id=sse_kms_key_id,
             **kwargs,
         )
+        self.max_spend = max_spend
         self.max_dead_letter_ratio = max_dead_letter_ratio
         self.max_repeat_ratio = max_repeat_ratio
         self.retry_passing_rounds = retry_passing_rounds

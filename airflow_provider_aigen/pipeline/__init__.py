@@ -17,6 +17,8 @@
 :mod:`.commit`            number and create the commit; :mod:`.effects`: what follows from it
 :mod:`.reconcile`         every planned document accounted for
 :mod:`.announce`          what no event has announced yet
+:mod:`.spending`          what the try spends, noted every minute; :mod:`.budget`: what it may spend
+:mod:`.runs`              the run's row in the table ``runs``
 :mod:`.progress`          a line every few seconds
 ========================  =============================================================================
 
@@ -27,6 +29,7 @@ or Airflow. What must hold at any crash is said in design §3.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -46,8 +49,11 @@ from airflow_provider_aigen.pipeline.plan import make_plan, with_sizes
 from airflow_provider_aigen.pipeline.process import CallCounts, process
 from airflow_provider_aigen.pipeline.progress import say_while
 from airflow_provider_aigen.pipeline.reconcile import reconcile
+from airflow_provider_aigen.pipeline.runs import RowDraft, write_row, write_rows_left
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.ports import Ports
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "Ports",
@@ -70,7 +76,7 @@ async def run(
 
     Raises what stopped the run (:mod:`~airflow_provider_aigen.core.errors`); a later call goes on from there."""
     plan = await stop.or_result(say_while(plan_stage(request, ports), ports.clock, _PLANNING))
-    counts = await process_stage(plan, ports, config=config, stop=stop)
+    counts = await process_stage(plan, ports, config=config, stop=stop, price=price)
     return await stop.or_result(report_stage(plan, ports, counts, price))
 
 
@@ -92,6 +98,7 @@ async def plan_stage(request: PlanRequest, ports: Ports) -> Plan:
         now=ports.clock.now(),
     )
     await begin_announcing(ports.state, plan, state_id)
+    await write_rows_left(ports.state, ports.tables, plan.run.run_key)
     return plan
 
 
@@ -102,9 +109,16 @@ async def shards_stage(plan: Plan, ports: Ports, *, shards: int, batch_size: int
 
 
 async def process_stage(
-    plan: Plan, ports: Ports, *, config: PipelineConfig, stop: Stop, shard: Shard | None = None
+    plan: Plan,
+    ports: Ports,
+    *,
+    config: PipelineConfig,
+    stop: Stop,
+    price: Price | None = None,
+    shard: Shard | None = None,
 ) -> CallCounts:
-    """Take the documents of a ``shard``, or of the whole plan, to their commits."""
+    """Take the documents of a ``shard``, or of the whole plan, to their commits. A try that fails writes the run's
+    row."""
     committer = Committer(
         plan,
         ports.state,
@@ -114,15 +128,22 @@ async def process_stage(
         ports.writer_id,
         ports.observer,
     )
-    return await process(plan, shard or whole(plan), ports, committer, config=config, stop=stop)
+    try:
+        return await process(plan, shard or whole(plan), ports, committer, config=config, stop=stop, price=price)
+    except AigenError:
+        await _write_row(plan, ports)
+        raise
 
 
 async def report_stage(
     plan: Plan, ports: Ports, counts: CallCounts, price: Price | None = None
 ) -> tuple[RunReport, str]:
-    """Finish commits whose writer died between commit and effects, reconcile, write the report."""
+    """Finish commits whose writer died between commit and effects, reconcile, write the run's row and the report."""
     await finish_commits(ports.state, _effects(ports), plan.run)
-    report = await reconcile(plan, ports.state, counts, price)
+    draft = await RowDraft.begin(plan, ports.state, ports.tables)
+    report = await reconcile(plan, ports.state, counts, price, draft)
+    if draft is not None and not await draft.write(ports.state, ports.tables):
+        await write_row(plan, ports.state, ports.tables)
     return report, await ports.state.write_report(report)
 
 
@@ -137,6 +158,13 @@ async def announce_stage(run_key: str, ports: Ports, extras: Iterable[Mapping[st
 
 def _effects(ports: Ports) -> Effects:
     return Effects(ports.state, ports.tables, ports.dead_letters)
+
+
+async def _write_row(plan: Plan, ports: Ports) -> None:
+    try:
+        await write_row(plan, ports.state, ports.tables)
+    except AigenError as error:
+        log.warning("This run's row in the table runs could not be written, the next run tries it again: %s", error)
 
 
 async def _remove_old_writers(ports: Ports) -> None:

@@ -22,6 +22,7 @@ from airflow_provider_aigen.core.service.classify import Failed, Verdict, classi
 from airflow_provider_aigen.core.service.health import CallRecord, Health
 from airflow_provider_aigen.core.service.retry import Attempts, Decision, EndRun, Keep, Later, Retry, decide
 from airflow_provider_aigen.core.service.wire import encode_request
+from airflow_provider_aigen.pipeline.budget import Budget
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.ports import Clock, Observer, OcrClient, RateLimiter, Turn
 
@@ -88,6 +89,7 @@ class Caller:
         *,
         config: PipelineConfig,
         jitter: Callable[[], float],
+        budget: Budget | None = None,
     ) -> None:
         self._client = client
         self._limiter = limiter
@@ -96,6 +98,7 @@ class Caller:
         self._observer = observer
         self._config = config.retry
         self._jitter = jitter
+        self._budget = budget or Budget()
         self._slots = asyncio.Semaphore(config.max_in_flight)
         self._probe: asyncio.Task[object] | None = None
         self.health = Health(
@@ -104,8 +107,8 @@ class Caller:
             cooldown_s=config.retry.breaker_cooldown_s,
         )
         self.calls = 0
-        self.paid_calls = 0
         self.repeated_calls = 0
+        self.waited_s = 0.0
         self.last_call_at = clock.monotonic()
         self.sent_at: dict[asyncio.Task[object] | None, float] = {}
         self.queued = 0
@@ -121,11 +124,11 @@ class Caller:
 
         ``instead`` is awaited before each call, which may have waited long for its turn: what it returns, unless None,
         is returned in place of a call. Raises what ends the run: ``AuthenticationError``, ``AccountError``,
-        ``ContractError``, ``ServiceUnavailableError``, and whatever ``keep`` and ``instead`` raise."""
+        ``ContractError``, ``SpendLimitError``, ``ServiceUnavailableError``, and what ``keep`` and ``instead`` raise."""
         body = encode_request(request.image)
         attempts, first_call_at = Attempts(), None
         while True:
-            async with self._slots:
+            async with self._slots, self._budget.one_call():
                 turn = await self._turn(request)
                 with self._in_flight():
                     if (found := await instead()) is not None:
@@ -156,29 +159,49 @@ class Caller:
                     attempts = attempts.after(verdict)
                     await self._back_off(retry, turn)
 
+    @property
+    def paid_calls(self) -> int:
+        """How many calls may be on the bill."""
+        return self._budget.paid_calls
+
     def raise_if_stopped(self) -> None:
         """End this task where the run is being stopped: no call begins any more."""
         if self._stop.is_set:
             raise asyncio.CancelledError
 
     async def _send(self, body: bytes, turn: Turn, *, repeats: bool) -> ApiResponse | CallFailure:
-        self.calls += 1
         self.last_call_at = self._clock.monotonic()
-        if repeats:
-            self.repeated_calls += 1
-            self._observer.repeated()
+        sent = False
+
+        async def starting() -> None:
+            nonlocal sent
+            await turn.starting()
+            sent = True
+            self._count(repeats=repeats)
+
         task = asyncio.current_task()
         self.sent_at[task] = self.last_call_at
         try:
-            result = await self._client.call(body, before_send=turn.starting)
+            result = await self._client.call(body, before_send=starting)
+        except asyncio.CancelledError:
+            self._budget.paid_calls += sent  # nobody will know what came of it
+            raise
         finally:
             del self.sent_at[task]
+        if not sent:  # no connection could be made
+            self._count(repeats=repeats)
         self._observer.called(result)
         return result
 
+    def _count(self, *, repeats: bool) -> None:
+        self.calls += 1
+        if repeats:
+            self.repeated_calls += 1
+            self._observer.repeated()
+
     def _record(self, request: Request, result: ApiResponse | CallFailure, began_at: float) -> CallRecord:
         verdict = classify(result, self._clock.now(), image_bytes=len(request.image))
-        self.paid_calls += is_paid(verdict)
+        self._budget.paid_calls += is_paid(verdict)
         return CallRecord(
             request.document_id,
             verdict,
@@ -224,7 +247,9 @@ class Caller:
                 turn = await self._limiter.acquire()
             finally:
                 self.queued -= 1
-            self._observer.waited(self._clock.monotonic() - asked_at)
+            waited_s = self._clock.monotonic() - asked_at
+            self.waited_s += waited_s
+            self._observer.waited(waited_s)
             # The pool cancels the tasks that wait; this one was on its way already.
             self.raise_if_stopped()
             now = self._clock.monotonic()

@@ -54,7 +54,7 @@ class Committer:
         self.is_writing = True
         try:
             async with self._one_reader:
-                entry = await self._commit(batch, outcomes)
+                entry = await self._commit(batch, outcomes, rows)
             if entry is not None:
                 await self._effects.apply(entry, rows)
         finally:
@@ -63,9 +63,12 @@ class Committer:
             log.info("Committed %s as commit %d", counted(len(entry.outcomes), "document"), entry.number)
             self._observer.committed(entry)
 
-    async def _commit(self, batch: PlanBatch, outcomes: Mapping[str, DocumentOutcome]) -> CommitEntry | None:
+    async def _commit(
+        self, batch: PlanBatch, outcomes: Mapping[str, DocumentOutcome], rows: Rows
+    ) -> CommitEntry | None:
         while True:
-            entry = next_entry(self._head + 1, self._writer_id, batch, outcomes, self.taken, self._clock.now())
+            now = self._clock.now()
+            entry = next_entry(self._head + 1, self._writer_id, batch, outcomes, self.taken, now, rows)
             if entry is None:
                 return None
             # A PUT that succeeds proves that nobody else wrote this number, nor, numbers being gapless, a later one:

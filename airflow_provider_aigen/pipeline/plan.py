@@ -51,7 +51,7 @@ async def make_plan(
     planner = _Planner(request, source, state, ledger, letters, as_of, state_id, now)
     while (builder := await planner.list()) is None:
         log.info("Another process plans this run too: going on behind its batches")
-    plan = await state.create_plan(builder.plan())
+    plan = await state.create_plan(replace(builder.plan(), planned_at=now))
     log.info(
         "Planned %s in %s, %s of them dead letters that are tried again; %d done already, %s skipped as no documents",
         counted(plan.documents, "document"),

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
 
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.commit import Committer
@@ -13,19 +13,28 @@ from airflow_provider_aigen.pipeline.documents import DocumentLine
 from airflow_provider_aigen.pipeline.feed import Feed
 from airflow_provider_aigen.pipeline.heartbeat import Heartbeat
 from airflow_provider_aigen.pipeline.progress import Progress
+from airflow_provider_aigen.pipeline.spending import Spending
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.pipeline.timing import wait_up_to
 from airflow_provider_aigen.ports import Clock
 
-__all__ = ["Pool"]
+__all__ = ["Beside", "Pool"]
 
 # How long a run may take to give claims back when all else is done: they end with their writer.
 _RELEASE_S = 1.0
 
 
+class Beside(NamedTuple):
+    """What runs as long as the documents are worked on."""
+
+    progress: Progress
+    heartbeat: Heartbeat
+    spending: Spending
+
+
 class Pool:
     """Runs the tasks of one try until all is done or ``stop`` is set. Whatever has an outcome is committed before it
-    ends. ``beside`` run as long as the others do."""
+    ends."""
 
     def __init__(
         self,
@@ -33,7 +42,7 @@ class Pool:
         caller: Caller,
         line: DocumentLine,
         committer: Committer,
-        beside: Sequence[Progress | Heartbeat],
+        beside: Beside,
         clock: Clock,
         stop: Stop,
         grace_s: float,
@@ -61,10 +70,14 @@ class Pool:
                 self._feed.batches.flush()  # the grace time may be all that is left
             await self._drain([feeding, *workers])
             self._feed.batches.finish()
-            releasing = asyncio.create_task(self._line.give_back(self._feed.failing()))
+            # A stopped process may be killed while it commits: what it has spent is noted meanwhile.
+            ending = [asyncio.create_task(self._line.give_back(self._feed.failing()))]
+            if self._stop.is_set:
+                ending.append(asyncio.create_task(self._beside.spending.note()))
             await committing
-            await wait_up_to(self._clock, _RELEASE_S, [releasing])
-            releasing.cancel()
+            await wait_up_to(self._clock, _RELEASE_S, ending)
+            for task in ending:
+                task.cancel()
         finally:
             for task in (feeding, *workers, committing, stopped, *beside):
                 task.cancel()

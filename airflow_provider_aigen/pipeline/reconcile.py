@@ -8,14 +8,23 @@ from airflow_provider_aigen.core.errors import ReconciliationError
 from airflow_provider_aigen.core.models import Plan, RunReport
 from airflow_provider_aigen.core.report import Reconciliation
 from airflow_provider_aigen.core.spend import Price
+from airflow_provider_aigen.core.spend_records import run_spend
 from airflow_provider_aigen.pipeline.process import CallCounts
+from airflow_provider_aigen.pipeline.runs import RowDraft
 from airflow_provider_aigen.ports import StateStore
 
 __all__ = ["reconcile"]
 
 
-async def reconcile(plan: Plan, state: StateStore, counts: CallCounts, price: Price | None = None) -> RunReport:
-    """Read back what is committed and count it; ``counts`` is what this try cost, at ``price`` per call.
+async def reconcile(
+    plan: Plan,
+    state: StateStore,
+    counts: CallCounts,
+    price: Price | None = None,
+    draft: RowDraft | None = None,
+) -> RunReport:
+    """Read back what is committed and count it; ``counts`` is what this try cost, at ``price`` per call. ``draft`` has
+    what the run spent, and is shown the run's commits.
 
     Raises ``ReconciliationError`` where a planned document has no outcome, or two."""
     reconciliation = Reconciliation(plan.run.run_key)
@@ -27,6 +36,8 @@ async def reconcile(plan: Plan, state: StateStore, counts: CallCounts, price: Pr
     async for entry in state.commits_after(plan.as_of):
         if is_of_run(entry, plan.run):
             reconciliation.own(entry)
+            if draft is not None:
+                draft.summary.see(entry)
     if reconciliation.missing:
         async for entry in state.commits_after(plan.as_of):
             if not is_of_run(entry, plan.run):
@@ -45,4 +56,5 @@ async def reconcile(plan: Plan, state: StateStore, counts: CallCounts, price: Pr
             answers_reused=counts.answers_reused,
             billed_retries=counts.billed_retries,
         ),
+        spend=run_spend(draft.stored.records) if draft is not None else None,
     )

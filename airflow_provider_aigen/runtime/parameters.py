@@ -186,6 +186,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "batch_size": _whole_number,
     "partition": _partition,
     "max_documents": _optional_whole_number,
+    "max_spend": _optional_number,
     "max_dead_letter_ratio": _optional_ratio,
     "min_confidence": _optional_ratio,
     "copy_image": _switch,

@@ -40,7 +40,7 @@ def return_value(report: RunReport, uri: str) -> dict[str, Any]:
 
 
 def report_text(report: RunReport, price: Price | None = None) -> str:
-    """The run in one sentence, with its cost if there is a ``price``."""
+    """The run in one sentence, with the cost of this try if there is a ``price``, and with what earlier tries cost."""
     skipped = f"{counted(report.skipped, 'object')} skipped as no documents; " if report.skipped else ""
     counts = (
         f"{counted(report.documents, 'document')}: {report.extracted} extracted, {report.partial} partial, "
@@ -51,12 +51,22 @@ def report_text(report: RunReport, price: Price | None = None) -> str:
     )
     if price is None:
         twice = f"; {counted(report.billed_retries, 'call')} perhaps billed twice" if report.billed_retries else ""
-        return counts + twice
+        return counts + twice + _whole_run(report, price)
     twice = f", of it at most {price.text(report.billed_retries)} twice" if report.billed_retries else ""
     return (
         f"{counts}; paid {price.text(report.paid_calls)} for {counted(report.paid_calls, 'call')}{twice}; "
-        f"reuse saved {price.text(report.answers_reused)}"
+        f"reuse saved {price.text(report.answers_reused)}" + _whole_run(report, price)
     )
+
+
+def _whole_run(report: RunReport, price: Price | None) -> str:
+    spend = report.spend
+    if spend is None or spend.calls == report.api_calls:
+        return ""
+    paid = ""
+    if price is not None and spend.paid is not None and spend.currency == price.currency:
+        paid = f", paid {price.amount_text(spend.paid)}"
+    return f"; the whole run, in {counted(spend.tries, 'try', 'tries')}: {counted(spend.calls, 'call')}{paid}"
 
 
 def passing_text(report: RunReport) -> str | None:

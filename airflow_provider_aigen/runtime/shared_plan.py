@@ -59,7 +59,7 @@ async def ocr_shard(
         _check_plan(plan, parameters)
         if plan.settings.document_type != parameters["document_type"]:
             raise _differs("document_type")
-        return await process_stage(plan, ports, config=config, stop=stop, shard=shard)
+        return await process_stage(plan, ports, config=config, stop=stop, price=settings.price, shard=shard)
 
 
 async def report_plan(

@@ -18,6 +18,7 @@ from airflow_provider_aigen.core.models import RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.core.report import check_dead_letter_ratio, counted
 from airflow_provider_aigen.core.shards import PlanAddress, parse_shard, shard_text
+from airflow_provider_aigen.core.spend import limit_price
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.hooks.aigen import AigenHook
 from airflow_provider_aigen.lineage import WriteCounter, collect_hook_lineage
@@ -71,7 +72,7 @@ class Task:
         there. ``config`` says how patient the run is; None is what the parameters say."""
         request = self._plan_request()
         settings = self._calling(self._port_settings())
-        config = config or self._pipeline_config()
+        config = config or self.pipeline_config()
         self._begin(settings, request.run.run_key)
         sent = self._sent_events()
         return self._end(settings, *self.run(lambda stop: _run(request, settings, config, stop, sent)))
@@ -93,7 +94,7 @@ class Task:
         address, shard = parse_shard(self.parameters["plan"])
         settings = self._calling(self._port_settings())
         check_address(address, settings.state)
-        config = self._pipeline_config()
+        config = self.pipeline_config()
         self._begin(settings, address.run_key)
         self._keep_link(AigenReportLink, settings, f"{settings.state}reports/{address.run_key}.json")
         self._operator.log.info("This task works on %s of the plan", shard.label)
@@ -166,12 +167,14 @@ class Task:
             fail_on_empty_source=given["fail_on_empty_source"],
         )
 
-    def _pipeline_config(self) -> PipelineConfig:
+    def pipeline_config(self) -> PipelineConfig:
+        """What the parameters say of how the run works."""
         given = self.parameters
         return PipelineConfig(
             max_in_flight=given["max_in_flight"],
             max_repeat_ratio=given["max_repeat_ratio"],
             passing_rounds=given["retry_passing_rounds"],
+            max_spend=given["max_spend"],
         )
 
     def _port_settings(self) -> PortSettings:
@@ -197,6 +200,8 @@ class Task:
             document_type=given["document_type"],
             map_index=getattr(self._context.get("ti"), "map_index", None),
         )
+        if given["max_spend"] is not None:
+            limit_price(hook.price)
         requests_per_second = given["requests_per_second"]
         return replace(
             settings,

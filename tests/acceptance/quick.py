@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_aigen.core.config import PipelineConfig, RetryConfig
+from airflow_provider_aigen.core.config import RetryConfig
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
 
 if TYPE_CHECKING:
@@ -20,4 +21,4 @@ class QuickOcrOperator(AigenOcrOperator):
     def work(self, task: Task) -> dict[str, Any]:
         self._written = task.written
         retry = RetryConfig(backoff_base_s=0.02, pauses_s=(0.02, 0.08), breaker_cooldown_s=0.3)
-        return task.ocr(PipelineConfig(max_in_flight=self.max_in_flight, retry=retry))
+        return task.ocr(replace(task.pipeline_config(), retry=retry))

@@ -6,8 +6,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+import pyarrow.parquet as pq
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from pyarrow import BufferReader
 
+from airflow_provider_aigen.core.errors import ServiceUnavailableError
 from tests.scans import scan
 from tests.statsd import statsd_lines
 
@@ -22,6 +26,14 @@ def statsd():
 def some_scans(lake):
     for number in range(10):
         lake.put(f"scans/in/{number:02d}.jpg", scan({"color": f"สี {number}"}))
+
+
+def rows_of_runs(lake):
+    return [
+        row
+        for body in lake.contents("lake/books/runs/").values()
+        for row in pq.read_table(BufferReader(body)).to_pylist()
+    ]
 
 
 def test_max_documents_is_a_budget_for_each_run(execute, some_scans, simulator):
@@ -50,6 +62,34 @@ def test_a_run_says_what_it_cost_and_the_return_value_does_not(run_ocr, lake, so
         "price_per_call": 1.25,
         "saved": 1.25,
     }
+    assert (report["spend"]["calls"], report["spend"]["paid"], report["spend"]["tries"]) == (12, 15.0, 1)
+    [row] = rows_of_runs(lake)
+    stats = simulator.stats()
+    assert row["calls"] == stats["calls"] == 12
+    assert row["paid_calls"] == stats["billed_calls"] + stats["possibly_billed_calls"] == 12
+    assert (row["paid"], row["currency"], row["extracted"]) == (15.0, "THB", 12)
+
+
+def test_the_rows_of_runs_are_what_the_simulator_billed(execute, lake, some_scans, simulator, connections):
+    """A run that max_spend stops, its clear with more, an outage, a run with something new, and a clear of that."""
+    connections.aigen(simulator.url, price_per_call=1.25, currency="THB")
+    with pytest.raises(AirflowFailException, match=r"max_spend of 5\.00 THB"):
+        execute(max_spend=5)
+    assert simulator.stats()["calls"] == 4
+    with pytest.raises(AirflowFailException, match=r"max_spend of 7\.50 THB"):
+        execute(max_spend="7.5")
+    assert simulator.stats()["calls"] == 6
+    lake.put("scans/in/ill.jpg", scan({"color": "เทา"}, fault="500"))
+    with pytest.raises(ServiceUnavailableError):
+        execute("two", source=lake.uri("scans/in/ill*"))
+    assert execute("three")["extracted"] == 4
+    assert execute("three")["api_calls"] == 0
+    rows, stats = rows_of_runs(lake), simulator.stats()
+    assert len(rows) == 3
+    assert sum(row["calls"] for row in rows) == stats["calls"]
+    assert sum(row["paid_calls"] for row in rows) == stats["billed_calls"] + stats["possibly_billed_calls"]
+    assert sum(row["paid"] for row in rows) == stats["calls"] * 1.25
+    assert sum(row["documents"] for row in rows) == 11
 
 
 def test_a_task_of_a_real_airflow_sends_its_metrics_to_a_socket(run_ocr, some_scans, statsd):

@@ -7,11 +7,13 @@ import hashlib
 import json
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from airflow_provider_aigen.adapters.state.codec import COMMIT
 from airflow_provider_aigen.core.models import ApiResponse, CommitEntry, Outcome
-from tests.kit.journal import Call, Journal, Reason, Truth
+from tests.kit.clock import FakeClock
+from tests.kit.journal import Call, Journal, Reason, Spent, Truth
 from tests.kit.laws import violations
 from tests.kit.ocr import answer, png, refusal
 from tests.kit.snapshot import Snapshot, snapshot_of
@@ -37,6 +39,7 @@ class Known(Journal):
         self.calls = calls
         self.truths = truths
         self.allowed: list[Reason] = []
+        self.known_spent: dict[Hashable, Spent] = {}
         self.budget = 20.0
 
     def repeats(self, process: Hashable) -> float:
@@ -44,6 +47,9 @@ class Known(Journal):
 
     def answered(self, writer: Hashable) -> int | None:
         return sum(call.well for call in self.calls)
+
+    def spent(self, writer: Hashable) -> Spent | None:
+        return self.known_spent.get(writer)
 
     def reasons(self, earlier: Sequence[Call], call: Call) -> Iterator[Sequence[Reason]]:
         yield from ([reason] for reason in self.allowed)
@@ -76,6 +82,10 @@ class History:
             for call in world.ocr.calls
         ]
         self.journal = Known(calls, {one.etag: self._truth(body) for one, body in self.store.sources.items()})
+        clock = FakeClock()
+        began = [clock.now() + timedelta(seconds=call.started - clock.monotonic()) for call in calls]
+        for number, own in enumerate(([at for at in began if at.hour < 9], [at for at in began if at.hour >= 9])):
+            self.journal.known_spent[f"writer-{number}"] = Spent(own, (len(own), len(own)), ended=True)
 
     def _call(self, sha256: str, began_at: float, *, well: bool) -> Call:
         body = self.store.answers[sha256].kept.body if well else b""

@@ -12,11 +12,12 @@ from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from airflow_provider_aigen.core.models import Outcome
 
-__all__ = ["Account", "Call", "Journal", "Reason", "Stopped", "Truth"]
+__all__ = ["Account", "Call", "Journal", "Reason", "Spent", "Stopped", "Truth"]
 
 
 @dataclass(slots=True, eq=False)
@@ -83,11 +84,24 @@ class Account:
         return sum(times for reason, times in self.again.items() if reason.kind in kinds)
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one process called. ``calls`` has the time at which each call began, by the process's own clock;
+    ``paid`` is how many of them may be on the bill, at least and at most. ``ended``: it ended in order, so nothing may
+    be missing. ``killed_at`` is when it was killed by the same clock, None where what it noted may be older."""
+
+    calls: Sequence[datetime]
+    paid: tuple[int, int]
+    ended: bool
+    killed_at: datetime | None = None
+
+
 class Journal:
     """``truths`` are by ETag. ``touched`` are the keys of the source objects that somebody deleted or replaced,
     ``came_back`` those that were put back after that, ``denied`` those that S3 denied to be copied for a time. ``aged``
     has the contents that failed in many tries over a long time. ``service_may_fail``: some calls fail. ``rounds`` is
-    how many failed rounds that count make a letter final."""
+    how many failed rounds that count make a letter final. What a process spent
+    is noted after ``noted_every`` at most."""
 
     calls: Sequence[Call]
     truths: Mapping[str, Truth]
@@ -98,6 +112,7 @@ class Journal:
     stops: Sequence[Stopped] = ()
     service_may_fail: bool = True
     rounds: int = 3
+    noted_every: timedelta = timedelta(seconds=61)
 
     def repeats(self, process: Hashable) -> float:
         """How many calls that may have been billed the process may repeat, where that is known."""
@@ -105,6 +120,10 @@ class Journal:
 
     def answered(self, writer: Hashable) -> int | None:
         """How many calls of this writer the service answered, or None where nobody knows the writers."""
+        return None
+
+    def spent(self, writer: Hashable) -> Spent | None:
+        """What this writer called, where somebody knows."""
         return None
 
     @abstractmethod

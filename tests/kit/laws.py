@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_provider_aigen.core.document.flatten import needs_review
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, ErrorOrigin, FieldRow, Outcome
-from tests.kit import letters
+from tests.kit import letters, money
 from tests.kit.folded import differences
 from tests.kit.journal import Journal
 from tests.kit.snapshot import Snapshot, parts_of
@@ -247,6 +247,8 @@ LAWS: tuple[Law, ...] = (
     an_outcome_is_that_of_its_content,
     letters.an_outage_is_not_routed,
     letters.rounds_are_counted,
+    money.a_runs_row_says_what_its_commits_and_records_say,
+    money.spend_is_what_was_called,
     nothing_is_paid_again_without_a_reason,
     repeats_stay_within_the_budget,
     no_call_begins_after_a_stop,

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, COMMIT, PLAN
+from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, COMMIT, PLAN, SPEND
 from airflow_provider_aigen.adapters.state.segments import segment_from_zstd, span_of_name
 from airflow_provider_aigen.core.document.reading import Reading, read
 from airflow_provider_aigen.core.folding import Segment, Span
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Plan, RunIdentity, SourceObject
+from airflow_provider_aigen.core.spend_records import SpendRecord
 from tests.kit.store import Buckets, location
 from tests.kit.tables import part_uri, read_part
 
@@ -108,14 +109,30 @@ class Snapshot:
 
     @cached_property
     def parts(self) -> dict[str, bytes]:
-        """Everything at the destination that is not the provider's own state."""
-        own = tuple(f"{self.destination}{name}" for name in ("_aigen/", "_aigen_probe", "_aigen_state.json"))
+        """Everything at the destination that commits left."""
+        names = ("_aigen/", "_aigen_probe", "_aigen_state.json", "runs/")
+        own = tuple(f"{self.destination}{name}" for name in names)
         return {uri: self.objects[uri] for uri in self._under(self.destination) if not uri.startswith(own)}
 
     @cached_property
     def rows(self) -> dict[str, list[dict[str, Any]]]:
         """The rows of each part."""
         return {uri: read_part(body) for uri, body in self.parts.items()}
+
+    @cached_property
+    def spend(self) -> dict[str, list[SpendRecord]]:
+        """The spend records of each run, by its key."""
+        found: defaultdict[str, list[SpendRecord]] = defaultdict(list)
+        for uri in self._state("tries", ".json"):
+            record = SPEND.read_json(self.objects[uri])
+            assert record is not None
+            found[record.run.run_key].append(record)
+        return {key: sorted(some, key=lambda one: (one.writer_id, one.number)) for key, some in found.items()}
+
+    @cached_property
+    def run_rows(self) -> dict[str, bytes]:
+        """The rows of ``runs`` as they lie there, by URI."""
+        return {uri: self.objects[uri] for uri in self._under(f"{self.destination}runs/")}
 
     @cached_property
     def all_records(self) -> dict[str, dict[str, Any]]:

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from airflow_provider_aigen.adapters.tables.documents import document_facts
+from airflow_provider_aigen.adapters.tables.runs import run_facts, run_place
 from airflow_provider_aigen.core.document.flatten import needs_review
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow
-from airflow_provider_aigen.ports import ObjectStore
+from airflow_provider_aigen.core.errors import ObjectNotFound
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, Plan
+from airflow_provider_aigen.core.runs import RunRow
+from airflow_provider_aigen.ports import ObjectStore, StoredObject
 from tests.kit.store import location
 
 __all__ = ["JsonTables", "part_uri", "read_part"]
@@ -57,6 +61,18 @@ class JsonTables:
     async def write_documents(self, entry: CommitEntry, rows: Rows) -> None:
         self.documents[entry.number] = rows
         await self._write("documents", entry, [document_facts(entry, outcome) for outcome, _ in rows])
+
+    async def read_run(self, plan: Plan, day: date) -> StoredObject | None:
+        try:
+            return await self._store.get(*run_place(plan, day))
+        except ObjectNotFound:
+            return None
+
+    async def write_run(self, row: RunRow, there: StoredObject | None) -> None:
+        body = to_json([run_facts(row)])
+        if there is None or there.body != body:
+            etag = there.etag if there is not None else None
+            await self._store.put(*run_place(row.plan, row.day), body, create_only=there is None, if_match=etag)
 
     async def _write(self, table: str, entry: CommitEntry, part: list[Any]) -> None:
         bucket, key = location(part_uri(entry, table))

@@ -6,17 +6,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH
+from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, SPEND
 from airflow_provider_aigen.adapters.state.segments import segment_name, segment_to_zstd
 from airflow_provider_aigen.core.folding import Fold
 from airflow_provider_aigen.core.models import Outcome
-from tests.kit import laws, letters
+from tests.kit import laws, letters, money
 from tests.kit.history import FIRST, HEALED, LAST, ROUTED, STATE, TEXT, History
-from tests.kit.journal import Reason, Stopped
+from tests.kit.journal import Reason, Spent, Stopped
 from tests.kit.laws import LAWS
 
 
@@ -262,6 +263,49 @@ def routed_too_many(history: History) -> None:
 @breaks(letters.an_outage_is_not_routed)
 def routed_where_the_service_cannot_fail(history: History) -> None:
     history.journal.service_may_fail = False
+
+
+@breaks(money.a_runs_row_says_what_its_commits_and_records_say)
+def no_row(history: History) -> None:
+    del history.objects[history.uri("/runs/")]
+
+
+@breaks(money.a_runs_row_says_what_its_commits_and_records_say)
+def a_row_beside_its_day(history: History) -> None:
+    uri = history.uri("/runs/")
+    history.objects[uri.replace("dt=2026-11-22", "dt=2026-11-23")] = history.objects[uri]
+
+
+@breaks(money.a_runs_row_says_what_its_commits_and_records_say)
+@breaks(money.spend_is_what_was_called)
+def a_record_with_one_call_less(history: History) -> None:
+    uri = history.uri("/tries/", "/writer-0/1.json")
+    record = SPEND.read_json(history.objects[uri])
+    assert record is not None
+    history.objects[uri] = SPEND.to_json(replace(record, calls=record.calls - 1))
+
+
+@breaks(money.spend_is_what_was_called)
+def a_record_lost(history: History) -> None:
+    del history.objects[history.uri("/tries/", "/writer-0/1.json")]
+
+
+@breaks(money.spend_is_what_was_called)
+def a_first_record_lost(history: History) -> None:
+    del history.objects[history.uri("/tries/", "/writer-0/0.json")]
+
+
+@breaks(money.spend_is_what_was_called)
+def a_call_that_was_not_paid(history: History) -> None:
+    spent = history.journal.known_spent["writer-0"]
+    history.journal.known_spent["writer-0"] = replace(spent, paid=(0, len(spent.calls) - 1))
+
+
+@breaks(money.spend_is_what_was_called)
+def killed_long_after_its_newest_record(history: History) -> None:
+    del history.objects[history.uri("/tries/", "/writer-0/1.json")]
+    killed_at = datetime(2026, 11, 22, 8, 32, tzinfo=UTC)
+    history.journal.known_spent["writer-0"] = Spent((), (0, 0), ended=False, killed_at=killed_at)
 
 
 @breaks(laws.nothing_is_paid_again_without_a_reason)

@@ -17,6 +17,7 @@ from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.models import DocumentOutcome, Outcome, OutputSettings, RunIdentity, RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
+from airflow_provider_aigen.core.spend import Price
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.pipeline import Ports, Stop, run
 from airflow_provider_aigen.ports import ObjectStore
@@ -25,7 +26,7 @@ from tests.kit.ledger import SetLedger
 from tests.kit.limiter import EvenLimiter
 from tests.kit.ocr import ScriptedOcr, png
 from tests.kit.store import Buckets, MemoryStore
-from tests.kit.tables import JsonTables
+from tests.kit.tables import JsonTables, read_part
 
 __all__ = ["SETTINGS", "World", "ports_over", "state_over"]
 
@@ -114,6 +115,7 @@ class World:
         config: Mapping[str, Any] | None = None,
         ahead_s: float = 0.0,
         ports: Ports | None = None,
+        price: Price | None = None,
         **changes: Any,
     ) -> RunReport:
         """One try of a task, whose clock is wrong by ``ahead_s``; raises what the pipeline raises."""
@@ -123,6 +125,7 @@ class World:
             replace(ports or self.ports(), clock=WrongClock(self.clock, ahead_s)),
             config=PipelineConfig(**{"max_in_flight": 4, **(config or {})}),
             stop=self.stop,
+            price=price,
         )
         return report
 
@@ -145,6 +148,13 @@ class World:
                 assert before is None or again, "a document is there twice"
                 found[outcome.document.key] = outcome
         return found
+
+    def run_rows(self) -> dict[str, dict[str, Any]]:
+        """The rows of ``runs``, by run id and map index."""
+        rows = [row for uri in self.store.keys("s3://lake/books/runs/") for row in read_part(self.store.read(uri))]
+        names = [row["run_id"] if row["map_index"] is None else f"{row['run_id']}[{row['map_index']}]" for row in rows]
+        assert len({*names}) == len(names), "a run has two rows"
+        return dict(zip(names, rows, strict=True))
 
     def said(self) -> dict[str, str]:
         """Outcome, or the code of a dead letter, by name."""

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_aigen.core.errors import AccountError, AuthenticationError, ContractError
 from airflow_provider_aigen.core.models import RunReport
-from airflow_provider_aigen.core.spend import Price
+from airflow_provider_aigen.core.spend import Price, RunSpend
 from airflow_provider_aigen.runtime.results import keep_pointers, passing_text, problem_text, report_text, return_value
 
 REPORT = RunReport(
@@ -46,6 +46,24 @@ def test_the_run_in_a_sentence():
     )
     assert report_text(REPORT) == counts
     assert report_text(REPORT, Price(1.5, "THB")) == f"{counts}; paid 12.00 THB for 8 calls; reuse saved 4.50 THB"
+
+
+@pytest.mark.parametrize(
+    ("spend", "text"),
+    [
+        (None, ""),
+        (RunSpend(1, 9, 8, 0, 3, 0.0, "THB", 12.0, 4.5, 0.0), ""),
+        (
+            RunSpend(3, 1064, 64, 0, 3, 0.0, "THB", 1596.0, 4.5, 0.0),
+            "; the whole run, in 3 tries: 1064 calls, paid 1,596.00 THB",
+        ),
+        (RunSpend(3, 1064, 64, 0, 3, 0.0, "USD", 1.0, 4.5, 0.0), "; the whole run, in 3 tries: 1064 calls"),
+        (RunSpend(3, 1064, 64), "; the whole run, in 3 tries: 1064 calls"),
+    ],
+)
+def test_what_earlier_tries_spent_is_said_too(spend, text):
+    report = replace(REPORT, spend=spend)
+    assert report_text(report, Price(1.5, "THB")) == report_text(REPORT, Price(1.5, "THB")) + text
 
 
 def test_dead_letters_that_may_pass_in_a_sentence():

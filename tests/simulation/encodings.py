@@ -20,10 +20,10 @@ from airflow_provider_aigen.adapters.tables import dead_letters
 
 __all__ = ["use"]
 
-_CODECS = (codecs.ANSWER, codecs.BATCH, codecs.CLAIM, codecs.COMMIT, codecs.PLAN, codecs.REPORT)
+_CODECS = (codecs.ANSWER, codecs.BATCH, codecs.CLAIM, codecs.COMMIT, codecs.PLAN, codecs.REPORT, codecs.SPEND)
 _REMEMBERED = 1024
 _COMPACT = SimpleNamespace(dumps=lambda record, **_: to_json(record).decode(), loads=from_json)
-_METHODS = ("to_json", "to_gzip", "from_gzip", "read")
+_METHODS = ("to_json", "to_gzip", "from_gzip", "read", "read_json")
 
 
 def use(*, real: bool) -> None:
@@ -48,6 +48,7 @@ class _Tokens:
     def stand_in_for(self, codec: Any) -> None:
         codec.to_json = self.token
         codec.to_gzip = self.token
+        codec.read_json = lambda data: self._values.get(data.removesuffix(b"\n"))
         codec.read = self._values.get  # no other kind's token is found there, nor is damage
 
     def token(self, value: Any, *, indent: int | None = None) -> bytes:

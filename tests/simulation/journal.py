@@ -20,7 +20,7 @@ from airflow_provider_aigen.core.service.suspects import repeat_limit
 from airflow_provider_aigen.ports import LATER_ID
 from tests.kit import journal as kit
 from tests.kit.folded import differences
-from tests.kit.journal import Reason, Stopped, Truth
+from tests.kit.journal import Reason, Spent, Stopped, Truth
 from tests.kit.snapshot import letter_uri, parts_of
 from tests.kit.store import location
 from tests.kit.tables import part_uri
@@ -29,7 +29,7 @@ from tests.simulation.endpoint import PASSING, Call
 from tests.simulation.loop import Process
 from tests.simulation.scenario import What, content_of
 from tests.simulation.violation import Violation, check
-from tests.simulation.world import GARBAGE, ROUNDS, SOURCE, STATE, World, identity
+from tests.simulation.world import GARBAGE, NOTED_EVERY_S, ROUNDS, SOURCE, STATE, World, identity
 
 __all__ = ["Journal"]
 
@@ -42,7 +42,8 @@ _WRITTEN = re.compile(
     r"|plans/(?P<plan>.*)"
     r"|ledger/(?:(?P<segment>\d+-\d+\.zst)|(?P<noted>applied)\.json)"
     r"|writers/(?P<beat>.*)\.json"
-    r")|lake/(?P<part>(?:fields|documents)/.*c\d+-\d+-\w+)\.parquet"
+    r")|lake/runs/dt=(?P<row>[\d-]+/[0-9a-f]{32})\.parquet"
+    r"|lake/(?P<part>(?:fields|documents)/.*c\d+-\d+-\w+)\.parquet"
     r"|dead/.*/(?P<letter>[0-9a-f]{32})(?:\.\w+)?"
 )
 _PART = re.compile(r"(\w+)/.*c(\d+)-\d+-\w+")
@@ -65,6 +66,7 @@ class Journal(kit.Journal):
     calls for bytes whose answer another process kept while it was asleep or cut off."""
 
     rounds = ROUNDS
+    noted_every = timedelta(seconds=NOTED_EVERY_S + 1.0)
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -281,10 +283,35 @@ class Journal(kit.Journal):
         check(before in (None, body), f"{name} changes when it is written again")
         self.written_at.setdefault(f"lake/{name}.parquet", self.world.loop.now)
 
+    def _row(self, process: Process, name: str, body: bytes, before: bytes | None) -> None:
+        run_key = name.partition("/")[2]
+        check(run_key in self.planned, f"the row of {run_key} is written without a plan")
+        others = [key for key in self.world.bucket.under("lake/runs/") if run_key in key and name not in key]
+        check(not others, f"the row of {run_key} is there twice")
+
     def _letter(self, process: Process, document_id: str, body: bytes | None, before: bytes | None) -> None:
         entries = self.entries.get(document_id, ())
         check(entries, f"the dead letter of {document_id} is written before a commit says so")
         check(body is not None or len(entries) > 1, f"the dead letter of {document_id} is deleted, which nothing took")
+
+    # --- what processes spent -----------------------------------------------------------------------------------------
+
+    def spent(self, writer: Hashable) -> Spent | None:
+        process = next(one for one in self.world.processes if one.name == writer)
+        own = [call for call in self.calls if call.process is process]
+        ahead = self.world.ahead[process]
+        begun = [self.world.clock.at(call.started) + ahead for call in own]
+        paid = sum(call.perhaps_paid for call in own)
+        # A call that a stop cuts off counts as paid, whatever the service did.
+        most = paid if process.ended.done() and isinstance(process.ended.result(), tuple) else len(own)
+        if process.store_failed or not {"stopped", "killed"}.issuperset(process.lost):
+            return Spent(begun, (paid, most), ended=False)
+        if not process.dead:
+            return Spent(begun, (paid, most), ended=True)
+        assert process.ended_at is not None
+        slow = self.world.scenario.faults.store_slow or process.lost != ["killed"]
+        killed_at = None if slow else self.world.clock.at(process.ended_at) + ahead
+        return Spent(begun, (paid, most), ended=False, killed_at=killed_at)
 
     # --- why calls are paid again -----------------------------------------------------------------------------------
 

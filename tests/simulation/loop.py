@@ -273,6 +273,10 @@ class Clock:
             now = self._loop.wall = _EPOCH + timedelta(seconds=self._loop.now)
         return now
 
+    def at(self, time: float) -> datetime:
+        """The wall-clock time then."""
+        return _EPOCH + timedelta(seconds=time)
+
     def second(self) -> datetime:
         """The date in whole seconds, as a store gives it."""
         return _second(int(self._loop.now))

@@ -130,7 +130,7 @@ class Quiet:
         world, before = self.world, self._visible()
         world.bucket.watch = lambda *_: None
         for key in [*world.bucket.under(DESTINATION)]:
-            if key.endswith((".parquet", ".applied", "/ledger/applied.json")):
+            if key.endswith((".parquet", ".applied", ".row", "/ledger/applied.json")):
                 world.bucket.remove(key)
         await self._plan(Run("a", "rewrite"))
         check(before == self._visible(), "the tables come out differently when they are written again")
@@ -149,7 +149,7 @@ class Quiet:
         """The bytes of what an engine or a person reads. Images are left out: one whose source was gone when its record
         was written may be copied later, if the source came back."""
         snapshot = self.world.snapshot()
-        return {uri: snapshot.objects[uri] for uri in (*snapshot.parts, *snapshot.records)}
+        return {uri: snapshot.objects[uri] for uri in (*snapshot.parts, *snapshot.run_rows, *snapshot.records)}
 
 
 def _cause(result: Any) -> BaseException | None:

@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from functools import lru_cache
 from random import Random
 from typing import Any
@@ -33,7 +34,17 @@ from tests.simulation.network import Network
 from tests.simulation.scenario import Damage, Denial, Run, Scenario, What, content_of
 from tests.simulation.store import ProcessStore
 
-__all__ = ["BUCKET", "DEAD_LETTERS", "DESTINATION", "RETRY_PASSING_S", "ROUNDS", "SOURCE", "STATE", "World"]
+__all__ = [
+    "BUCKET",
+    "DEAD_LETTERS",
+    "DESTINATION",
+    "NOTED_EVERY_S",
+    "RETRY_PASSING_S",
+    "ROUNDS",
+    "SOURCE",
+    "STATE",
+    "World",
+]
 
 BUCKET = "bucket"
 SOURCE = "incoming/"
@@ -42,6 +53,7 @@ STATE = "lake/_aigen/"
 DEAD_LETTERS = "dead/"
 RETRY_PASSING_S = 20.0
 ROUNDS = 3
+NOTED_EVERY_S = 5.0
 GARBAGE = b"what is this"
 
 
@@ -66,6 +78,7 @@ class World:
         self.processes: list[Process] = []
         self.runs: dict[Process, Run] = {}
         self.stops: dict[Process, Stop] = {}
+        self.ahead: dict[Process, timedelta] = {}  # how wrong its clock is
         self.contents = Counter(scenario.objects.values())
         self.sha256: dict[str, str] = {}  # by ETag
         self.kinds: dict[str, str] = {}  # by SHA-256
@@ -161,7 +174,9 @@ class World:
         self.runs[process] = run
         self.first_seen.setdefault(identity(run).run_key, self.listed(run))
         stop = self.stops[process] = Stop()
-        ports = self._ports(process, run, run.clocks[attempt % len(run.clocks)])
+        ahead_s = run.clocks[attempt % len(run.clocks)]
+        self.ahead[process] = timedelta(seconds=ahead_s)
+        ports = self._ports(process, run, ahead_s)
         config = _config(run.max_in_flight, run.repeat_ratio)
         if plan_only:
             process.start(pipeline.plan_stage(self._request(run), ports))
@@ -226,7 +241,9 @@ def _sha256(body: bytes) -> str:
 
 @lru_cache
 def _config(max_in_flight: int, repeat_ratio: float) -> PipelineConfig:
-    return PipelineConfig(max_in_flight=max_in_flight, max_repeat_ratio=repeat_ratio, passing_rounds=ROUNDS)
+    return PipelineConfig(
+        max_in_flight=max_in_flight, max_repeat_ratio=repeat_ratio, passing_rounds=ROUNDS, spend_s=NOTED_EVERY_S
+    )
 
 
 @lru_cache

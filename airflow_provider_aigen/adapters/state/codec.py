@@ -19,8 +19,9 @@ from pydantic import TypeAdapter, ValidationError
 from airflow_provider_aigen.core.announcing import Announced
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import Claim, CommitEntry, KeptAnswer, Plan, PlanBatch, RunReport, SourceObject
+from airflow_provider_aigen.core.spend_records import SpendRecord
 
-__all__ = ["ANNOUNCED", "ANSWER", "BATCH", "CLAIM", "COMMIT", "PLAN", "REPORT", "SCHEMA", "Codec"]
+__all__ = ["ANNOUNCED", "ANSWER", "BATCH", "CLAIM", "COMMIT", "PLAN", "REPORT", "SCHEMA", "SPEND", "Codec"]
 
 SCHEMA = 2
 
@@ -68,13 +69,21 @@ class Codec(Generic[T]):
 
     def read(self, data: bytes) -> T | None:
         """None for what is damaged. Raises ``ConfigurationError`` for what a newer version of this package wrote."""
+        try:
+            text = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error):
+            return None
+        return self.read_json(text)
+
+    def read_json(self, data: bytes) -> T | None:
+        """The same for what is not compressed."""
         schema: Any = None
         try:
-            stored = json.loads(gzip.decompress(data))
+            stored = json.loads(data)
             schema = stored["schema"]
             if schema in _READ:
                 return self._adapter.validate_python(self._stored_fields(stored))
-        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError, ValidationError):
+        except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
             pass  # raised below, so that nothing of what was read is chained to it
         if isinstance(schema, int) and schema > SCHEMA:
             raise ConfigurationError(
@@ -136,3 +145,4 @@ CLAIM: Codec[Claim] = Codec("claim", Claim)
 COMMIT: Codec[CommitEntry] = _CommitCodec("commit", CommitEntry)
 PLAN: Codec[Plan] = Codec("plan", Plan)
 REPORT: Codec[RunReport] = Codec("report", RunReport)
+SPEND: Codec[SpendRecord] = Codec("spend record", SpendRecord)

@@ -14,6 +14,8 @@
     commits/<n>.applied                                  empty: the effects of commit n are written
     ledger/<first>-<last>.zst                            what these commits say of their documents, folded
     ledger/applied.json                                  up to which commit all are applied; replaced
+    tries/<run_key>/<writer id>/<n>.json                 what a process spent since its record before
+    tries/<run_key>/<mark>.row                           empty: the run's row is written for these records
     reports/<run_key>.json                               replaced by each try
     announced.json                                       which commits an Airflow event has announced
 
@@ -41,6 +43,7 @@ from airflow_provider_aigen.adapters.state.segments import (
     segment_to_zstd,
     span_of_name,
 )
+from airflow_provider_aigen.adapters.state.spend import SpendStore
 from airflow_provider_aigen.core.announcing import Announced
 from airflow_provider_aigen.core.errors import (
     ConfigurationError,
@@ -67,7 +70,7 @@ _ZSTD = "application/zstd"
 T = TypeVar("T")
 
 
-class S3StateStore(ClaimStore, AppliedMarks):
+class S3StateStore(ClaimStore, SpendStore, AppliedMarks):
     """Fulfils ``ports.StateStore`` over any object store that honours conditions.
 
     Every method may raise what the store raises, and ``ConfigurationError`` for a state object that is damaged or of a

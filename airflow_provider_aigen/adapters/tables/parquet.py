@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two tables as Parquet parts (design §4), ``<destination>/<table>/<partition>/<part name>``.
+"""The tables as Parquet parts (design §4), ``<destination>/<table>/<partition>/<part name>``.
 
 Rows stand in plan order, and everything that a library might choose is chosen here: equal input gives equal bytes.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from itertools import accumulate, chain
 from typing import Any
 
@@ -15,13 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_aigen.adapters.tables.documents import document_facts
-from airflow_provider_aigen.adapters.tables.schemas import BOXES, DOCUMENTS_SCHEMA, FIELDS_SCHEMA
+from airflow_provider_aigen.adapters.tables.runs import run_facts, run_place
+from airflow_provider_aigen.adapters.tables.schemas import BOXES, DOCUMENTS_SCHEMA, FIELDS_SCHEMA, RUNS_SCHEMA
 from airflow_provider_aigen.core.document.flatten import confidences, needs_review
-from airflow_provider_aigen.core.models import Box, CommitEntry, DocumentOutcome, FieldRow
+from airflow_provider_aigen.core.errors import ObjectNotFound
+from airflow_provider_aigen.core.models import Box, CommitEntry, DocumentOutcome, FieldRow, Plan
+from airflow_provider_aigen.core.runs import RunRow
 from airflow_provider_aigen.core.uris import S3Prefix
-from airflow_provider_aigen.ports import ObjectStore
+from airflow_provider_aigen.ports import ObjectStore, StoredObject
 
-__all__ = ["ParquetTables", "documents_part", "fields_part", "part_name"]
+__all__ = ["ParquetTables", "documents_part", "fields_part", "part_name", "run_part"]
 
 Rows = Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
 
@@ -49,6 +53,27 @@ class ParquetTables:
 
     async def write_documents(self, entry: CommitEntry, rows: Rows) -> None:
         await self._write("documents", entry, documents_part, rows)
+
+    async def read_run(self, plan: Plan, day: date) -> StoredObject | None:
+        """What is there of the run's row in ``runs``."""
+        try:
+            return await self._store.get(*run_place(plan, day))
+        except ObjectNotFound:
+            return None
+
+    async def write_run(self, row: RunRow, there: StoredObject | None) -> None:
+        """Write the run's row in place of what was ``there``. Raises ``AlreadyExists``, ``ObjectChanged`` or
+        ``ObjectNotFound`` if that is no longer so."""
+        body = run_part(row)  # one row: no work for a thread
+        if there is not None and there.body == body:
+            return
+        await self._store.put(
+            *run_place(row.plan, row.day),
+            body,
+            content_type="application/vnd.apache.parquet",
+            create_only=there is None,
+            if_match=there.etag if there is not None else None,
+        )
 
     async def _write(
         self, table: str, entry: CommitEntry, part: Callable[[CommitEntry, Rows], bytes], rows: Rows
@@ -105,6 +130,11 @@ def documents_part(entry: CommitEntry, rows: Rows) -> bytes:
         if name not in columns:
             columns[name] = [document[name] for document in facts]
     return _parquet(columns, DOCUMENTS_SCHEMA)
+
+
+def run_part(row: RunRow) -> bytes:
+    """The bytes of a run's part of ``runs``: its one row."""
+    return _parquet({name: [value] for name, value in run_facts(row).items()}, RUNS_SCHEMA)
 
 
 def _boxes(column: Sequence[tuple[Box, ...] | None]) -> pa.Array:

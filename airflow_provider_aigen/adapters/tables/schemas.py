@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-__all__ = ["BOXES", "DOCUMENTS_SCHEMA", "FIELDS_SCHEMA", "TIMESTAMP"]
+__all__ = ["BOXES", "DOCUMENTS_SCHEMA", "FIELDS_SCHEMA", "RUNS_SCHEMA", "TIMESTAMP"]
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 POINT = pa.struct([pa.field("x", pa.float64()), pa.field("y", pa.float64())])
@@ -73,4 +73,63 @@ DOCUMENTS_SCHEMA = pa.schema(
         pa.field("min_confidence_limit", pa.float64()),
     ],
     metadata={"schema_version": "2"},
+)
+
+_CODES = pa.list_(
+    pa.struct([_required("error_code", pa.string()), _required("documents", pa.int64())]),
+)
+_FIELDS = pa.list_(
+    pa.struct(
+        [
+            _required("field_name", pa.string()),
+            _required("filled", pa.int64()),
+            _required("fill_rate", pa.float64()),
+            _required("confidences", pa.int64()),
+            pa.field("mean_confidence", pa.float64()),
+        ]
+    )
+)
+
+# One row per run.
+RUNS_SCHEMA = pa.schema(
+    [
+        _required("run_key", pa.string()),
+        _required("dag_id", pa.string()),
+        _required("task_id", pa.string()),
+        _required("run_id", pa.string()),
+        pa.field("map_index", pa.int32()),
+        _required("document_type", pa.string()),
+        _required("started_at", TIMESTAMP),
+        _required("ended_at", TIMESTAMP),
+        _required("tries", pa.int32()),
+        _required("planned", pa.int64()),
+        _required("documents", pa.int64()),
+        _required("extracted", pa.int64()),
+        _required("partial", pa.int64()),
+        _required("dead_letter", pa.int64()),
+        _required("gone", pa.int64()),
+        _required("passing", pa.int64()),
+        _required("healed", pa.int64()),
+        _required("final", pa.int64()),
+        _required("rows", pa.int64()),
+        _required("commits", pa.int64()),
+        _required("error_codes", _CODES),
+        _required("calls", pa.int64()),
+        _required("paid_calls", pa.int64()),
+        _required("billed_retries", pa.int64()),
+        _required("answers_reused", pa.int64()),
+        _required("waited_s", pa.float64()),
+        pa.field("currency", pa.string()),
+        pa.field("paid", pa.float64()),
+        pa.field("saved", pa.float64()),
+        pa.field("paid_twice_at_most", pa.float64()),
+        pa.field("calls_per_second", pa.float64()),
+        pa.field("latency_p50_s", pa.float64()),
+        pa.field("latency_p90_s", pa.float64()),
+        pa.field("latency_p99_s", pa.float64()),
+        pa.field("latency_max_s", pa.float64()),
+        pa.field("pages", pa.int64()),
+        pa.field("fields", _FIELDS),
+    ],
+    metadata={"schema_version": "1"},
 )

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, CLAIM, COMMIT, PLAN, SCHEMA
+from airflow_provider_aigen.adapters.state.codec import ANSWER, BATCH, CLAIM, COMMIT, PLAN, SCHEMA, SPEND
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import (
     Claim,
@@ -29,6 +29,8 @@ from airflow_provider_aigen.core.models import (
     RunIdentity,
     SourceObject,
 )
+from airflow_provider_aigen.core.quality import EntryStatistics, FieldStatistics
+from airflow_provider_aigen.core.spend_records import SpendRecord
 from tests.adapters import samples
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -80,6 +82,28 @@ entries = st.builds(
     st.lists(outcomes, max_size=3).map(tuple),
     st.none() | texts,
     st.none() | times,
+    st.none()
+    | st.builds(
+        EntryStatistics,
+        counts,
+        st.lists(st.builds(FieldStatistics, texts, counts, counts, seconds), max_size=3).map(tuple),
+    ),
+)
+spend_records = st.builds(
+    SpendRecord,
+    runs,
+    texts,
+    counts,
+    times,
+    times,
+    counts,
+    counts,
+    counts,
+    counts,
+    seconds,
+    st.none() | seconds,
+    texts,
+    last=st.booleans(),
 )
 batches = st.builds(
     PlanBatch,
@@ -113,6 +137,11 @@ def test_an_answer_comes_back_as_it_was(answer):
 @given(claims)
 def test_a_claim_comes_back_as_it_was(claim):
     assert CLAIM.from_gzip(CLAIM.to_gzip(claim)) == claim
+
+
+@given(spend_records)
+def test_a_spend_record_comes_back_as_it_was(record):
+    assert SPEND.read_json(SPEND.to_json(record)) == record
 
 
 @given(batches)

@@ -21,7 +21,11 @@ from hypothesis import strategies as st
 from airflow_provider_aigen.adapters.tables.parquet import ParquetTables, documents_part, fields_part
 from airflow_provider_aigen.adapters.tables.schemas import DOCUMENTS_SCHEMA, FIELDS_SCHEMA
 from airflow_provider_aigen.core.checks import COLUMNS
+from airflow_provider_aigen.core.errors import AlreadyExists, ObjectChanged
 from airflow_provider_aigen.core.models import FieldRow, Outcome
+from airflow_provider_aigen.core.quality import EntryStatistics, FieldStatistics
+from airflow_provider_aigen.core.runs import RunSummary
+from airflow_provider_aigen.core.spend_records import SpendRecord
 from tests.adapters import samples
 
 ROWS = samples.field_rows()
@@ -287,6 +291,41 @@ def test_duckdb_reads_the_partitions(store, bucket, s3_client, tmp_path):
             f"SELECT outcome, count(*), max(error_codes[1]) FROM {documents} GROUP BY 1 ORDER BY 1"
         ).fetchall() == [("dead_letter", 2, "1001"), ("extracted", 2, None)]
     assert pq.read_table(tmp_path / "lake" / "fields").column_names[-2:] == ["dt", "zone"]
+
+
+def test_a_row_of_runs_is_replaced_only_by_whoever_knows_it(store, bucket, s3_client, tmp_path):
+    tables = ParquetTables(store)
+    plan = samples.plan(settings=samples.settings(destination=f"s3://{bucket}/lake"), planned_at=samples.SEEN)
+
+    def row(calls: int):
+        summary = RunSummary(plan)
+        statistics = EntryStatistics(2, (FieldStatistics("brand", 1, 0, 0.0), FieldStatistics("color", 2, 2, 1.5)))
+        entry = samples.entry(samples.extracted(1), samples.refused(2))
+        summary.see(replace(entry, committed_at=samples.ANSWERED, statistics=statistics))
+        return summary.row([SpendRecord(plan.run, "w", 0, samples.SEEN, samples.ANSWERED, calls=calls)])
+
+    async def scenario():
+        first = row(1)
+        assert await tables.read_run(plan, first.day) is None
+        await tables.write_run(first, None)
+        there = await tables.read_run(plan, first.day)
+        await tables.write_run(first, there)
+        with pytest.raises(AlreadyExists):
+            await tables.write_run(row(2), None)
+        await tables.write_run(row(2), there)
+        with pytest.raises(ObjectChanged):
+            await tables.write_run(row(3), there)
+
+    asyncio.run(scenario())
+    assert download(s3_client, bucket, tmp_path) == [f"lake/runs/dt=2026-11-22/{plan.run.run_key}.parquet"]
+    with duckdb.connect() as database:
+        found = database.sql(
+            f"SELECT calls, documents, error_codes, map_index, paid, fields FROM "
+            f"read_parquet('{tmp_path}/lake/runs/**/*.parquet', hive_partitioning = true) WHERE dt = '2026-11-22'"
+        ).fetchall()
+    brand = {"field_name": "brand", "filled": 1, "fill_rate": 0.5, "confidences": 0, "mean_confidence": None}
+    color = {"field_name": "color", "filled": 2, "fill_rate": 1.0, "confidences": 2, "mean_confidence": 0.75}
+    assert found == [(2, 2, [{"error_code": "1001", "documents": 1}], None, None, [brand, color])]
 
 
 @pytest.mark.parametrize("partition", ["", "dt=2026-11-22"])
