@@ -92,7 +92,7 @@ class Source:
 def check_disjoint(uris: Mapping[str, str | None]) -> None:
     """Raise ``ConfigurationError``, naming both parameters, where two of ``source``, ``destination``, ``dead_letter``
     and ``state`` overlap: what one run writes would be the next one's input, or another's table. ``state`` may lie
-    inside ``destination``, outside the two tables. A URI that is no S3 URI raises too; None is left out."""
+    inside ``destination``, outside the tables. A URI that is no S3 URI raises too; None is left out."""
     territories: dict[str, tuple[str, str]] = {}
     for parameter, uri in uris.items():
         if uri is None:
@@ -115,7 +115,7 @@ def check_disjoint(uris: Mapping[str, str | None]) -> None:
 def _check_state(destination: str, state: str) -> None:
     if not state.startswith(destination):
         raise ConfigurationError("destination", "lies inside state: only state may lie inside destination")
-    if state.removeprefix(destination).startswith(("fields/", "documents/")):
+    if state.removeprefix(destination).startswith(("fields/", "documents/", "runs/")):
         raise ConfigurationError("state", "lies inside one of destination's tables: use a folder of its own")
 
 

@@ -217,7 +217,9 @@ def test_the_metrics_are_called_so():
     assert named == sent
 
 
-@pytest.mark.parametrize(("name", "schema"), [("fields", "FIELDS_SCHEMA"), ("documents", "DOCUMENTS_SCHEMA")])
+@pytest.mark.parametrize(
+    ("name", "schema"), [("fields", "FIELDS_SCHEMA"), ("documents", "DOCUMENTS_SCHEMA"), ("runs", "RUNS_SCHEMA")]
+)
 def test_the_tables_have_these_columns(name, schema):
     from airflow_provider_aigen.adapters.tables import schemas
 

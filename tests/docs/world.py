@@ -18,6 +18,7 @@ from pyarrow import BufferReader
 
 from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig
 from airflow_provider_aigen.core.models import RunIdentity, RunReport
+from airflow_provider_aigen.core.spend import Price
 from airflow_provider_aigen.pipeline import Stop
 from airflow_provider_aigen.simulator import DEFAULT_KEY
 from tests.kit.servers.s3 import S3Server
@@ -62,6 +63,7 @@ class World:
             destination=self.destination,
             dead_letter=self.dead_letter,
             batch_size=2,
+            price=Price(1.5, "THB"),
         )
         return asyncio.run(work)
 

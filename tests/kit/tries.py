@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig
 from airflow_provider_aigen.core.models import RunIdentity, RunReport
+from airflow_provider_aigen.core.spend import Price
 from airflow_provider_aigen.pipeline import Stop, run
 from airflow_provider_aigen.runtime.assembly import PortSettings, open_ports
 from airflow_provider_aigen.runtime.request import plan_request
@@ -25,6 +26,7 @@ async def run_try(
     destination: str,
     dead_letter: str,
     requests_per_second: float = 500.0,
+    price: Price | None = None,
     **settings: Any,
 ) -> RunReport:
     """Raises what the pipeline raises. ``settings`` are those of ``plan_request``, where they are no default."""
@@ -51,5 +53,5 @@ async def run_try(
         sse_kms_key_id=None,
     )
     async with open_ports(given) as ports:
-        report, _ = await run(request, ports, config=config, stop=stop)
+        report, _ = await run(request, ports, config=config, stop=stop, price=price)
         return report
