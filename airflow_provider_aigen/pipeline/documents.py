@@ -256,7 +256,12 @@ class DocumentLine:
 
         async def keep(received: Received) -> FinishedDocument:
             answer = kept_answer(received, content_sha256, self._document_type)
-            kept = await self._state.keep_answer(answer)
+            try:
+                kept = await self._state.keep_answer(answer)
+            except asyncio.CancelledError:
+                # It may still be on its way: a claim that is given back now would be paid for again before it is there.
+                self._claims.pop(content_sha256, None)
+                raise
             # The bytes are read again only where another process's answer stands.
             reading = read(kept, received.verdict if kept == answer else None)
             return self._finished(work, reading, reused=False)

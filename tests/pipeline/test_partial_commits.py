@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from airflow_provider_aigen.adapters.state.codec import CLAIM
 from airflow_provider_aigen.core.errors import AccountError, AigenError, ServiceUnavailableError, StoppedError
 from airflow_provider_aigen.core.models import ApiResponse, CommitEntry
 from tests.kit.ocr import Result, refusal
@@ -111,6 +112,29 @@ def test_at_a_stop_what_was_answered_is_committed_before_the_calls_in_flight_hav
     asyncio.run(stopped())
     assert committed == [4.0, 6.0]
     assert rows(world) == 8
+
+
+def test_a_claim_whose_answer_is_still_on_its_way_is_not_given_back():
+    """A process that took it over before the answer is there would pay for it again."""
+    world = World()
+    world.scans(1)
+
+    async def slow(verb: str, key: str) -> None:
+        if verb == "put" and "/answers/" in key:
+            await world.clock.sleep(100.0)
+
+    world.store.before = slow
+
+    async def stopped() -> None:
+        running = asyncio.ensure_future(world.run(config={"grace_s": 3.0}))
+        await world.clock.advance(2.0)  # it has its answer
+        world.stop.set(StoppedError("told to stop"))
+        with pytest.raises(StoppedError):
+            await world.clock.run(running)
+
+    asyncio.run(stopped())
+    (claim,) = world.store.keys("s3://lake/books/_aigen/claims/")
+    assert not CLAIM.from_gzip(world.store.read(claim)).released
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,8 @@ def claims_are_given_back(one: Try) -> Iterator[str]:
     for sha256 in one.journal.claimed:
         claim, kept_at = one.journal.claim_at(sha256, one.ended_at), one.world.endpoint.kept.get(sha256, math.inf)
         own = claim is not None and claim.writer_id.partition(LATER_ID)[0] == one.process.name
-        if own and kept_at > one.ended_at and sha256 not in one.journal.damaged:
+        on_its_way = any(call.final and call.sha256 == sha256 for call in one.calls)
+        if own and kept_at > one.ended_at and not on_its_way and sha256 not in one.journal.damaged:
             yield f"ended with its claim on content {sha256[:6]}, which nobody answered"
 
 
