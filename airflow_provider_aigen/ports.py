@@ -37,6 +37,7 @@ __all__ = [
     "Clock",
     "DeadLetters",
     "Ledger",
+    "Manifests",
     "NoObserver",
     "ObjectStore",
     "Observer",
@@ -122,6 +123,15 @@ class ObjectStore(Protocol):
 
     async def delete(self, bucket: str, key: str) -> None:
         """Delete; no error where nothing is there."""
+        ...
+
+
+class Manifests(Protocol):
+    """Lists of objects that somebody else made."""
+
+    def read(self, uri: str, bucket: str) -> AsyncIterator[SourceObject]:
+        """The objects that the manifest names, in its order. Raises ``ConfigurationError`` for a manifest that cannot
+        be used, or that names another bucket than ``bucket``."""
         ...
 
 
@@ -428,6 +438,7 @@ class Ports:
     state: StateStore
     tables: Tables
     dead_letters: DeadLetters
+    manifests: Manifests
     new_ledger: Callable[[], Ledger]
     writer_id: str
     jitter: Callable[[], float]

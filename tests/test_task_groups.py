@@ -36,6 +36,8 @@ OF_THE_OPERATOR: dict[str, Any] = {
     "retry_passing_rounds": 5,
     "copy_image": False,
     "fail_on_empty_source": True,
+    "newest_first": True,
+    "manifest": "s3://lake/lists/today.csv",
     "state": "s3://lake/state/",
     "expected_bucket_owner": "123456789012",
     "sse_kms_key_id": "key",
@@ -49,6 +51,8 @@ OF_ONE = {
         "retry_passing_after",
         "copy_image",
         "fail_on_empty_source",
+        "newest_first",
+        "manifest",
     },
     "ocr": {
         "requests_per_second",

@@ -12,7 +12,18 @@ import re
 
 from airflow_provider_aigen.core.errors import ConfigurationError
 
-__all__ = ["COLUMNS", "check_document_type", "check_partition", "check_positive", "check_ratio", "partition_keys"]
+__all__ = [
+    "COLUMNS",
+    "CSV_LIST",
+    "INVENTORY",
+    "JSON_LINES",
+    "check_document_type",
+    "check_manifest",
+    "check_partition",
+    "check_positive",
+    "check_ratio",
+    "partition_keys",
+]
 
 _DOCUMENT_TYPE = re.compile(r"[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9._-]*")
 COLUMNS = frozenset(
@@ -27,6 +38,32 @@ COLUMNS = frozenset(
 )  # fmt: skip
 """The columns of the two tables: no partition key may have one of these names (``adapters/tables/schemas.py``)."""
 _PARTITION_SEGMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9_.:+%@-]+")
+
+
+INVENTORY, CSV_LIST, JSON_LINES = "inventory", "csv", "json lines"
+_MANIFESTS = {
+    INVENTORY: (".json",),
+    CSV_LIST: (".csv", ".csv.gz"),
+    JSON_LINES: (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"),
+}
+_OBJECT = re.compile(r"s3://[^/]+/.+", re.DOTALL)
+
+
+def check_manifest(uri: str) -> str:
+    """Of which kind the manifest is, by its name. Raises for any other URI."""
+    if not isinstance(uri, str) or not _OBJECT.fullmatch(uri):
+        raise ConfigurationError(
+            "manifest",
+            "must be the S3 URI of an object, such as s3://inventory/scans/daily/2026-11-22T01-00Z/manifest.json",
+        )
+    for kind, endings in _MANIFESTS.items():
+        if uri.lower().endswith(endings):
+            return kind
+    raise ConfigurationError(
+        "manifest",
+        "must end with .json (the manifest.json of an S3 Inventory), .csv, .jsonl or .ndjson (a list of URIs); .gz may "
+        "follow the last three",
+    )
 
 
 def check_positive(parameter: str, value: float, *, integer: bool = False) -> None:

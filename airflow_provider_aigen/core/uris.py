@@ -14,7 +14,7 @@ from itertools import combinations
 from airflow_provider_aigen.core import globs
 from airflow_provider_aigen.core.errors import ConfigurationError
 
-__all__ = ["S3Prefix", "Source", "check_disjoint"]
+__all__ = ["S3Prefix", "Source", "check_disjoint", "split_object"]
 
 _SCHEME = "s3://"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -87,6 +87,12 @@ class Source:
     def territory(self) -> str:
         """What every key that it takes begins with, but an object of the folder's own name."""
         return self.prefix if self.pattern is not None else _folder(self.prefix)
+
+
+def split_object(uri: str) -> tuple[str, str]:
+    """Bucket and key of the URI of one object."""
+    bucket, _, key = uri.removeprefix(_SCHEME).partition("/")
+    return bucket, key
 
 
 def check_disjoint(uris: Mapping[str, str | None]) -> None:

@@ -144,11 +144,16 @@ class AigenPlanningOperator(AigenOperator):
         timedelta or seconds; twice as long from the second time on.
     :param copy_image: put the image beside its dead-letter record.
     :param fail_on_empty_source: a source without a single document fails the task; otherwise it is a warning.
+    :param newest_first: the newest objects stand first in the plan, and are the ones that ``max_documents`` leaves.
+    :param manifest: S3 URI of what is read instead of the listing of ``source``: the ``manifest.json`` of an S3
+        Inventory (CSV or Parquet), or a list of URIs (``.csv``, ``.jsonl``). ``source`` says which of its objects are
+        taken. (templated)
     """
 
     template_fields: Sequence[str] = (
         *AigenOperator.template_fields,
         "source",
+        "manifest",
         "document_type",
         "partition",
         "max_documents",
@@ -159,6 +164,7 @@ class AigenPlanningOperator(AigenOperator):
         "copy_image",
         "retry_passing_after",
         "fail_on_empty_source",
+        "newest_first",
     )
 
     def __init__(
@@ -173,6 +179,8 @@ class AigenPlanningOperator(AigenOperator):
         retry_passing_after: timedelta | float = DEFAULT_RETRY_PASSING_AFTER_S,
         copy_image: bool = True,
         fail_on_empty_source: bool = False,
+        newest_first: bool = False,
+        manifest: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -185,6 +193,8 @@ class AigenPlanningOperator(AigenOperator):
         self.retry_passing_after = retry_passing_after
         self.copy_image = copy_image
         self.fail_on_empty_source = fail_on_empty_source
+        self.newest_first = newest_first
+        self.manifest = manifest
 
 
 class AigenCallingOperator(AigenOperator):

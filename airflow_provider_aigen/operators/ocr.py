@@ -64,6 +64,10 @@ class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
         answered other documents in that run and hardly any call failed.
     :param copy_image: put the image beside its dead-letter record.
     :param fail_on_empty_source: a source without a single document fails the task; otherwise it is a warning.
+    :param newest_first: the newest objects stand first in the plan, and are the ones that ``max_documents`` leaves.
+    :param manifest: S3 URI of what is read instead of the listing of ``source``: the ``manifest.json`` of an S3
+        Inventory (CSV or Parquet), or a list of URIs (``.csv``, ``.jsonl``). ``source`` says which of its objects are
+        taken. (templated)
     :param state: S3 prefix of plans, answers and commits; None for ``<destination>/_aigen``. (templated)
     :param expected_bucket_owner: AWS account id that must own every bucket. (templated)
     :param sse_kms_key_id: KMS key for all that is written. (templated)
@@ -91,6 +95,7 @@ class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
 
     template_fields: Sequence[str] = (
         "source",
+        "manifest",
         "destination",
         "dead_letter",
         "document_type",
@@ -117,6 +122,7 @@ class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
         "retry_passing_after",
         "retry_passing_rounds",
         "fail_on_empty_source",
+        "newest_first",
     )
     operator_extra_links = (AigenReportLink(), AigenDeadLettersLink(), AigenOutputLink())
 
@@ -144,6 +150,8 @@ class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
         retry_passing_rounds: int = DEFAULT_RETRY_PASSING_ROUNDS,
         copy_image: bool = True,
         fail_on_empty_source: bool = False,
+        newest_first: bool = False,
+        manifest: str | None = None,
         state: str | None = None,
         expected_bucket_owner: str | None = None,
         sse_kms_key_id: str | None = None,
@@ -168,6 +176,8 @@ class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
             retry_passing_after=retry_passing_after,
             copy_image=copy_image,
             fail_on_empty_source=fail_on_empty_source,
+            newest_first=newest_first,
+            manifest=manifest,
             state=state,
             expected_bucket_owner=expected_bucket_owner,
             sse_kms_key_id=sse_kms_key_id,

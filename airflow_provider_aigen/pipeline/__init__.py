@@ -30,15 +30,16 @@ or Airflow. What must hold at any crash is said in design §3.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from airflow_provider_aigen.core.announcing import News
 from airflow_provider_aigen.core.commits import Taken
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.errors import AigenError, ReconciliationError
-from airflow_provider_aigen.core.models import Plan, RunReport
+from airflow_provider_aigen.core.models import Plan, RunReport, SourceObject
 from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.core.shards import Shard, cut, whole
 from airflow_provider_aigen.core.spend import Price
@@ -91,7 +92,7 @@ async def plan_stage(request: PlanRequest, ports: Ports) -> Plan:
     await _remove_old_writers(ports)
     plan = await make_plan(
         replace(request, settings=settings),
-        ports.source,
+        partial(_listing, request, ports),
         ports.state,
         ports.new_ledger(),
         state_id=state_id,
@@ -154,6 +155,12 @@ async def announce_stage(run_key: str, ports: Ports, extras: Iterable[Mapping[st
     if plan is None:
         raise ReconciliationError(f"the plan of run {run_key} is missing")
     return await read_news(ports.state, plan, extras)
+
+
+def _listing(request: PlanRequest, ports: Ports) -> AsyncIterator[SourceObject]:
+    if request.manifest is not None:
+        return ports.manifests.read(request.manifest, request.bucket)
+    return ports.source.list(request.bucket, request.prefix)
 
 
 def _effects(ports: Ports) -> Effects:

@@ -15,8 +15,8 @@ from airflow_provider_aigen.core.cleared import ClearedRun
 from airflow_provider_aigen.core.commits import taken_ids
 from airflow_provider_aigen.core.errors import AigenError, ConfigurationError
 from airflow_provider_aigen.core.folding import Fold, Folding, Segment, Span, cover, fingerprint, merge, next_merge
+from airflow_provider_aigen.core.letters import PassingLetters
 from airflow_provider_aigen.core.models import CommitEntry
-from airflow_provider_aigen.core.planning import PassingLetters
 from airflow_provider_aigen.pipeline.timing import beside
 from airflow_provider_aigen.ports import Ledger, StateStore
 

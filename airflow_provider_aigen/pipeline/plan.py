@@ -5,27 +5,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime
 
 from airflow_provider_aigen.core.cleared import ClearedRun
 from airflow_provider_aigen.core.errors import ConfigurationError, ReconciliationError
-from airflow_provider_aigen.core.models import Plan, PlanBatch
-from airflow_provider_aigen.core.planning import BatchBuilder, PassingLetters, PlanRequest, places_for_letters
+from airflow_provider_aigen.core.letters import PassingLetters, places_for_letters
+from airflow_provider_aigen.core.models import Plan, PlanBatch, SourceObject
+from airflow_provider_aigen.core.planning import BatchBuilder, NewestFirst, PlanRequest
 from airflow_provider_aigen.core.report import counted
 from airflow_provider_aigen.pipeline.history import History, read_history
-from airflow_provider_aigen.ports import Ledger, ObjectStore, StateStore
+from airflow_provider_aigen.ports import Ledger, StateStore
 
 __all__ = ["make_plan", "with_sizes"]
 
 log = logging.getLogger(__name__)
 
 _READ_AT_ONCE = 16
+# So many objects are looked at before the event loop may go on: a few milliseconds.
+_AT_ONCE = 250
+
+Listing = Callable[[], AsyncIterator[SourceObject]]
 
 
 async def make_plan(
     request: PlanRequest,
-    source: ObjectStore,
+    listing: Listing,
     state: StateStore,
     ledger: Ledger,
     *,
@@ -34,7 +40,8 @@ async def make_plan(
 ) -> Plan:
     """The run's plan: the one that is there, as it is, else a new one; one that a killed try left half is completed.
 
-    ``ledger`` is empty and is filled with what is taken. One batch is in memory at a time. Raises
+    ``listing`` gives the objects of the source each time that it is called. ``ledger`` is empty and is filled with what
+    is taken. One batch is in memory at a time, and with ``newest_first`` all new documents. Raises
     ``ConfigurationError`` for a source without a document, if the request says so; there is no plan then, so that a
     later try lists again."""
     if (plan := await _existing(request, state)) is not None:
@@ -48,7 +55,7 @@ async def make_plan(
     as_of = await read_history(state, History(ledger, letters, cleared), request.folding)
     if (text := cleared.text()) is not None:
         log.warning("%s", text)
-    planner = _Planner(request, source, state, ledger, letters, as_of, state_id, now)
+    planner = _Planner(request, listing, state, ledger, letters, as_of, state_id, now)
     while (builder := await planner.list()) is None:
         log.info("Another process plans this run too: going on behind its batches")
     plan = await state.create_plan(replace(builder.plan(), planned_at=now))
@@ -93,7 +100,7 @@ class _Planner:
     def __init__(
         self,
         request: PlanRequest,
-        source: ObjectStore,
+        listing: Listing,
         state: StateStore,
         ledger: Ledger,
         letters: PassingLetters,
@@ -102,7 +109,7 @@ class _Planner:
         now: datetime,
     ) -> None:
         self._request = request
-        self._source = source
+        self._listing = listing
         self._state = state
         self._ledger = ledger
         self._letters = letters
@@ -147,15 +154,47 @@ class _Planner:
                 self._letters.read(entry)
 
     async def _list_new(self, builder: BatchBuilder) -> bool:
-        if not builder.full():
-            async for listed in self._source.list(self._request.bucket, self._request.prefix):
-                complete = builder.offer(listed, self._is_taken)
-                if complete is not None and not await self._state.create_batch(complete):
-                    return False
-                if builder.full():
-                    break
+        async for listed in self._new(builder):
+            complete = builder.add(listed)
+            if complete is not None and not await self._state.create_batch(complete):
+                return False
         last = builder.last()
         return last is None or await self._state.create_batch(last)
+
+    async def _new(self, builder: BatchBuilder) -> AsyncIterator[SourceObject]:
+        """The new documents of the listing, in the order of the plan, until the plan is full."""
+        wanted = self._wanted(builder)
+        if not self._request.newest_first:
+            async for listed in wanted:
+                yield listed
+            return
+        newest = NewestFirst(builder.room())
+        async for listed in wanted:
+            newest.add(listed)
+        for number, listed in enumerate(newest.in_order()):
+            if not number % _AT_ONCE:
+                await asyncio.sleep(0)
+            yield listed
+
+    async def _wanted(self, builder: BatchBuilder) -> AsyncIterator[SourceObject]:
+        """The new documents as they are listed. Others may run now and then: a page of the listing comes at once."""
+        if builder.full():
+            return
+        number = 0
+        named: set[str] = set()
+        async for listed in self._listing():
+            number += 1
+            if not number % _AT_ONCE:
+                await asyncio.sleep(0)
+            if not builder.wants(listed, self._is_taken):
+                continue
+            if self._request.manifest is not None:  # which may name an object twice, as no listing does
+                if listed.key in named:
+                    continue
+                named.add(listed.key)
+            yield listed
+            if builder.full():
+                return
 
     def _is_taken(self, document_id: str) -> bool:
         return document_id in self._ledger and document_id not in self._letters.reopened

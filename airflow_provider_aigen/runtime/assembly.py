@@ -17,6 +17,7 @@ from airflow_provider_aigen.adapters.ledger import DiskLedger
 from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
 from airflow_provider_aigen.adapters.limits.redis_client import RedisSettings, open_client
 from airflow_provider_aigen.adapters.limits.redis_pace import TIMEOUT_S
+from airflow_provider_aigen.adapters.manifests.reader import S3Manifests
 from airflow_provider_aigen.adapters.s3.log_lines import without_keys
 from airflow_provider_aigen.adapters.s3.store import S3ObjectStore
 from airflow_provider_aigen.adapters.state.store import S3StateStore
@@ -124,6 +125,7 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
             clock=clock,
             state=S3StateStore(store, state),
             tables=ParquetTables(store, None if state.is_inside(destination) else destination),
+            manifests=S3Manifests(store),
             dead_letters=S3DeadLetters(store, S3Prefix.parse("dead_letter", settings.dead_letter)),
             new_ledger=new_ledger,
             writer_id=uuid.uuid4().hex,

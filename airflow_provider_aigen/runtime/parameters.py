@@ -9,7 +9,13 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow_provider_aigen.core.checks import check_document_type, check_partition, check_positive, check_ratio
+from airflow_provider_aigen.core.checks import (
+    check_document_type,
+    check_manifest,
+    check_partition,
+    check_positive,
+    check_ratio,
+)
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.uris import S3Prefix, Source, check_disjoint
 
@@ -46,6 +52,13 @@ def _location(name: str, value: Any) -> Any:
         Source.parse(value)
     else:
         S3Prefix.parse(name, value)
+    return value
+
+
+def _manifest(_: str, value: Any) -> Any:
+    if value in (None, ""):
+        return None
+    check_manifest(value)
     return value
 
 
@@ -191,6 +204,8 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "min_confidence": _optional_ratio,
     "copy_image": _switch,
     "fail_on_empty_source": _switch,
+    "newest_first": _switch,
+    "manifest": _manifest,
     "max_repeat_ratio": _ratio,
     "retry_passing_after": _seconds,
     "retry_passing_rounds": _whole_number,

@@ -57,6 +57,8 @@ def plan_request(
     copy_image: bool,
     retry_passing_after_s: float,
     fail_on_empty_source: bool = False,
+    newest_first: bool = False,
+    manifest: str | None = None,
 ) -> PlanRequest:
     """What to plan, from rendered and checked parameters. They are part of the run's identity: cleared with others, a
     task makes a new plan, in which what is committed is left out."""
@@ -70,7 +72,10 @@ def plan_request(
         copy_image=copy_image,
     )
     return PlanRequest(
-        run=replace(run, parameters=parameters_digest(source, settings, max_documents)),
+        run=replace(
+            run,
+            parameters=parameters_digest(source, settings, max_documents, manifest=manifest, newest_first=newest_first),
+        ),
         settings=settings,
         bucket=listed.bucket,
         prefix=listed.prefix,
@@ -79,4 +84,6 @@ def plan_request(
         max_documents=max_documents,
         retry_passing_after_s=retry_passing_after_s,
         fail_on_empty_source=fail_on_empty_source,
+        newest_first=newest_first,
+        manifest=manifest,
     )

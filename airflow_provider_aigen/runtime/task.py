@@ -165,6 +165,8 @@ class Task:
             copy_image=given["copy_image"],
             retry_passing_after_s=given["retry_passing_after"],
             fail_on_empty_source=given["fail_on_empty_source"],
+            newest_first=given["newest_first"],
+            manifest=given["manifest"],
         )
 
     def pipeline_config(self) -> PipelineConfig:

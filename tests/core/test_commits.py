@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from airflow_provider_aigen.core.commits import Taken, is_of_run, next_entry, taken_ids
+from airflow_provider_aigen.core.letters import PassingLetters
 from airflow_provider_aigen.core.models import (
     CommitEntry,
     DocumentOutcome,
@@ -23,7 +24,6 @@ from airflow_provider_aigen.core.models import (
     RunIdentity,
     SourceObject,
 )
-from airflow_provider_aigen.core.planning import PassingLetters
 from airflow_provider_aigen.core.quality import EntryStatistics
 from tests.core.planned import SETTINGS, document
 from tests.kit.ledger import SetLedger

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_aigen.core.commits import taken_ids
 from airflow_provider_aigen.core.folding import Fold, Folding, Segment, Span, cover, fingerprint, merge, next_merge
+from airflow_provider_aigen.core.letters import PassingLetters
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Outcome, RunIdentity, SourceObject
-from airflow_provider_aigen.core.planning import PassingLetters
 from tests.core.planned import SETTINGS
 from tests.kit.ledger import SetLedger
 

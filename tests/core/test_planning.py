@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_aigen.core.letters import PassingLetters
 from airflow_provider_aigen.core.models import (
     CommitEntry,
     DocumentOutcome,
@@ -22,7 +23,6 @@ from airflow_provider_aigen.core.models import (
 from airflow_provider_aigen.core.planning import (
     BatchBuilder,
     Letter,
-    PassingLetters,
     PlanRequest,
     call_order,
     parameters_digest,

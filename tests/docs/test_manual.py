@@ -197,6 +197,7 @@ def test_the_parameters_are_those_of_the_operator():
         "retry_passing_rounds",
         "copy_image",
         "fail_on_empty_source",
+        "newest_first",
     }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from airflow_provider_aigen.adapters.manifests.reader import S3Manifests
 from airflow_provider_aigen.adapters.state.store import S3StateStore
 from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
 from airflow_provider_aigen.core.config import PipelineConfig
@@ -50,6 +51,7 @@ def ports_over(store: ObjectStore, settings: OutputSettings, **others: Any) -> P
     return Ports(
         source=store,
         state=state_over(store, settings),
+        manifests=S3Manifests(store),
         dead_letters=S3DeadLetters(store, S3Prefix.parse("dead_letter", settings.dead_letter)),
         **{"tables": JsonTables(store), "new_ledger": SetLedger, "jitter": lambda: 0.5, **others},
     )

@@ -20,7 +20,12 @@ from tests.kit.world import SETTINGS, World
 async def make(world: World, run_id: str = "one", **changes: Any) -> Plan:
     request = world.request(run_id, **changes)
     return await make_plan(
-        request, world.store, world.state, SetLedger(), state_id="0123456789ab", now=world.clock.now()
+        request,
+        lambda: world.store.list(request.bucket, request.prefix),
+        world.state,
+        SetLedger(),
+        state_id="0123456789ab",
+        now=world.clock.now(),
     )
 
 
@@ -51,7 +56,9 @@ def test_an_empty_prefix_has_a_plan_too_and_a_warning(caplog):
     made = plan(world)
     assert (made.documents, made.batches) == (0, 0)
     (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert record.getMessage().startswith("source: has no document: of 0 objects under its prefix none is one")
+    assert record.getMessage().startswith(
+        "source: has no document: of 0 objects under its prefix, or in its manifest, none is one"
+    )
 
 
 def test_a_source_that_takes_nothing_says_how_much_is_there(caplog):
@@ -59,7 +66,9 @@ def test_a_source_that_takes_nothing_says_how_much_is_there(caplog):
     world.scan("a.JPG", "b.JPG")
     world.store.write("s3://scans/in/.DS_Store", b"x")
     plan(world, matches=lambda key: key.endswith((".jpg", ".DS_Store")))
-    assert "of 3 objects under its prefix none is one that it takes, and 1 are markers" in caplog.text
+    assert (
+        "of 3 objects under its prefix, or in its manifest, none is one that it takes, and 1 are markers" in caplog.text
+    )
     assert "a.JPG" not in caplog.text
 
 

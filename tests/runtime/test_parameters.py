@@ -106,6 +106,12 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("copy_image", {"copy_image": "no"}),
     ("copy_image", {"copy_image": None}),
     ("fail_on_empty_source", {"fail_on_empty_source": "yes"}),
+    ("newest_first", {"newest_first": "yes"}),
+    ("manifest", {"manifest": "list.csv"}),
+    ("manifest", {"manifest": "s3://scans"}),
+    ("manifest", {"manifest": "s3://scans/inventory/"}),
+    ("manifest", {"manifest": "s3://scans/list.txt"}),
+    ("manifest", {"manifest": 3}),
     ("source", {"source": "s3://scans/" + 7 * "{a,b}"}),
     ("max_repeat_ratio", {"max_repeat_ratio": 2}),
     ("max_repeat_ratio", {"max_repeat_ratio": None}),
@@ -263,6 +269,8 @@ def test_defaults():
         "retry_passing_rounds": 3,
         "copy_image": True,
         "fail_on_empty_source": False,
+        "newest_first": False,
+        "manifest": None,
         "state": None,
         "expected_bucket_owner": None,
         "sse_kms_key_id": None,
@@ -279,6 +287,7 @@ def test_all_but_the_technical_parameters_are_templates():
         "retry_passing_after",
         "retry_passing_rounds",
         "fail_on_empty_source",
+        "newest_first",
     }
 
 
@@ -293,9 +302,12 @@ def test_parameters_reach_the_plan():
         min_confidence=0.9,
         copy_image=False,
         fail_on_empty_source=True,
+        newest_first=True,
+        manifest="s3://lake/lists/today.csv.gz",
     )
     request = planned(made)
     assert (request.bucket, request.prefix, request.batch_size, request.max_documents) == ("scans", "in/", 7, 3)
+    assert (request.newest_first, request.manifest) == (True, "s3://lake/lists/today.csv.gz")
     assert request.matches("in/a/b.jpg")
     assert not request.matches("in/a/b.png")
     settings = request.settings

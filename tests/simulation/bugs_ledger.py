@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from airflow_provider_aigen.adapters.state.applied import AppliedMarks
-from airflow_provider_aigen.core import folding, planning
+from airflow_provider_aigen.core import folding, letters
 from airflow_provider_aigen.pipeline import history
 from tests.simulation.mutations import Patch, edit, mutation
 
@@ -34,7 +34,7 @@ def _() -> list[Patch]:
 
 @mutation("letters of the ledger are never due", law="is a letter after a run", profile="passing")
 def _() -> list[Patch]:
-    return [(planning.PassingLetters, "unread", lambda *_: [])]
+    return [(letters.PassingLetters, "unread", lambda *_: [])]
 
 
 @mutation("what is not applied is said to be", law="is said to be applied, and is not")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_aigen.adapters.tables import dead_letters
-from airflow_provider_aigen.core import commits, planning
+from airflow_provider_aigen.core import commits, letters
 from airflow_provider_aigen.core.document import outcomes
 from airflow_provider_aigen.core.service import health, suspects
 from airflow_provider_aigen.pipeline import commit, effects
@@ -89,7 +89,7 @@ def _() -> list[Patch]:
 
 @mutation("a letter is never due", law="is a letter after a run that began when it was due", profile="passing")
 def _() -> list[Patch]:
-    return [(planning, "_is_due", lambda *_: False)]
+    return [(letters, "_is_due", lambda *_: False)]
 
 
 @mutation("a round always counts", law="a round counts where the service was well", profile="passing")

@@ -64,6 +64,7 @@ from airflow_provider_aigen.pipeline.timing import beside
 __all__ = ["S3StateStore"]
 
 _COMMITS_AHEAD = 16
+_BYTES_PER_DOCUMENT = 256  # in the JSON of a batch or a commit, about
 _ANNOUNCED = "announced.json"
 _ZSTD = "application/zstd"
 
@@ -119,7 +120,8 @@ class S3StateStore(ClaimStore, SpendStore, AppliedMarks):
 
     async def create_batch(self, batch: PlanBatch) -> bool:
         """False where the batch is there already (it may differ)."""
-        return await self._create(BATCH.to_gzip(batch), "plans", batch.run.run_key, f"{batch.number:05d}.json.gz")
+        body = await beside(len(batch.documents) * _BYTES_PER_DOCUMENT, BATCH.to_gzip, batch)
+        return await self._create(body, "plans", batch.run.run_key, f"{batch.number:05d}.json.gz")
 
     async def read_answer(self, document_type: str, content_sha256: str) -> KeptAnswer | None:
         """None where nothing is kept. Raises ``DamagedState`` for what cannot be read."""

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_aigen.core.document.outcomes import LastCall, Round, failed
 from airflow_provider_aigen.core.errors import ServiceUnavailableError
+from airflow_provider_aigen.core.letters import PassingLetters
 from airflow_provider_aigen.core.models import (
     ApiResponse,
     CommitEntry,
@@ -24,7 +25,7 @@ from airflow_provider_aigen.core.models import (
     Retake,
     RunIdentity,
 )
-from airflow_provider_aigen.core.planning import PassingLetters, PlanRequest, call_order
+from airflow_provider_aigen.core.planning import PlanRequest, call_order
 from airflow_provider_aigen.core.service.suspects import repeat_limit
 from tests.core.planned import SETTINGS, document
 from tests.core.service.trial import Call, End, Script, Trial
