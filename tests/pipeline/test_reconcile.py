@@ -22,7 +22,12 @@ COST = CallCounts(api_calls=3, answers_reused=2, billed_retries=1)
 async def _plan(world: World, run_id: str = "one", batch_size: int = 2) -> Plan:
     request = world.request(run_id, batch_size=batch_size)
     return await make_plan(
-        request, world.store, world.state, SetLedger(), state_id="0123456789ab", now=world.clock.now()
+        request,
+        lambda: world.store.list(request.bucket, request.prefix),
+        world.state,
+        SetLedger(),
+        state_id="0123456789ab",
+        now=world.clock.now(),
     )
 
 

@@ -7,6 +7,7 @@ the store's own ``Last-Modified``, so no machine's clock matters.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -25,6 +26,8 @@ __all__ = ["ClaimStore"]
 _OLD_CLAIM_LIVES = timedelta(seconds=180)
 # Objects of writers are removed this long after the newest of them.
 _WRITER_KEPT = timedelta(days=1)
+# One page of a listing.
+_LOOKED_AT = 1000
 
 
 class ClaimStore(StateObjects):
@@ -59,9 +62,16 @@ class ClaimStore(StateObjects):
 
     async def beats(self) -> Mapping[str, datetime]:
         """When each writer was last alive, by the store's clock."""
+        return await self._beats()
+
+    async def _beats(self, most: float = math.inf) -> dict[str, datetime]:
         folder = self._prefix.join("writers", "")
-        found = self._store.list(self._prefix.bucket, folder)
-        return {one.key.removeprefix(folder).removesuffix(".json"): one.last_modified async for one in found}
+        found: dict[str, datetime] = {}
+        async for one in self._store.list(self._prefix.bucket, folder):
+            found[one.key.removeprefix(folder).removesuffix(".json")] = one.last_modified
+            if len(found) >= most:
+                break
+        return found
 
     async def is_held(self, claim: Claim, writer_id: str, beats: Mapping[str, datetime]) -> bool:
         """Whether another process than that of ``writer_id`` holds the bytes of ``claim``, by ``beats``. Raises
@@ -88,8 +98,9 @@ class ClaimStore(StateObjects):
             await self._put(CLAIM.to_gzip(replace(known, released=True)), *names, if_match=stored.etag)
 
     async def remove_old_writers(self) -> None:
-        """Remove the objects of writers that have long been gone."""
-        beats = await self.beats()
+        """Remove the objects of writers that have long been gone, as far as one page of a listing names them: where
+        nothing may be deleted, there are more of them in each run."""
+        beats = await self._beats(most=_LOOKED_AT)
         newest = max(beats.values(), default=None)
         for writer_id, beaten_at in beats.items():
             if newest is not None and newest - beaten_at > _WRITER_KEPT:
