@@ -36,6 +36,23 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_provider_aigen.links.AigenOutputLink",
             "airflow_provider_aigen.links.AigenReportLink",
         ],
+        "config": {
+            "aigen": {
+                "description": "Settings of the provider for AIGEN OCR.",
+                "options": {
+                    "s3_browser_url": {
+                        "description": (
+                            "Where a browser shows what is on S3: <bucket>/<key> is appended for the buttons of a "
+                            "task. If it is empty, they lead to the AWS console, or to the S3 endpoint itself."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "https://minio.example.org:9001/browser",
+                        "default": "",
+                    }
+                },
+            }
+        },
         "connection-types": [
             {
                 "connection-type": "aigen",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Buttons on the task's page: the run's report, its dead letters, its output.
+"""Buttons on the task's page: the run's report, its dead letters, its output. Airflow sorts them by name.
 
 The task makes the URLs while its AWS connection is open and keeps them as XComs, so that the web server needs neither
 connection nor provider: Airflow 3 reads the XCom by its key, Airflow 2 asks ``get_link``. A URL holds what the user's
@@ -49,8 +49,12 @@ class _S3Link(BaseOperatorLink):
 
         If that fails, the task goes on. Nothing is kept without ``do_xcom_push``, as with the amazon provider's links.
         Never call this while the event loop runs (design §7)."""
-        meta = client.meta
-        url = s3_url(uri, endpoint_url=meta.endpoint_url, region=meta.region_name, partition=meta.partition)
+        from airflow.configuration import conf  # noqa: PLC0415 - only a running task asks
+
+        meta, browser = client.meta, conf.get("aigen", "s3_browser_url", fallback="")
+        url = s3_url(
+            uri, endpoint_url=meta.endpoint_url, region=meta.region_name, partition=meta.partition, browser=browser
+        )
         if not url or not operator.do_xcom_push:
             return
         try:
@@ -69,24 +73,28 @@ class AigenReportLink(_S3Link):
 class AigenDeadLettersLink(_S3Link):
     """A button that leads to the prefix of the dead letters, with one folder per code."""
 
-    name = "Dead letters"
+    name = "S3 dead letters"
     xcom_key = "_link_AigenDeadLettersLink"
 
 
 class AigenOutputLink(_S3Link):
     """A button that leads to the prefix of the tables."""
 
-    name = "Output"
+    name = "S3 output"
     xcom_key = "_link_AigenOutputLink"
 
 
-def s3_url(uri: str, *, endpoint_url: str, region: str | None, partition: str) -> str:
+def s3_url(uri: str, *, endpoint_url: str, region: str | None, partition: str, browser: str = "") -> str:
     """The URL at which a browser finds an S3 URI, which is a prefix if it ends with ``/``, and else an object.
 
-    For Amazon's own endpoints, VPC endpoints included, that is the page of the AWS console, or ``""`` in a partition
-    without a public console. For any other endpoint it is the endpoint's own URL of the object, or of the prefix's
-    listing (ListObjectsV2), which opens for a person who may read it without a signature."""
+    Where ``browser`` (the setting ``[aigen] s3_browser_url``) names a web page for S3, it is
+    ``<browser>/<bucket>/<key>``. Else, for Amazon's own endpoints, VPC endpoints included, it is the page of the AWS
+    console, or ``""`` in a partition without a public console. For any other endpoint it is the endpoint's own URL of
+    the object, or of the prefix's listing (ListObjectsV2), which opens for a person who may read it without a
+    signature."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if browser:
+        return f"{browser.rstrip('/')}/{bucket}/{quote(key)}"
     is_prefix = not key or key.endswith("/")
     parts = urlsplit(endpoint_url)
     if f".{parts.hostname or ''}".endswith(_AMAZON):

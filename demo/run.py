@@ -24,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
 from demo import show
+from demo.browse import browser
 from demo.lake import SOURCE, Lake
 from demo.stack import API_KEY, HOME, Failed, airflow, airflow_environment, airflow_ui, only_one
 from tests.kit.servers.process import ServerFailed, environment, shown, simulator_process
@@ -138,12 +139,14 @@ def run_task(services: Services, arguments: list[str]) -> None:
 
 def serve(stack: ExitStack, services: Services) -> None:
     """Airflow's UI and scheduler, until Ctrl-C or SIGTERM."""
-    ui, env = stack.enter_context(airflow_ui(services.env))
+    pages = stack.enter_context(browser(services.s3.client(), HOME / "browser-port"))
+    ui, env = stack.enter_context(airflow_ui({**services.env, "AIRFLOW__AIGEN__S3_BROWSER_URL": pages}))
     settings = HOME / "airflow.env"
     settings.write_text(as_exports(env), encoding="utf-8")
     stack.callback(settings.unlink)
     show.heading("Running until Ctrl-C, on this machine only")
     show.line("Airflow UI", f"{ui}/dags/{DAG}   no login")
+    show.line("files on S3", f"{pages}   the buttons of a task lead there: run report, dead letters, output")
     show.line("airflow CLI", f". {shown(settings)}   sets it up in a shell")
     show.line("simulator", f"{services.aigen_url}/stats   what was called, what it would have cost")
     show.heading("Where everything lies")

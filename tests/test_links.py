@@ -100,6 +100,17 @@ def test_every_key_comes_back_out_of_its_url(key):
     assert found == key
 
 
+@pytest.mark.parametrize(
+    "browser", ["https://minio.example.org:9001/browser", "https://minio.example.org:9001/browser/"]
+)
+@pytest.mark.parametrize("place", [OWN, AWS])
+def test_a_web_page_for_s3_that_airflow_is_told_takes_its_place(browser, place):
+    page = "https://minio.example.org:9001/browser/lake/vehicle_registration/"
+    assert s3_url(PREFIX, **place, browser=browser) == page
+    assert s3_url(OBJECT, **place, browser=browser) == f"{page}_aigen/reports/5f0c.json"
+    assert s3_url("s3://lake/ก b/", **place, browser=browser).endswith("/browser/lake/%E0%B8%81%20b/")
+
+
 # --- what keeps it ------------------------------------------------------------------------------------------------
 
 
@@ -128,6 +139,12 @@ def test_a_link_is_kept_where_airflow_3_looks_for_it():
     assert instance.kept == {
         "_link_AigenOutputLink": "https://console.aws.amazon.com/s3/buckets/lake?region=eu-west-1&prefix=vehicle_registration/"
     }
+
+
+def test_the_web_page_is_a_setting_of_airflow(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__AIGEN__S3_BROWSER_URL", "http://127.0.0.1:9001/browser")
+    persist(instance := Instance())
+    assert instance.kept == {"_link_AigenOutputLink": "http://127.0.0.1:9001/browser/lake/vehicle_registration/"}
 
 
 def test_no_link_is_kept_for_a_task_that_pushes_no_xcom():

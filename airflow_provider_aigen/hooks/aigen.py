@@ -71,7 +71,10 @@ class AigenHook(BaseHook):
     @cached_property
     def connection(self) -> Any:
         """The Airflow connection. It is looked up once."""
-        return self.get_connection(self.aigen_conn_id)
+        from airflow_provider_aigen.connections.aigen import nothing_to_mask  # noqa: PLC0415 - parsing needs none of it
+
+        with nothing_to_mask():
+            return self.get_connection(self.aigen_conn_id)
 
     def endpoint(self, document_type: str = DEFAULT_DOCUMENT_TYPE) -> EndpointConfig:
         """The endpoint of ``document_type``. Raises ``ConfigurationError``; no message holds the key or the host."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,14 @@ def price(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Price | None]:
 )
 def test_the_price_of_the_extras(price, extra, expected):
     assert price(**extra) == expected
+
+
+def test_nothing_warns_that_the_currency_is_too_short_to_be_masked(price, monkeypatch, caplog):
+    for name, module in list(sys.modules.items()):
+        if name.endswith(".secrets_masker"):  # it warns once in a process
+            monkeypatch.setattr(module.SecretsMasker, "_has_warned_short_secret", False, raising=False)
+    assert price(price_per_call=1.5, currency="THB") == Price(1.5, "THB")
+    assert "masking" not in caplog.text
 
 
 @pytest.mark.parametrize(
