@@ -99,6 +99,7 @@ class Task:
         self._keep_link(AigenReportLink, settings, f"{settings.state}reports/{address.run_key}.json")
         self._operator.log.info("This task works on %s of the plan", shard.label)
         counts = self.run(lambda stop: ocr_shard(address, shard, settings, config, self.parameters, stop))
+        self._announce(None)  # the report does, for all shards
         return {
             "run_key": address.run_key,
             "documents": shard.documents,
