@@ -19,7 +19,7 @@ from typing import Any
 
 import boto3
 
-from airflow_provider_aigen.adapters.s3.store import S3ObjectStore
+from airflow_provider_aigen.adapters.s3.store import S3ObjectStore, encryption
 from airflow_provider_aigen.adapters.state.codec import BATCH, COMMIT, PLAN
 from airflow_provider_aigen.adapters.state.store import S3StateStore
 from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
@@ -167,8 +167,7 @@ def main() -> None:
     parser.add_argument("--yes", action="store_true", help="erase them; without it nothing is changed")
     args = parser.parse_args()
     state = S3Prefix.parse("state", args.state or args.destination.rstrip("/") + "/_aigen/")
-    kms = args.sse_kms_key_id
-    s3 = Versions(boto3.client("s3"), {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms} if kms else {})
+    s3 = Versions(boto3.client("s3"), encryption(args.sse_kms_key_id))
     found = find(s3, state, set(args.document_id))
     for document_id in sorted(found.documents):
         print(document_id, "" if document_id in args.document_id else "(the same bytes)")

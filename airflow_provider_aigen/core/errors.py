@@ -7,6 +7,7 @@
     ├── PermanentError              no task retry helps: mend what the message names, then clear the task
     │   ├── ConfigurationError      a parameter, the connection, a bucket or a permission is wrong
     │   │   └── ObjectDenied        S3 denied one object; where it lets others be read, that is the object's own matter
+    │   │       └── ObjectInconsistent  the store lists an object and does not give it
     │   ├── AuthenticationError     the endpoint refused the key
     │   ├── AccountError            429 without Retry-After, again and again: credit exhausted, or the pace too high
     │   ├── ContractError           the endpoint answers many times in a row what the contract does not know
@@ -48,6 +49,7 @@ __all__ = [
     "MissingOutcomesError",
     "ObjectChanged",
     "ObjectDenied",
+    "ObjectInconsistent",
     "ObjectNotFound",
     "ObjectStoreCondition",
     "ObjectUnreadable",
@@ -79,7 +81,16 @@ class ConfigurationError(PermanentError, ValueError):
 
 
 class ObjectDenied(ConfigurationError):
-    """S3 denied one object to be read, copied or deleted."""
+    """S3 denied one object to be read, copied or deleted. ``code`` is the error code of its dead letter, if it is that
+    object's own matter."""
+
+    code = "access_denied"
+
+
+class ObjectInconsistent(ObjectDenied):
+    """The store's listing shows an object, and a read of it says that it is another one, or not there."""
+
+    code = "inconsistent_object"
 
 
 class AuthenticationError(PermanentError):

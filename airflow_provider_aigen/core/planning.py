@@ -101,6 +101,8 @@ class BatchBuilder:
     listed: int = 0
     found: int = 0
     _open: list[SourceObject] = field(default_factory=list)
+    _open_ids: set[str] = field(default_factory=set)
+    _closed_ids: set[str] = field(default_factory=set)
     _due: list[Letter] = field(default_factory=list)
     _sizes: list[int] = field(default_factory=list)
     _retaken_batches: list[int] = field(default_factory=list)
@@ -135,8 +137,12 @@ class BatchBuilder:
         return True
 
     def add(self, listed: SourceObject) -> PlanBatch | None:
-        """Take a document; return the batch that it completes."""
+        """Take a document; return the batch that it completes. One that comes again is taken once."""
+        document_id = listed.document_id
+        if document_id in self._open_ids or document_id in self._closed_ids:  # some stores list an object twice
+            return None
         self._open.append(listed)
+        self._open_ids.add(document_id)
         return self._close() if len(self._open) == self.request.batch_size else None
 
     def room(self) -> int | None:
@@ -206,6 +212,7 @@ class BatchBuilder:
         )
         self._count(batch)
         self._open = []
+        self._closed_ids, self._open_ids = self._open_ids, set()
         return batch
 
     def _count(self, batch: PlanBatch) -> None:

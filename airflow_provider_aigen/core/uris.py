@@ -17,7 +17,9 @@ from airflow_provider_aigen.core.errors import ConfigurationError
 __all__ = ["S3Prefix", "Source", "check_disjoint", "split_object"]
 
 _SCHEME = "s3://"
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+# Old buckets have names with capital letters, underscores, and up to 255 characters.
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9_-]")
+_DIRECTORY_BUCKET = "--x-s3"
 _IP_ADDRESS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # S3's keys end at 1,024 bytes; what is written under a prefix takes up to 300 of them.
@@ -129,10 +131,21 @@ def _split(parameter: str, uri: str) -> tuple[str, str]:
     if not isinstance(uri, str) or not uri.startswith(_SCHEME):
         raise ConfigurationError(parameter, "must be an S3 URI that begins with s3://")
     bucket, _, path = uri.removeprefix(_SCHEME).partition("/")
+    if bucket.startswith("arn:"):
+        raise ConfigurationError(
+            parameter,
+            "must not be an ARN: write the alias of the access point, which ends with -s3alias, in place of a bucket "
+            "(a multi-Region access point cannot be used, since it is not strongly consistent)",
+        )
+    if bucket.endswith(_DIRECTORY_BUCKET):
+        raise ConfigurationError(
+            parameter,
+            "must not be a directory bucket (--x-s3), which lists its objects in no order: use another bucket",
+        )
     if not _BUCKET.fullmatch(bucket) or ".." in bucket or _IP_ADDRESS.fullmatch(bucket):
         raise ConfigurationError(
             parameter,
-            "must name a bucket: 3 to 63 lowercase letters, digits, dots and hyphens, a letter or digit at both ends",
+            "must name a bucket: 3 to 255 letters, digits, dots, hyphens and underscores, a letter or digit first",
         )
     if not {".", ".."}.isdisjoint(path.split("/")):
         raise ConfigurationError(

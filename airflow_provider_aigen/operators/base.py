@@ -46,7 +46,8 @@ class AigenOperator(BaseOperator):
     :param aws_conn_id: the AWS connection, for S3. (templated)
     :param state: S3 prefix of plans, answers and commits; None for ``<destination>/_aigen``. (templated)
     :param expected_bucket_owner: AWS account id that must own every bucket. (templated)
-    :param sse_kms_key_id: KMS key for all that is written. (templated)
+    :param sse_kms_key_id: KMS key for all that is written; ``AES256`` for SSE-S3, ``aws:kms`` for the bucket's KMS key,
+        where its policy demands that header. (templated)
 
     A wrong parameter raises ``ConfigurationError`` (a ``ValueError``) when the DAG is parsed. At run time an error that
     no retry can heal becomes an ``AirflowFailException``, and an error that a retry may heal rises as it is.

@@ -70,7 +70,8 @@ class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
         taken. (templated)
     :param state: S3 prefix of plans, answers and commits; None for ``<destination>/_aigen``. (templated)
     :param expected_bucket_owner: AWS account id that must own every bucket. (templated)
-    :param sse_kms_key_id: KMS key for all that is written. (templated)
+    :param sse_kms_key_id: KMS key for all that is written; ``AES256`` for SSE-S3, ``aws:kms`` for the bucket's KMS key,
+        where its policy demands that header. (templated)
     :param plan: one shard of the plan of an ``AigenOcrPlanOperator``, whose return value the operator is mapped over.
         What a plan decides (``partition``, ``min_confidence``, ``max_documents``, …) is given to that operator, and
         ``max_dead_letter_ratio`` to the ``AigenOcrReportOperator``. (templated)

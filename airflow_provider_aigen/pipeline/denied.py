@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Documents that S3 does not let read: is it the object's matter, or is the whole source denied?"""
+"""Documents that S3 does not let read, or contradicts itself about: is it the object's matter, or that of all?"""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
 from airflow_provider_aigen.core.commits import Taken
-from airflow_provider_aigen.core.errors import ObjectChanged, ObjectNotFound
+from airflow_provider_aigen.core.errors import ObjectChanged, ObjectInconsistent, ObjectNotFound
 from airflow_provider_aigen.pipeline.source import Source
 from airflow_provider_aigen.pipeline.work import DeniedDocument
 
@@ -44,7 +44,10 @@ class DeniedDocuments:
     async def try_another(self) -> None:
         """Nothing else is left in this try, and nothing was read in it. Objects that were read before, by an earlier
         try or another run, show whether the source still can be read. Raises ``ObjectDenied`` if it can't, or if there
-        is no such object."""
+        is no such object. A listing that contradicts the objects is no better for one that was listed before."""
+        for one in self._waiting:
+            if isinstance(one.error, ObjectInconsistent):
+                raise one.error
         bucket = self._waiting[0].work.document.bucket
         for document in self._taken.read_before:
             if document.bucket == bucket:

@@ -156,8 +156,10 @@ class _Planner:
     async def _list_new(self, builder: BatchBuilder) -> bool:
         async for listed in self._new(builder):
             complete = builder.add(listed)
-            if complete is not None and not await self._state.create_batch(complete):
-                return False
+            if complete is not None:
+                if not await self._state.create_batch(complete):
+                    return False
+                self._leave_out(complete)  # where a store lists an object twice
         last = builder.last()
         return last is None or await self._state.create_batch(last)
 

@@ -18,7 +18,6 @@ from airflow_provider_aigen.core.models import (
     Retake,
     SourceObject,
 )
-from airflow_provider_aigen.core.service.codes import ACCESS_DENIED
 from airflow_provider_aigen.pipeline.calls import FailedCall, Received
 
 __all__ = ["DeniedDocument", "FailedDocument", "FinishedDocument", "HeldDocument", "Result", "Work", "kept_answer"]
@@ -85,14 +84,15 @@ class HeldDocument:
 
 @dataclass(frozen=True, slots=True)
 class DeniedDocument:
-    """A document that S3 does not let read. ``error`` is what it means if S3 denies all of them."""
+    """A document that S3 does not let read, or contradicts itself about. ``error`` is what it means if that is so for
+    all of them."""
 
     work: Work
     error: ObjectDenied
 
     def outcome(self) -> DocumentOutcome:
         """What it gets once another object of the source was read."""
-        return outcomes.rejected(self.work.document, ACCESS_DENIED, ErrorOrigin.SOURCE, retake=self.work.retake)
+        return outcomes.rejected(self.work.document, self.error.code, ErrorOrigin.SOURCE, retake=self.work.retake)
 
 
 Result = FinishedDocument | FailedDocument | HeldDocument | DeniedDocument

@@ -30,6 +30,9 @@ def refused(call, *arguments) -> ConfigurationError:
         ("s3://lake/a", "lake", "a/"),
         ("s3://lake/a/b/", "lake", "a/b/"),
         ("s3://my.bucket-1/ทะเบียน/x y#?&", "my.bucket-1", "ทะเบียน/x y#?&/"),
+        ("s3://Old_Bucket/a/", "Old_Bucket", "a/"),
+        (f"s3://{'B' * 255}/a/", "B" * 255, "a/"),
+        (f"s3://point-{'x' * 34}-s3alias/a/", f"point-{'x' * 34}-s3alias", "a/"),
     ],
 )
 def test_prefixes(uri, bucket, prefix):
@@ -50,11 +53,14 @@ BAD_URIS = [
     "s3://",
     f"s3:///{SECRET}",
     f"s3://ab/{SECRET}",
-    f"s3://{'b' * 64}/{SECRET}",
-    f"s3://Lake/{SECRET}",
-    f"s3://my_lake/{SECRET}",
+    f"s3://{'b' * 256}/{SECRET}",
     f"s3://-lake/{SECRET}",
-    f"s3://lake-/{SECRET}",
+    f"s3://_lake/{SECRET}",
+    f"s3://lake./{SECRET}",
+    f"s3://my lake/{SECRET}",
+    f"s3://tenant:lake/{SECRET}",
+    f"s3://arn:aws:s3:us-east-1:123456789012:accesspoint/lake/{SECRET}",
+    f"s3://lake--use1-az4--x-s3/{SECRET}",
     f"s3://la..ke/{SECRET}",
     f"s3://10.0.0.1/{SECRET}",
     f"s3://user:{SECRET}@lake/x",
@@ -78,6 +84,19 @@ def test_what_is_no_s3_uri_is_refused_by_name_and_not_repeated(uri):
         assert error.parameter == parameter
         assert str(error).startswith(f"{parameter}: ")
         assert SECRET not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("bucket", "says"),
+    [
+        ("arn:aws:s3:us-east-1:123456789012:accesspoint/lake", "write the alias of the access point"),
+        ("arn:aws:s3::123456789012:accesspoint:lake.mrap", "multi-Region"),
+        ("lake--use1-az4--x-s3", "directory bucket"),
+    ],
+)
+def test_what_stands_in_place_of_a_bucket_and_cannot_be_used_is_named(bucket, says):
+    assert says in str(refused(S3Prefix.parse, "destination", f"s3://{bucket}/books/"))
+    assert says in str(refused(Source.parse, f"s3://{bucket}/in/*.jpg"))
 
 
 @pytest.mark.parametrize(

@@ -41,10 +41,10 @@ def _run(world: World, run_id: str = "one", **changes: Any) -> Any:
 
 
 def _lasting(world: World) -> dict[str, bytes]:
-    """Everything that is stored except what a try says of itself: what it cost, and when it was alive."""
+    """Everything that is stored except what a try says of itself: what it cost, when it was alive, that it probed."""
     stored = world.store.contents()
-    own = ("/reports/", "/writers/", "/tries/")
-    return {uri: body for uri, body in stored.items() if not any(folder in uri for folder in own)}
+    own = ("/probe.json", "/reports/", "/writers/", "/tries/")
+    return {uri: body for uri, body in stored.items() if not any(part in uri for part in own)}
 
 
 def _entries(world: World) -> list[Any]:

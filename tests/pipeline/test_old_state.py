@@ -75,6 +75,7 @@ def test_a_run_that_was_killed_goes_on_with_its_own_plan(world):
     assert world.clock.monotonic() - 1000.0 <= 180.0 + 5.0, "claims without a sign of life last three minutes"
     after = world.store.contents()
     changed = {uri for uri in before if after.get(uri) != before[uri]}
+    changed.discard(f"{BOOKS}_aigen/probe.json")
     assert all("/claims/" in uri for uri in changed), "what was there stays, byte by byte"
     assert [number for number in range(1, 8) if f"{BOOKS}_aigen/commits/{number:08d}.applied" not in after] == []
     assert len(newest(world)) == 27

@@ -67,6 +67,7 @@ _PERMISSIONS = {
     "ListObjectsV2": "s3:ListBucket on the bucket",
     # Without ListBucket, S3 says of an object that does not exist that access is denied.
     "GetObject": "s3:GetObject on its objects and s3:ListBucket on the bucket",
+    "HeadObject": "s3:GetObject on its objects and s3:ListBucket on the bucket",
     "PutObject": "s3:PutObject on its objects",
     "CopyObject": "s3:GetObject on the source's objects and s3:PutObject on the destination's",
     "DeleteObject": "s3:DeleteObject on its objects",
@@ -135,6 +136,8 @@ def translate(error: Exception, call: S3Call) -> Exception:
         return ConfigurationError("aws_conn_id", f"the AWS connection has no usable credentials ({name})")
     if isinstance(error, ParamValidationError):
         return _not_sent(error, call)
+    if (unreadable := _unreadable_answer(error, call)) is not None:
+        return unreadable
     passing = (
         ConnectionError,
         HTTPClientError,
@@ -147,6 +150,17 @@ def translate(error: Exception, call: S3Call) -> Exception:
     if isinstance(error, passing) or not isinstance(error, BotoCoreError | ValueError | TypeError):
         return StorageUnavailableError(f"{call.operation} on {call.buckets} failed: {name}")
     return ConfigurationError(call.buckets, f"{call.operation} could not be sent ({name}): look at the AWS connection")
+
+
+def _unreadable_answer(error: Exception, call: S3Call) -> ConfigurationError | None:
+    """What is wrong where the client itself fails over an answer, and would fail over it again."""
+    if isinstance(error, RecursionError):  # it asks for the bucket's region, and is redirected again
+        return _configuration("", 301, "redirects without an end", call)
+    if call.operation == "ListObjectsV2" and type(error) is ValueError and "endpoint" not in str(error).lower():
+        return ConfigurationError(
+            call.buckets, "the listing has a Size or a LastModified that cannot be read: use another store"
+        )
+    return None
 
 
 def _not_sent(error: ParamValidationError, call: S3Call) -> Exception:
@@ -180,11 +194,11 @@ def _client_error(error: ClientError, call: S3Call) -> Exception:
 
 def _condition(error: ClientError, code: str, status: int, call: S3Call) -> Exception | None:
     """The exception for an answer that the protocol expects; None for any other answer."""
-    if status == 412 or code == "PreconditionFailed":
+    if status in (304, 412) or code == "PreconditionFailed":  # some stores say of any condition "not modified"
         return AlreadyExists("the key is taken") if call.create_only else ObjectChanged("the object is another one")
     if code in _CONFLICT:
         return WriteConflict()
-    reads = call.operation in ("GetObject", "CopyObject")
+    reads = call.operation in ("GetObject", "HeadObject", "CopyObject")
     if reads and code in _UNREADABLE:
         return ObjectUnreadable(_UNREADABLE[code])
     if reads and code == "InvalidRequest":  # perhaps SSE-C, which only S3's sentence shows
@@ -207,13 +221,15 @@ def _configuration(code: str, status: int, shown: str, call: S3Call) -> Configur
         return ConfigurationError(
             "aws_conn_id", f"the credentials were refused by {call.operation} on {call.buckets} ({shown})"
         )
-    if code in _REGION or status == 301:
+    if code in _REGION or status in (301, 302, 307, 308):
         problem = (
             f"{call.operation} went to the wrong region or endpoint ({shown}): set region_name or endpoint_url in the "
             "AWS connection's extras"
         )
     elif status == 404:
         problem = f"there is no such bucket ({call.operation}: {shown})"
+    elif status == 501 and call.operation == "CopyObject":
+        problem = f"the store cannot copy an object ({shown})"
     elif status == 501:
         problem = f"the store does not implement conditional requests ({call.operation}: {shown})"
     elif code.startswith("KMS"):
@@ -222,7 +238,10 @@ def _configuration(code: str, status: int, shown: str, call: S3Call) -> Configur
         problem = _denied(shown, call)
     else:
         problem = f"{call.operation} was refused with {shown} (HTTP {status})"
-    if call.operation in _OF_ONE_OBJECT and (status == 403 or code.startswith("KMS")) and code not in _REGION:
+        if call.create_only or call.if_match:
+            problem += ": perhaps the store has no conditional writes"
+    denied = status == 403 or code.startswith("KMS") or (call.operation == "CopyObject" and status == 501)
+    if call.operation in _OF_ONE_OBJECT and denied and code not in _REGION:
         return ObjectDenied(call.buckets, problem)
     return ConfigurationError(call.buckets, problem)
 
@@ -232,6 +251,10 @@ def _denied(shown: str, call: S3Call) -> str:
     key = _KMS_PERMISSIONS.get(call.operation)
     if key:
         problem += f"; where a KMS key encrypts, {key} on that key" if not call.kms else f"; {key} on sse_kms_key_id"
+    if call.operation in ("PutObject", "CopyObject") and not call.kms:
+        problem += (
+            "; where the bucket's policy demands encryption in each request, set sse_kms_key_id (AES256 for SSE-S3)"
+        )
     if call.expected_bucket_owner:
         problem += "; or expected_bucket_owner is not the account that owns the bucket"
     return problem

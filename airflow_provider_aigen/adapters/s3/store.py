@@ -19,7 +19,13 @@ from botocore.exceptions import IncompleteReadError
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_aigen.adapters.s3.errors import S3Call, WriteConflict, translate
-from airflow_provider_aigen.core.errors import StorageUnavailableError
+from airflow_provider_aigen.adapters.s3.listing import Pages, entry, is_whole, mended, unquoted
+from airflow_provider_aigen.core.errors import (
+    ConfigurationError,
+    ObjectChanged,
+    ObjectNotFound,
+    StorageUnavailableError,
+)
 from airflow_provider_aigen.core.models import SourceObject
 from airflow_provider_aigen.ports import StoredObject
 
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
     from botocore.awsrequest import AWSRequest
     from mypy_boto3_s3.client import S3Client
 
-__all__ = ["S3ObjectStore"]
+__all__ = ["S3ObjectStore", "encryption"]
 
 _CONFLICT_TRIES = 8
 _CONFLICT_PAUSE_S = 0.1  # doubled each time, with full jitter above half of it: about 12 s in all
@@ -41,7 +47,8 @@ class S3ObjectStore:
     """Fulfils ``ports.ObjectStore``.
 
     ``concurrency`` is the most calls that run at once; build ``client`` with a ``max_pool_connections`` that is no
-    lower. ``expected_bucket_owner`` (an account id) goes with every call, ``sse_kms_key_id`` with every write. The
+    lower. ``expected_bucket_owner`` (an account id) goes with every call, ``sse_kms_key_id`` with every write, which
+    may be ``AES256`` or ``aws:kms`` too. The
     client retries throttling, 5xx and broken connections, as its ``retries`` configuration says. What still fails is a
     ``StorageUnavailableError``, and so is a call that takes longer than ``deadline_s``. A wrong bucket, permission,
     region or credential is a ``ConfigurationError``.
@@ -61,12 +68,13 @@ class S3ObjectStore:
         # the next request on that connection, which hangs for the read timeout and is sent again (botocore's issue
         # 3755).
         client.meta.events.register("request-created.s3.PutObject", _without_expect, unique_id="aigen-without-expect")
+        client.meta.events.register("before-parse.s3.ListObjectsV2", _mend, unique_id="aigen-mend")
         self._client = client
         self._deadline_s = deadline_s
         self._threads = ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="aigen-s3")
         self._owner = {"ExpectedBucketOwner": expected_bucket_owner} if expected_bucket_owner else {}
         self._source_owner = {"ExpectedSourceBucketOwner": expected_bucket_owner} if expected_bucket_owner else {}
-        self._encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": sse_kms_key_id} if sse_kms_key_id else {}
+        self._encryption = encryption(sse_kms_key_id)
         self._sleep = sleep
 
     def close(self) -> None:
@@ -74,35 +82,38 @@ class S3ObjectStore:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def list(self, bucket: str, prefix: str, *, after: str | None = None) -> AsyncIterator[SourceObject]:
-        """All objects under ``prefix``, in the store's order. A page is fetched when it is needed."""
-        position: dict[str, str] = {"StartAfter": after} if after else {}
-        while True:
+        """All objects under ``prefix``, in the store's order. A page is fetched when it is needed. An object that the
+        listing describes only in part is looked up."""
+        pages = Pages(bucket, after)
+        while not pages.done:
             page = await self._run(
                 self._call("ListObjectsV2", bucket),
                 self._page,
-                {"Bucket": bucket, "Prefix": prefix, **position, **self._owner},
+                {"Bucket": bucket, "Prefix": prefix, **pages.position, **self._owner},
             )
-            for item in page.get("Contents", ()):
-                yield SourceObject(
-                    bucket=bucket,
-                    key=item["Key"],
-                    etag=_unquoted(item.get("ETag", "")),
-                    size=item["Size"],
-                    last_modified=item["LastModified"].astimezone(UTC),
-                )
-            if not page.get("IsTruncated"):
-                return
-            if not page.get("NextContinuationToken"):
-                raise StorageUnavailableError(f"ListObjectsV2 on s3://{bucket} broke off before its last page")
-            position = {"ContinuationToken": page["NextContinuationToken"]}
+            for item in pages.take(page):
+                listed = entry(bucket, item["Key"], item, final=False) or await self._look_up(bucket, item)
+                if listed is not None:
+                    yield listed
 
     def _page(self, **request: Any) -> Any:
         for _ in range(_ANSWER_TRIES):
             page = self._client.list_objects_v2(**request)
             # Headers that break off look complete, and the body looks empty: that would pass for an empty listing.
-            if "IsTruncated" in page:
+            if is_whole(page):
                 return page
         raise IncompleteReadError(actual_bytes=0, expected_bytes=1)
+
+    async def _look_up(self, bucket: str, item: Mapping[str, Any]) -> SourceObject | None:
+        """The object of an incomplete entry; None where it is not there, for some stores list folders that are no
+        objects. Raises ``ConfigurationError`` where HeadObject does not know more."""
+        key = item["Key"]
+        request = {"Bucket": bucket, "Key": key, **self._owner}
+        try:
+            head = await self._run(self._call("HeadObject", bucket), self._client.head_object, request)
+        except ObjectNotFound:
+            return None
+        return entry(bucket, key, {**head, **item}, final=True)
 
     async def get(self, bucket: str, key: str, *, if_match: str | None = None) -> StoredObject:
         """The whole object. Raises ``ObjectNotFound``, ``ObjectChanged``, and ``ObjectUnreadable`` for an object that
@@ -111,6 +122,12 @@ class S3ObjectStore:
         stored: StoredObject = await self._run(
             self._call("GetObject", bucket), self._get, {"Bucket": bucket, "Key": key, **condition, **self._owner}
         )
+        if not stored.etag:  # of a gateway, perhaps, whose page says that something is wrong
+            raise StorageUnavailableError(
+                f"GetObject on s3://{bucket} gave no ETag: if that repeats, use a store that gives one"
+            )
+        if if_match and stored.etag != if_match:
+            raise ObjectChanged("the object is another one, though the store ignores If-Match")
         return stored
 
     def _get(self, **request: Any) -> StoredObject:
@@ -124,14 +141,14 @@ class S3ObjectStore:
             try:
                 with response["Body"] as stream:
                     body = stream.read()
-                _check_length(body, response.get("ContentLength"))
+                _check_length(body, response)
             except Exception:  # the client does not retry a body that broke off
                 if not left:
                     raise
             else:
                 return StoredObject(
                     body,
-                    _unquoted(response.get("ETag", "")),
+                    unquoted(response.get("ETag")),
                     _version(response),
                     _last_modified(response),
                     response.get("ContentEncoding") or None,
@@ -151,6 +168,10 @@ class S3ObjectStore:
     ) -> None:
         """Write. Raises ``AlreadyExists`` for ``create_only``, ``ObjectChanged`` and ``ObjectNotFound`` for
         ``if_match``. It raises them also where the client repeated its own write because the answer to it was lost."""
+        if if_match == "":  # it would be no condition at all
+            raise ConfigurationError(
+                f"s3://{bucket}", "the store gives no ETag, so nothing can be replaced with If-Match"
+            )
         condition = {"IfNoneMatch": "*"} if create_only else {"IfMatch": f'"{if_match}"'} if if_match else {}
         request = {"Bucket": bucket, "Key": key, "Body": body, "ContentType": content_type}
         if content_encoding:
@@ -218,18 +239,36 @@ class S3ObjectStore:
             ) from None
 
 
-def _check_length(body: bytes, length: int | None) -> None:
-    """Raise unless the body is as long as the headers say. Headers that break off leave an empty body and no length."""
+def encryption(sse_kms_key_id: str | None) -> dict[str, str]:
+    """The parameters of a write that say how it is encrypted. ``AES256`` (with S3's own key) and ``aws:kms`` (with the
+    bucket's KMS key) are for buckets whose policy demands one of these headers."""
+    if sse_kms_key_id is None:
+        return {}
+    if sse_kms_key_id in ("AES256", "aws:kms"):
+        return {"ServerSideEncryption": sse_kms_key_id}
+    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": sse_kms_key_id}
+
+
+def _check_length(body: bytes, response: Mapping[str, Any]) -> None:
+    """Raise unless the body is as long as the headers say; a chunked one says itself where it ends. Headers that break
+    off leave an empty body and no length."""
+    length = response.get("ContentLength")
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    if length is None and "chunked" in headers.get("transfer-encoding", "").lower():
+        return
     if len(body) != length:
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=length or 0)
 
 
+def _mend(response_dict: dict[str, Any], **_: Any) -> None:
+    body = response_dict["body"]
+    if body.rstrip().endswith(b"</ListBucketResult>"):
+        # The client's own handler, which comes before, makes a 500 of a listing that is no XML.
+        response_dict |= {"body": mended(body), "status_code": 200}
+
+
 def _without_expect(request: AWSRequest, **_: Any) -> None:
     del request.headers["Expect"]  # no error where there is none
-
-
-def _unquoted(etag: str) -> str:
-    return etag.strip('"')
 
 
 def _version(response: Mapping[str, Any]) -> str | None:

@@ -3,7 +3,7 @@
 
 ::
 
-    probe.json                                           the proof that the store honours conditions on a PUT
+    probe.json                                           the proof that the store keeps what is needed of it
     state.json                                           the id of this state, which destinations name
     writers/<writer id>.json                             when a process was last alive: rewritten every 10 s
     plans/<run_key>/<batch>.json.gz                      documents of one batch, in listing order
@@ -33,9 +33,10 @@ from typing import TypeVar
 
 from airflow_provider_aigen.adapters.state.applied import AppliedMarks
 from airflow_provider_aigen.adapters.state.claims import ClaimStore
-from airflow_provider_aigen.adapters.state.codec import ANNOUNCED, ANSWER, BATCH, COMMIT, PLAN, REPORT, SCHEMA
+from airflow_provider_aigen.adapters.state.codec import ANNOUNCED, ANSWER, BATCH, COMMIT, PLAN, REPORT
 from airflow_provider_aigen.adapters.state.objects import content_names, decode
 from airflow_provider_aigen.adapters.state.ownership import own
+from airflow_provider_aigen.adapters.state.probe import probe
 from airflow_provider_aigen.adapters.state.segments import (
     is_of_a_newer_version,
     segment_from_zstd,
@@ -78,23 +79,8 @@ class S3StateStore(ClaimStore, SpendStore, AppliedMarks):
     newer schema."""
 
     async def probe(self) -> None:
-        """Create ``probe.json``, and prove on it that a second create and a write with ``If-Match`` are refused. Raises
-        ``ConfigurationError`` where one of them passes."""
-        body = f'{{"schema":{SCHEMA},"purpose":"a second create of this object must be refused"}}\n'.encode()
-        if await self._create_json(body, "probe.json") and await self._create_json(body, "probe.json"):
-            raise self._ignores("If-None-Match", "two runs could commit the same documents")
-        try:
-            await self._put(body, "probe.json", if_match="0" * 32)
-        except (ObjectChanged, ObjectNotFound):
-            return
-        raise self._ignores("If-Match", "two runs could pay for the same documents")
-
-    def _ignores(self, header: str, consequence: str) -> ConfigurationError:
-        return ConfigurationError(
-            "state",
-            f"the store at s3://{self._prefix.bucket} ignores {header} on a PUT: {consequence}. Use a store that "
-            "supports conditional writes, such as Amazon S3",
-        )
+        """Prove on ``probe.json`` that the store keeps what the protocol rests on. Raises ``ConfigurationError``."""
+        await probe(self._store, self._prefix)
 
     async def own(self, settings: OutputSettings) -> tuple[str, OutputSettings]:
         """Make this state the one of the settings' destination, or see that it is. Returns the state's id, and the

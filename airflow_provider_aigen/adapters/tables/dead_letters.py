@@ -122,11 +122,11 @@ class S3DeadLetters:
         return there
 
     async def _copy(self, source: SourceObject, bucket: str, key: str) -> None:
-        """By S3 itself; where it denies that, by reading and writing. Raises ``ObjectDenied`` where that is denied,
-        too."""
+        """By S3 itself; where it denies that, or says that the source is another one, by reading and writing. Raises
+        ``ObjectDenied`` where that is denied, too."""
         try:
             await self._store.copy(source, bucket, key)
-        except ObjectDenied:
+        except (ObjectChanged, ObjectDenied):  # some stores refuse every condition on a copy's source
             if source.size > MAX_READ_BYTES:
                 raise
             stored = await self._store.get(source.bucket, source.key, if_match=source.etag or None)

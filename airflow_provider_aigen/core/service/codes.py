@@ -13,7 +13,6 @@ from enum import Enum, auto
 from airflow_provider_aigen.core.models import ApiError
 
 __all__ = [
-    "ACCESS_DENIED",
     "ACCESS_REFUSED",
     "DAMAGED_STATE",
     "EMPTY_OBJECT",
@@ -44,7 +43,6 @@ EMPTY_OBJECT = "empty_object"
 UNDECODABLE_CONTENT = "undecodable_content"  # an unknown Content-Encoding, or bytes that are damaged
 ACCESS_REFUSED = "access_refused"  # 401 or 403 without the contract's JSON: a firewall or a gateway, not the endpoint
 HTTP_413 = "http_413"  # 413 without the contract's code, for a body under its limit: a gateway's limit
-ACCESS_DENIED = "access_denied"  # S3 denies one object of a bucket that it lets read otherwise
 DAMAGED_STATE = "damaged_state"  # a claim or a kept answer that cannot be read
 
 # The contract's, which preflight gives too, before the call.

@@ -111,7 +111,7 @@ def test_a_denied_write_names_the_options_that_may_be_wrong(scripted):
         (404, "NoSuchBucket", "no such bucket"),
         (400, "InvalidBucketName", "InvalidBucketName"),
         (400, "KMS.DisabledException", "KMS key"),
-        (501, "NotImplemented", "conditional"),
+        (501, "NotImplemented", "the store "),
         (400, "<script>", "HTTP 400"),
         (418, "Teapot", "Teapot (HTTP 418)"),
     ],
@@ -123,6 +123,15 @@ def test_what_is_wrong_with_the_bucket(scripted, operation, status, code, says):
     assert error.parameter.endswith("s3://scans") or " to s3://" in error.parameter
     assert says in str(error)
     assert "script" not in str(error)
+
+
+def test_what_is_not_implemented_is_the_condition_or_the_copy(scripted):
+    """Where a copy is not, the image is read and written."""
+    scripted.script(s3_error(501, "NotImplemented"))
+    assert "does not implement conditional requests" in str(failure(scripted.s3, "PutObject"))
+    copied = failure(scripted.s3, "CopyObject")
+    assert isinstance(copied, ObjectDenied)
+    assert "cannot copy an object" in str(copied)
 
 
 @pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"])
