@@ -30,7 +30,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("source", {"source": "gs://scans/incoming/"}),
     ("source", {"source": "s3://"}),
     ("source", {"source": "s3:///incoming/"}),
-    ("source", {"source": "s3://Scans/incoming/"}),
+    ("source", {"source": "s3://Scans!/incoming/"}),
     ("source", {"source": "s3://sc*ns/incoming/"}),
     ("source", {"source": "s3://scans/[z-a].jpg"}),
     ("source", {"source": "s3://scans/../other/"}),
