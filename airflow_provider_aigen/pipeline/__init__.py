@@ -76,7 +76,7 @@ async def run(
     """Plan, process, commit and report, in money too where a ``price`` is known; returns the report and its URI.
 
     Raises what stopped the run (:mod:`~airflow_provider_aigen.core.errors`); a later call goes on from there."""
-    plan = await stop.or_result(say_while(plan_stage(request, ports), ports.clock, _PLANNING))
+    plan = await stop.or_result(plan_stage(request, ports))
     counts = await process_stage(plan, ports, config=config, stop=stop, price=price)
     return await stop.or_result(report_stage(plan, ports, counts, price))
 
@@ -84,6 +84,10 @@ async def run(
 async def plan_stage(request: PlanRequest, ports: Ports) -> Plan:
     """Prove that state, tables and dead letters can be written and belong together, finish what earlier runs left, then
     plan. Makes no call."""
+    return await say_while(_plan(request, ports), ports.clock, _PLANNING)
+
+
+async def _plan(request: PlanRequest, ports: Ports) -> Plan:
     await ports.state.probe()
     await ports.tables.probe()
     await ports.dead_letters.probe()

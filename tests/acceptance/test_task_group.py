@@ -34,7 +34,7 @@ def scans(lake: Lake, count: int) -> None:
 
 def everything(lake: Lake) -> dict[str, bytes]:
     """All that is stored but what each try writes anew."""
-    return {key: body for key, body in lake.contents("lake/").items() if "/writers/" not in key}
+    return {key: body for key, body in lake.contents("lake/").items() if not {"writers", "tries"} & set(key.split("/"))}
 
 
 # --- run by Airflow -------------------------------------------------------------------------------------------------
