@@ -87,5 +87,5 @@ def _() -> list[Patch]:
 @mutation("a try waits before it begins", law="what can be started is started at once")
 def _() -> list[Patch]:
     beat, process = "await committer.catch_up()", import_module("airflow_provider_aigen.pipeline.process")
-    changed = [edit(process, "process", (beat, f"{beat}\n    await ports.clock.sleep(15.0)"))]
+    changed = [edit(process, "process", (beat, f"{beat}\n        await ports.clock.sleep(15.0)"))]
     return [*changed, (pipeline, "process", changed[0][2])]

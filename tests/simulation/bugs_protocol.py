@@ -15,8 +15,7 @@ from airflow_provider_aigen.adapters.state.store import S3StateStore
 from airflow_provider_aigen.core import commits
 from airflow_provider_aigen.core.models import RunIdentity
 from airflow_provider_aigen.core.service.classify import Refused
-from airflow_provider_aigen.pipeline import batches, calls, commit, documents, effects, pool, source
-from airflow_provider_aigen.pipeline import plan as planning
+from airflow_provider_aigen.pipeline import batches, calls, commit, documents, effects, history, pool, source
 from tests.simulation import world
 from tests.simulation.mutations import Patch, edit, mutation
 
@@ -65,7 +64,7 @@ def _() -> list[Patch]:
 @mutation("gone counts as taken", law="every source object is taken", profile="zombie")
 def _() -> list[Patch]:
     changed = edit(commits, "taken_ids", (" if outcome.outcome is not Outcome.GONE", ""))
-    return [(module, "taken_ids", changed[2]) for module in (commits, planning)]
+    return [(module, "taken_ids", changed[2]) for module in (commits, history)]
 
 
 @mutation("what S3 denies is gone", law="only what somebody touched is gone", profile="denied")
@@ -235,4 +234,4 @@ def _() -> list[Patch]:
 
 @mutation("the source is read whatever it is by now", law="is taken for another", profile="zombie")
 def _() -> list[Patch]:
-    return [edit(source.Source, "read", (", if_match=document.etag", ""))]
+    return [edit(source.Source, "_get", (", if_match=document.etag or None", ""))]
