@@ -29,6 +29,7 @@ or Airflow. What must hold at any crash is said in design §3.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
@@ -135,7 +136,9 @@ async def process_stage(
     )
     try:
         return await process(plan, shard or whole(plan), ports, committer, config=config, stop=stop, price=price)
-    except AigenError:
+    except asyncio.CancelledError:
+        raise
+    except BaseException:  # Airflow's timeout is one
         await _write_row(plan, ports)
         raise
 

@@ -75,7 +75,9 @@ class Spending:
         await self._note()
         try:
             yield
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # Airflow's timeout is one
             await self._end(error)
             raise
         await self._end(None)
@@ -93,9 +95,10 @@ class Spending:
         except TransientError as error:
             log.warning("What this try has spent could not be noted, which is tried again: %s", error)
 
-    async def _end(self, error: Exception | None) -> None:
+    async def _end(self, error: BaseException | None) -> None:
         # A process that is told to stop has no time for a second attempt.
-        pauses_s = [] if isinstance(error, StoppedError) else [*_LAST_PAUSES_S]
+        told = isinstance(error, StoppedError) or not isinstance(error, Exception | None)
+        pauses_s = [] if told else [*_LAST_PAUSES_S]
         while (problem := await self._note_the_last()) is not None:
             if not pauses_s or not isinstance(problem, TransientError):
                 lost = counted(self._caller.calls - self._calls_noted, "call")

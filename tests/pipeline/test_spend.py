@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.errors import (
     ConfigurationError,
     ServiceUnavailableError,
@@ -17,6 +18,8 @@ from airflow_provider_aigen.core.errors import (
 )
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind, RunIdentity
 from airflow_provider_aigen.core.spend import Price
+from airflow_provider_aigen.pipeline import Stop, plan_stage, process_stage, report_stage, shards_stage
+from airflow_provider_aigen.pipeline.process import CallCounts
 from tests.kit.limiter import EvenLimiter
 from tests.kit.ocr import answer, refusal
 from tests.kit.world import World
@@ -139,7 +142,12 @@ def test_a_clear_adds_nothing_and_takes_nothing_away():
     )
 
 
-def test_a_stop_notes_the_calls_in_flight():
+class Timeout(BaseException):
+    """What Airflow raises at ``execution_timeout``."""
+
+
+@pytest.mark.parametrize("error", [StoppedError("SIGTERM"), Timeout(), ZeroDivisionError()])
+def test_a_stop_notes_the_calls_in_flight(error):
     """Also those that it cuts off: nobody knows whether they are on the bill."""
     world = World()
     world.scans(40)
@@ -148,8 +156,8 @@ def test_a_stop_notes_the_calls_in_flight():
     async def schedule() -> None:
         running = asyncio.ensure_future(world.run(price=THB))
         await world.clock.sleep(12.0)
-        world.stop.set(StoppedError("SIGTERM"))
-        with pytest.raises(StoppedError):
+        world.stop.set(error)
+        with pytest.raises(type(error)):
             await running
 
     world.go(schedule())
@@ -383,6 +391,37 @@ def test_max_spend_is_the_runs_whatever_the_number_of_tries():
         run_within(world, 21.0)
     assert len(world.ocr.calls) == 14, "a clear with a higher max_spend goes on"
     assert run_within(world, 24.0, "two").extracted == 16, "a later run takes the rest, with a max_spend of its own"
+
+
+def test_tasks_that_share_a_plan_keep_max_spend_together():
+    """Each has its part of the amount, and a retry of one knows what that one has spent."""
+    world = World()
+    world.scans(40)
+
+    async def schedule() -> None:
+        ports = world.ports()
+        plan = await plan_stage(world.request(), ports)
+        shards = await shards_stage(plan, ports, shards=4, batch_size=4)
+
+        async def work(number: int, max_spend: float) -> CallCounts:
+            config = PipelineConfig(max_in_flight=4, max_spend=max_spend)
+            return await process_stage(plan, world.ports(), config=config, stop=Stop(), price=THB, shard=shards[number])
+
+        for task in [asyncio.ensure_future(work(number, 31.0)) for number in range(4)]:
+            with pytest.raises(SpendLimitError, match=r"max_spend of 31.00 THB, of which 7.75 THB are this task's: "):
+                await task
+        assert len(world.ocr.calls) == 20
+        with pytest.raises(SpendLimitError):
+            await work(2, 31.0)
+        assert len(world.ocr.calls) == total(world) == 20, "the row is there before there is a report"
+        for number in range(4):
+            await work(number, 60.0)
+        report, _ = await report_stage(plan, world.ports(), CallCounts(0, 0, 0), THB)
+        assert (report.extracted, report.spend and report.spend.paid) == (40, 60.0)
+
+    world.go(schedule())
+    [row] = world.run_rows().values()
+    assert (row["calls"], row["paid"], row["tries"]) == (len(world.ocr.calls), 60.0, 8) == (40, 60.0, 8)
 
 
 def test_max_spend_needs_a_price():

@@ -73,5 +73,5 @@ def edit(owner: Any, attribute: str, *changes: tuple[str, str]) -> Patch:
     return owner, attribute, namespace[attribute]
 
 
-for _bugs in ("protocol", "claims", "letters", "ledger", "service"):
+for _bugs in ("protocol", "claims", "letters", "ledger", "money", "service"):
     import_module(f"tests.simulation.bugs_{_bugs}")
