@@ -109,13 +109,13 @@ class TrialJournal(Journal):
 
 
 def etags(client: Any, prefix: str) -> dict[str, str]:
-    """Everything that lies in the lake for ``prefix``, except the reports: they say what the last try cost."""
+    """Everything that lies in the lake for ``prefix``, except reports and records: they say what tries cost."""
     return {
         item["Key"]: item["ETag"]
         for place in (f"{prefix}/", f"dead/{prefix}/")
         for page in client.get_paginator("list_objects_v2").paginate(Bucket="lake", Prefix=place)
         for item in page.get("Contents", ())
-        if "/_aigen/reports/" not in item["Key"]
+        if "/_aigen/reports/" not in item["Key"] and "/_aigen/tries/" not in item["Key"]
     }
 
 

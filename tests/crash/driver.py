@@ -283,7 +283,9 @@ class _Driver:
         before, calls = etags(self.there.client, self.trial.prefix), self.there.ask("/stats")["calls"]
         if self.trial.rewrite:
             for key in before:
-                if key.endswith((".applied", ".parquet")) or (key.startswith("dead/") and key.endswith(".json")):
+                if key.endswith((".applied", ".parquet", ".row")) or (
+                    key.startswith("dead/") and key.endswith(".json")
+                ):
                     self.there.client.delete_object(Bucket="lake", Key=key)
         self._finish("run")
         after = etags(self.there.client, self.trial.prefix)
