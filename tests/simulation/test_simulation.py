@@ -28,7 +28,7 @@ from tests.simulation.violation import Violation
 pytestmark = pytest.mark.no_cover
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEDULES = 6_000
+SCHEDULES = 5_000
 PARTS = 4  # that the test workers share
 MUTATION_SEEDS = 2_000  # one of them shows nearly every bug in the first hundred, the rarest ones in one of two hundred
 

@@ -53,7 +53,7 @@ STATE = "lake/_aigen/"
 DEAD_LETTERS = "dead/"
 RETRY_PASSING_S = 20.0
 ROUNDS = 3
-NOTED_EVERY_S = 5.0
+NOTED_EVERY_S = 10.0
 GARBAGE = b"what is this"
 
 
