@@ -65,7 +65,7 @@ from airflow_provider_aigen.pipeline.timing import beside
 __all__ = ["S3StateStore"]
 
 _COMMITS_AHEAD = 16
-_BYTES_PER_DOCUMENT = 256  # in the JSON of a batch or a commit, about
+_BYTES_PER_DOCUMENT = 160  # that count, of the JSON of a batch or a commit: 1,600 take 30 ms
 _ANNOUNCED = "announced.json"
 _ZSTD = "application/zstd"
 
@@ -132,7 +132,8 @@ class S3StateStore(ClaimStore, SpendStore, AppliedMarks):
 
     async def create_commit(self, entry: CommitEntry) -> bool:
         """False where that number is taken, perhaps by this very entry (a lost acknowledgement)."""
-        return await self._create(COMMIT.to_gzip(entry), "commits", f"{entry.number:08d}.json.gz")
+        body = await beside(len(entry.outcomes) * _BYTES_PER_DOCUMENT, COMMIT.to_gzip, entry)
+        return await self._create(body, "commits", f"{entry.number:08d}.json.gz")
 
     async def commits_after(self, number: int) -> AsyncIterator[CommitEntry]:
         """Commits ``number + 1``, ``number + 2``, … in order, up to the newest; 0 gives all. 16 are fetched ahead.
