@@ -20,6 +20,7 @@ from airflow_provider_aigen.core.config import DEFAULT_BASE_URL
 from airflow_provider_aigen.core.errors import (
     AuthenticationError,
     ConfigurationError,
+    ContractError,
     DocumentRefusedError,
     ServiceUnavailableError,
 )
@@ -262,6 +263,12 @@ def test_extract_makes_no_call_for_what_preflight_refuses(simulated, simulator, 
         simulated.extract(image)
     assert (refused.value.code, refused.value.status) == (code, None)
     assert simulator.stats()["calls"] == 0
+
+
+def test_extract_says_that_a_shape_is_not_understood(hook, scripted_post):
+    url = scripted_post(200, b'{"status": "1", "data": [{"key": "a", "value": "b", "confidence": 0.9}]}')
+    with pytest.raises(ContractError, match="document_type idcard/v1 have a shape that this version does not"):
+        hook(host=url, extra={"allow_http": True}).extract(scan({"color": "แดง"}), "idcard/v1")
 
 
 def test_extract_calls_again_after_a_passing_failure(simulated, simulator):

@@ -7,6 +7,7 @@ The numbers are those of the cases as they were found.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 from collections.abc import Callable
@@ -322,6 +323,23 @@ def test_case_13_once_the_document_is_out_of_the_way_the_next_run_goes_on():
     world.store.remove("s3://scans/in/0011.png")
     world.go(world.run("two"))
     assert len(world.outcomes) == 19
+
+
+def test_case_13_a_commit_of_an_older_version_that_took_it_for_pages_is_finished_without_its_rows(caplog):
+    world = World()
+    images = world.scans(3)
+    world.go(world.run("one"))
+    digest = hashlib.sha256(images[1]).hexdigest()
+    (answer,) = [uri for uri in world.store.keys("s3://lake/books/_aigen/answers/") if digest in uri]
+    kept = world.go(world.state.read_answer(SETTINGS.document_type, digest))
+    world.store.remove(answer)
+    world.go(world.state.keep_answer(replace(kept, body=json.dumps(V1).encode())))
+    world.store.remove("s3://lake/books/_aigen/commits/00000001.applied")
+    world.tables.fields.clear()
+    world.go(world.run("two"))
+    assert "could not be finished" not in caplog.text
+    (rows,) = world.tables.fields.values()
+    assert [len(fields) for _, fields in rows] == [1, 0, 1]
 
 
 # --- state and parameters -----------------------------------------------------------------------------------------
