@@ -38,6 +38,10 @@ def refused(key: str, version: int, **changes):
     return replace(samples.refused(version), document=scan(key, version).document, **changes)
 
 
+def gone(outcome):
+    return replace(outcome, outcome=Outcome.GONE, error_codes=())
+
+
 def rows(outcome):
     """Two fields, one of them on the second scan only if it is read there."""
     if not outcome.has_rows:
@@ -53,18 +57,27 @@ def rows(outcome):
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory) -> Path:
-    """What four commits left of five books; the first is of a version that had fewer columns."""
+    """What four commits left of seven books; the first is of a version that had fewer columns."""
     passing = {"passing": True, "last_called_at": samples.SEEN}
+    replaced = refused("replaced.jpg", 1, retakes=1)
     commits = {
         1: [
             scan("again.jpg", 1),
             refused("healed.jpg", 1, **passing),
             refused("replaced.jpg", 1, **passing),
+            scan("vanished.jpg", 1),
             scan("worse.jpg", 1),
         ],
-        2: [scan("again.jpg", 2), scan("replaced.jpg", 2), refused("worse.jpg", 2), scan("once.jpg", 1)],
-        3: [scan("healed.jpg", 1, retakes=1)],
-        4: [replace(refused("replaced.jpg", 1, retakes=1), outcome=Outcome.GONE, error_codes=())],
+        2: [
+            scan("again.jpg", 2),
+            scan("once.jpg", 1),
+            scan("replaced.jpg", 2),
+            scan("slow.jpg", 2),
+            gone(refused("vanished.jpg", 2)),
+            refused("worse.jpg", 2),
+        ],
+        3: [scan("healed.jpg", 1, retakes=1), scan("slow.jpg", 1)],  # a run that overlapped, and was slower
+        4: [gone(replaced)],
     }
     root = tmp_path_factory.mktemp("lake")
     for number, outcomes in commits.items():
@@ -93,6 +106,8 @@ BOOKS = [
     ("healed.jpg", 1, "plate 1", "ขอนแก่น", None),
     ("once.jpg", 1, "plate 1", "ขอนแก่น", None),
     ("replaced.jpg", 1, "plate 2", None, "plate 2"),
+    ("slow.jpg", 1, "plate 2", None, "plate 2"),
+    ("vanished.jpg", 1, "plate 1", "ขอนแก่น", None),
 ]
 
 
@@ -107,7 +122,7 @@ def test_on_duckdb_as_typed(lake):
     found = database.execute(titled(NEWEST)["books.sql"]).fetchall()
     assert [(row[0].removeprefix("s3://scans/incoming/"), *row[1:5]) for row in found] == BOOKS
     counts = "SELECT count(*), count(DISTINCT document_id) FROM documents_today"
-    assert database.execute(counts).fetchall() == [(8, 8)]
+    assert database.execute(counts).fetchall() == [(12, 12)]
     newest = "SELECT source_uri, outcome FROM newest_documents ORDER BY ALL"
     assert [
         (uri.removeprefix("s3://scans/incoming/"), outcome) for uri, outcome in database.sql(newest).fetchall()
@@ -116,10 +131,12 @@ def test_on_duckdb_as_typed(lake):
         ("healed.jpg", "extracted"),
         ("once.jpg", "extracted"),
         ("replaced.jpg", "extracted"),
+        ("slow.jpg", "extracted"),
+        ("vanished.jpg", "extracted"),
         ("worse.jpg", "dead_letter"),
     ]
     bad = database.execute(titled("docs/how-to/rescan.md")["bad.sql"].rstrip(";\n")).fetchall()
-    assert sorted(row[0].rpartition("/")[2] for row in bad) == ["healed.jpg", "once.jpg"]
+    assert sorted(row[0].rpartition("/")[2] for row in bad) == ["healed.jpg", "once.jpg", "vanished.jpg"]
     asked = titled("docs/how-to/rescan.md")["result.sql"].replace("scan-0001.jpg", "worse.jpg")
     assert database.execute(asked).fetchone()[:2] == ("dead_letter", "1001")
 
