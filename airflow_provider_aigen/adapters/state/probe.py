@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The proof that a store keeps what the protocol rests on (design §3, The probe), on one object under the state.
 
-Six requests, of which the first run sees one more. Another process may probe at the same time: what is refused then
+Five requests, and one more where the object is new. Another process may probe at the same time: what is refused then
 because it wrote in between proves nothing, and is tried again.
 """
 
