@@ -12,7 +12,7 @@ PYTEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install format format-check lint types import-rules package check tests tests-oldest test matrix cells sbom mutants files soak crash airflow-campaign demo up docs docs-serve lock clean
+.PHONY: help install format format-check lint types import-rules package check tests tests-oldest test matrix cells sbom mutants files soak crash airflow-campaign fleet-campaign demo up docs docs-serve lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -88,6 +88,9 @@ crash: $(INSTALLED)  ## real processes, signals and networks on a real S3: TRIAL
 
 airflow-campaign: $(INSTALLED)  ## a real Airflow: kill, orphan, mark failed, clear, backfill; some eight minutes
 	@$(PY) -m tests.airflow_campaign
+
+fleet-campaign: $(INSTALLED)  ## many tasks on one plan on a real Airflow, EXECUTOR=local or celery: kill, stop, lose Redis; some twelve minutes
+	@$(PY) -m tests.airflow_campaign.fleet --executor $(or $(EXECUTOR),local)
 
 mutants: $(INSTALLED)  ## mutation testing of core: what no test notices, JOBS=2 at once; REPORT=1: the last run's table only
 	@$(PY) scripts/mutants.py --jobs $(or $(JOBS),2) $(if $(REPORT),--report)

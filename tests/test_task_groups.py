@@ -38,6 +38,7 @@ OF_THE_OPERATOR: dict[str, Any] = {
     "fail_on_empty_source": True,
     "newest_first": True,
     "manifest": "s3://lake/lists/today.csv",
+    "max_spend": 100.0,
     "state": "s3://lake/state/",
     "expected_bucket_owner": "123456789012",
     "sse_kms_key_id": "key",
@@ -61,6 +62,7 @@ OF_ONE = {
         "max_in_flight",
         "max_repeat_ratio",
         "retry_passing_rounds",
+        "max_spend",
     },
     "report": {"max_dead_letter_ratio"},
 }

@@ -144,9 +144,10 @@ async def process_stage(
 
 
 async def report_stage(
-    plan: Plan, ports: Ports, counts: CallCounts, price: Price | None = None
+    plan: Plan, ports: Ports, counts: CallCounts | None, price: Price | None = None
 ) -> tuple[RunReport, str]:
-    """Finish commits whose writer died between commit and effects, reconcile, write the run's row and the report."""
+    """Finish commits whose writer died between commit and effects, reconcile, write the run's row and the report.
+    ``counts`` are those of this try; None takes those of all tries."""
     await finish_commits(ports.state, _effects(ports), plan.run)
     draft = await RowDraft.begin(plan, ports.state, ports.tables)
     report = await reconcile(plan, ports.state, counts, price, draft)

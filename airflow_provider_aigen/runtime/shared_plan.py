@@ -71,7 +71,7 @@ async def report_plan(
         plan = await stop.or_result(_read_plan(address, ports.state))
         _check_plan(plan, parameters)
         try:
-            report, uri = await stop.or_result(report_stage(plan, ports, CallCounts(0, 0, 0), settings.price))
+            report, uri = await stop.or_result(report_stage(plan, ports, None, settings.price))
         except MissingOutcomesError as error:
             raise UnfinishedPlanError(
                 f"{error.missing} of {error.documents} planned documents have no outcome, because a task that works on "

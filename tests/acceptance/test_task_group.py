@@ -86,7 +86,7 @@ def test_a_group_does_what_one_operator_does(group, lake, simulator):
     ]
     assert [said(one)["api_calls"] for one in shards] == [7, 7, 6]
     report = said(done["report -1"])
-    assert (report["documents"], report["extracted"], report["rows"]) == (20, 20, 20)
+    assert (report["documents"], report["extracted"], report["rows"], report["api_calls"]) == (20, 20, 20, 20)
     assert {said(one)["run_key"] for one in shards} == {report["run_key"]}
     assert simulator.stats()["calls"] == 20
     stored = json.loads(_stored_xcom(group.dag_id))

@@ -19,7 +19,7 @@ def fleet() -> None:
         dead_letter="s3://lake/dead/fleet/",
         aigen_conn_id="aigen_fleet",
         redis_conn_id="redis_default",
-        shards=20,
+        shards=8,
         max_parallel=4,
         max_in_flight=8,
         batch_size=50,
