@@ -24,6 +24,7 @@ from tests.acceptance.conftest import _MORNING, Lake, _parameters, _stored_xcom
 from tests.scans import scan
 
 _NUMBERS = itertools.count()
+_OF_A_TRY = {"writers", "tries", "probe.json"}
 _AIRFLOW_2 = airflow.__version__.startswith("2.")
 
 
@@ -34,7 +35,7 @@ def scans(lake: Lake, count: int) -> None:
 
 def everything(lake: Lake) -> dict[str, bytes]:
     """All that is stored but what each try writes anew."""
-    return {key: body for key, body in lake.contents("lake/").items() if not {"writers", "tries"} & set(key.split("/"))}
+    return {key: body for key, body in lake.contents("lake/").items() if not _OF_A_TRY & set(key.split("/"))}
 
 
 # --- run by Airflow -------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ REDIS_LOST_S = 15.0
 # While the limit is handed over, no call starts (docs/pace.md): not counted as time in which it could be used.
 HANDING_OVER_S = 4.0
 STARTING_S = 3.0
-_OF_EACH_TRY = ("fleet/_aigen/writers/", "fleet/_aigen/tries/", "fleet/_aigen/announced.json")
+_OF_EACH_TRY = tuple(f"fleet/_aigen/{name}" for name in ("writers/", "tries/", "announced.json", "probe.json"))
 
 
 class Campaign:
