@@ -3,14 +3,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
 
-from airflow_provider_aigen.core.errors import ConfigurationError, ObjectChanged, ObjectNotFound
+from airflow_provider_aigen.core.commits import Taken
+from airflow_provider_aigen.core.errors import (
+    ConfigurationError,
+    ObjectChanged,
+    ObjectDenied,
+    ObjectInconsistent,
+    ObjectNotFound,
+)
 from airflow_provider_aigen.core.models import ErrorOrigin, SourceObject
+from airflow_provider_aigen.pipeline.denied import DeniedDocuments
+from airflow_provider_aigen.pipeline.source import Source
+from airflow_provider_aigen.pipeline.work import DeniedDocument, Work
+from tests.kit.ledger import SetLedger
 from tests.kit.store import MemoryStore
 from tests.kit.world import World
 
@@ -51,14 +63,26 @@ def test_case_24_a_listing_with_other_etags_than_a_get_stops_the_run():
     assert world.outcomes == {}, "nothing is gone"
 
 
-def test_case_24_on_a_destination_that_worked_before():
-    """What was read before is of no help: its ETag is from a listing that was right."""
+@pytest.mark.parametrize("error", [ObjectInconsistent, ObjectDenied])
+def test_what_was_read_before_is_of_no_help_where_a_listing_contradicts_its_objects(error):
+    """Its ETag is from a listing that was right. For denied objects, it shows that the source can be read."""
     world = World()
-    world.scans(3)
-    run(world, lambda listed: listed)
-    with pytest.raises(ConfigurationError, match="refuses to read an object with the ETag that its listing shows"):
-        run(world, other_etag, "two")
-    assert {outcome.outcome.value for outcome in world.outcomes.values()} == {"extracted"}
+    world.scans(2)
+    before, after = (world.store.buckets["scans"].listed(key) for key in ("in/0000.png", "in/0001.png"))
+    taken = Taken(world.request().run, SetLedger(), SetLedger())
+    taken.read_before.append(before)
+    denied = DeniedDocuments(Source(world.store, {}), taken)
+    denied.add(DeniedDocument(Work(after), error("s3://scans", "no")))
+
+    async def told_apart() -> int:
+        await denied.try_another()
+        return len(denied.told_apart())
+
+    if error is ObjectDenied:
+        assert asyncio.run(told_apart()) == 1
+    else:
+        with pytest.raises(ObjectInconsistent):
+            asyncio.run(told_apart())
 
 
 def test_etags_that_are_others_in_each_listing_stop_the_run_too():
