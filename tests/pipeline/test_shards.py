@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from airflow_provider_aigen.core.shards import Shard
 from airflow_provider_aigen.pipeline import Stop, plan_stage, process_stage, report_stage, shards_stage
 from airflow_provider_aigen.pipeline.process import CallCounts
 from airflow_provider_aigen.ports import Ports
-from tests.kit.ocr import refusal
+from tests.kit.ocr import answer, refusal
 from tests.kit.world import World
 from tests.pipeline.processes import Process
 
@@ -148,6 +149,22 @@ def test_an_outage_is_judged_by_the_shard_and_stops_it_alone():
 
     world.go(scenario())
     assert once(world, 30)
+
+
+def test_calls_that_may_be_billed_twice_are_a_share_of_the_shards_documents():
+    """A fifth of 200, whatever the plan has."""
+    world = World()
+    images = world.scans(400)
+    for image in images[:200:3]:
+        world.ocr.answers[image] = [PAGE_ERROR, answer({"color": "white"})]
+
+    async def scenario() -> None:
+        plan, shards = await planned(world, 2, batch_size=200)
+        with suppress(ServiceUnavailableError):
+            await work(world, plan, shards[0])
+
+    world.go(scenario())
+    assert len(world.ocr.calls) == 200 + 40
 
 
 def test_letters_that_are_due_are_divided_among_the_shards():
