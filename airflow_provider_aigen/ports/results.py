@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where what a run does is written or watched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Protocol
+
+from airflow_provider_aigen.core.models import (
+    ApiResponse,
+    CallFailure,
+    CommitEntry,
+    DocumentOutcome,
+    FieldRow,
+    Plan,
+)
+from airflow_provider_aigen.core.runs import RunRow
+from airflow_provider_aigen.ports.storage import StoredObject
+
+__all__ = ["DeadLetters", "NoObserver", "Observer", "Tables"]
+
+
+class Tables(Protocol):
+    """The tables. Equal input gives equal bytes in equal places."""
+
+    async def probe(self) -> None:
+        """Raise ``ConfigurationError`` unless the destination can be written."""
+        ...
+
+    async def write_fields(
+        self, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
+    ) -> None:
+        """Write the commit's ``fields`` part; nothing where no document has a row."""
+        ...
+
+    async def write_documents(
+        self, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
+    ) -> None:
+        """Write the commit's ``documents`` part: one row for each outcome, in plan order."""
+        ...
+
+    async def read_run(self, plan: Plan, day: date) -> StoredObject | None:
+        """What is there of the run's row in ``runs``."""
+        ...
+
+    async def write_run(self, row: RunRow, there: StoredObject | None) -> None:
+        """Write the run's row in place of what was ``there``. Raises ``AlreadyExists``, ``ObjectChanged`` or
+        ``ObjectNotFound`` if that is no longer so."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """The dead-letter prefix. Each letter is a record and, if the settings say so, an image (design §4)."""
+
+    async def probe(self) -> None:
+        """Raise ``ConfigurationError`` unless the dead-letter prefix can be written."""
+        ...
+
+    async def write(self, entry: CommitEntry, outcome: DocumentOutcome) -> None:
+        """Write record and, where ``settings.copy_image``, the image. Writing again changes nothing, nor does writing
+        what a later commit has written."""
+        ...
+
+    async def remove(self, entry: CommitEntry, outcome: DocumentOutcome, *, resolved_by: int) -> None:
+        """Remove the letter that ``entry`` gave this outcome, which commit ``resolved_by`` resolved; where that is
+        denied, its record says so. Nothing happens where it is not there, or is not this state's."""
+        ...
+
+
+class Observer(Protocol):
+    """What is told how a run goes on, for metrics and lineage. No method waits or raises, because a run does not depend
+    on being watched."""
+
+    def called(self, result: ApiResponse | CallFailure) -> None:
+        """A call was answered, or failed."""
+        ...
+
+    def waited(self, seconds: float) -> None:
+        """A call waited so long for its turn."""
+        ...
+
+    def repeated(self) -> None:
+        """A call that may have been billed is made again."""
+        ...
+
+    def reused(self) -> None:
+        """A document was answered before, so no call is made for it."""
+        ...
+
+    def breaker_opened(self) -> None:
+        """The service fails for everybody: no call begins for a while."""
+        ...
+
+    def committed(self, entry: CommitEntry) -> None:
+        """This process wrote the commit, effects and all."""
+        ...
+
+    def progress(self, *, waiting: int, rate: float, allowed: float) -> None:
+        """Where the run stands: planned documents without an outcome, calls per second, and how many the limiter allows
+        at present (infinite where it does not know)."""
+        ...
+
+
+class NoObserver:
+    """An observer that ignores everything, for runs that nobody watches, and a base for one that watches little."""
+
+    def called(self, result: ApiResponse | CallFailure) -> None: ...
+
+    def waited(self, seconds: float) -> None: ...
+
+    def repeated(self) -> None: ...
+
+    def reused(self) -> None: ...
+
+    def breaker_opened(self) -> None: ...
+
+    def committed(self, entry: CommitEntry) -> None: ...
+
+    def progress(self, *, waiting: int, rate: float, allowed: float) -> None: ...
