@@ -16,7 +16,7 @@ from tests.kit.journal import Call, Journal, Reason, Stopped, Truth
 from tests.kit.laws import violations
 from tests.kit.snapshot import Snapshot
 
-__all__ = ["Event", "Facts", "Found", "TrialJournal", "etags", "inspect"]
+__all__ = ["Event", "Facts", "Found", "TrialJournal", "etags", "everything", "inspect"]
 
 _LATE_S = 0.25  # a call that was on its way when a signal came reaches the endpoint so much later at most
 _COSTS = ("SIGKILL", "SIGSTOP", "retry")  # after each of them at most max_in_flight answers are lost
@@ -108,14 +108,22 @@ class TrialJournal(Journal):
         return found
 
 
+# What each try writes, a clear's too: what tries cost, and the probe of the store.
+_OF_TRIES = ("/_aigen/reports/", "/_aigen/tries/", "/_aigen/probe.json")
+
+
 def etags(client: Any, prefix: str) -> dict[str, str]:
-    """Everything that lies in the lake for ``prefix``, except reports and records: they say what tries cost."""
+    """Everything that lies in the lake for ``prefix``, except what each try writes."""
+    return {key: etag for key, etag in everything(client, prefix).items() if not any(part in key for part in _OF_TRIES)}
+
+
+def everything(client: Any, prefix: str) -> dict[str, str]:
+    """The ETag of everything that lies in the lake for ``prefix``, by key."""
     return {
         item["Key"]: item["ETag"]
         for place in (f"{prefix}/", f"dead/{prefix}/")
         for page in client.get_paginator("list_objects_v2").paginate(Bucket="lake", Prefix=place)
         for item in page.get("Contents", ())
-        if "/_aigen/reports/" not in item["Key"] and "/_aigen/tries/" not in item["Key"]
     }
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.crash.checker import Event, Facts, etags, inspect
+from tests.crash.checker import Event, Facts, etags, everything, inspect
 from tests.crash.proxy import Faults, Network, Proxy
 from tests.crash.trial import Strike, Trial
 from tests.crash.worker import BUG, DONE, KEY, NO_RETRY, RETRY, Try, work
@@ -282,8 +282,8 @@ class _Driver:
         """A clear calls nothing and leaves the same bytes, also where it has to write the tables again."""
         before, calls = etags(self.there.client, self.trial.prefix), self.there.ask("/stats")["calls"]
         if self.trial.rewrite:
-            for key in before:
-                if key.endswith((".applied", ".parquet", ".row")) or (
+            for key in everything(self.there.client, self.trial.prefix):
+                if key.endswith((".applied", "/applied.json", ".parquet", ".row")) or (
                     key.startswith("dead/") and key.endswith(".json")
                 ):
                     self.there.client.delete_object(Bucket="lake", Key=key)

@@ -22,7 +22,7 @@ from tests.docs.markdown import NAMES, Block, blocks, text
 from tests.kit.servers.s3 import seaweedfs
 from tests.parsing import parse
 
-__all__ = ["MANUAL", "Run", "python_blocks", "run_once", "runnable"]
+__all__ = ["MANUAL", "Run", "as_typed_here", "python_blocks", "run_once", "runnable"]
 
 # Every block of these pages is run, unless it says why not.
 MANUAL = ["README.md", "docs/simulator.md", *(name for name in NAMES if name.startswith("docs/reference/"))]
@@ -37,18 +37,20 @@ def runnable(language: str, pages: list[str] = MANUAL) -> list[Block]:
 def python_blocks() -> list[Block]:
     """DAG files, as the README says that they read on this Airflow."""
     written = runnable("python", [page for page in MANUAL if page != "docs/simulator.md"])
+    return [block._replace(text=as_typed_here(block.text)) for block in written]
+
+
+def as_typed_here(code: str) -> str:
+    """A DAG file as the README says that it reads on this Airflow."""
     if not airflow.__version__.startswith("2."):
-        return written
+        return code
     assert "import `dag` and `task` from `airflow.decorators`" in text("README.md")
     assert "give a DAG a `start_date`" in text("README.md")
     changes = {
         "from airflow.sdk import": "import datetime\nfrom airflow.decorators import",
         "@dag(": "@dag(start_date=datetime.datetime(2026, 1, 1), ",
     }
-    return [
-        block._replace(text=reduce(lambda code, change: code.replace(*change), changes.items(), block.text))
-        for block in written
-    ]
+    return reduce(lambda changed, change: changed.replace(*change), changes.items(), code)
 
 
 @dataclass

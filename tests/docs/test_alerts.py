@@ -7,6 +7,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+from tests.docs.manual import as_typed_here
 from tests.docs.markdown import blocks
 from tests.parsing import parse
 
@@ -29,7 +30,7 @@ def test_the_alert_has_the_sentence(run_dag, tmp_path, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_AIGEN_DEFAULT", '{"conn_type": "http", "password": "somebody-elses"}')
     [block] = [block for block in blocks("docs/how-to/alerts.md") if block.title]
     path = tmp_path / "books_with_alert.py"
-    path.write_text(block.text, encoding="utf-8")
+    path.write_text(as_typed_here(block.text), encoding="utf-8")
     try:
         assert run_dag(parse(path).dags["books_with_alert"]).state == "failed"
     finally:

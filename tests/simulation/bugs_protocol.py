@@ -38,7 +38,9 @@ def _() -> list[Patch]:
     return [edit(commit.Committer, "_commit", (taken, skip))]
 
 
-@mutation("412 on a commit: same batch means done", law="ha(s|ve) no outcome", profile="zombie", first=1800)
+@mutation(
+    "412 on a commit: same batch means done", law="ha(s|ve) no outcome|has its rows", profile="zombie", first=1100
+)
 def _() -> list[Patch]:
     return [
         edit(commit.Committer, "_commit", ("there.writer_id == self._writer_id and ", "there.run == batch.run and "))

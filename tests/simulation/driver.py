@@ -64,7 +64,12 @@ def simulate(scenario: Scenario, trace: Callable[[str], None] | None = None) -> 
     world = World(scenario, trace)
     journal = Journal(world)
     journal.watch()
-    end = world.loop.run(_whole(Airflow(world, journal)))
+    try:
+        end = world.loop.run(_whole(Airflow(world, journal)))
+    except Violation:
+        if journal.broken is not None:  # it was first
+            raise journal.broken from None
+        raise
     if journal.broken is not None:
         raise journal.broken
     return Result(world, journal, end)
