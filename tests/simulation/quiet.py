@@ -88,10 +88,13 @@ class Quiet:
             for number in range(min(poison, 1) if runs else poison * _FRESH):
                 self.world.change(f"fresh-{len(runs)}-{number}.png", ("success", 1000 + 10 * len(runs) + number))
             runs.append(Run("a", f"last-{len(runs)}"))
+            called = {call.sha256 for call in self.world.endpoint.calls}
             self.airflow.reported(runs[-1], await self._once(runs[-1]))
             passing = [outcome for _, outcome in self.world.snapshot().newest.values() if outcome.passing]
             for outcome in passing if len(runs) > 1 else ():
-                healthy = self.journal.is_healthy(outcome)
+                # What fails at its first call only has its chance later, where a damaged claim was in the way so far.
+                had_its_chance = self.world.sha256[outcome.document.etag] in called
+                healthy = had_its_chance and self.journal.is_healthy(outcome)
                 check(not healthy, f"{outcome.document.document_id} is a letter after a run that began when it was due")
             if not passing:
                 return runs
