@@ -118,7 +118,7 @@ class RunIdentity:
 
 @dataclass(frozen=True, slots=True)
 class OutputSettings:
-    """Every setting that changes what a commit writes: it travels in plan and commit, so that whoever finishes a
+    """Every setting that changes what a commit writes: it travels in plan and commit, so that the one who finishes a
     commit writes the same bytes to the same places. ``partition`` is ``""`` or ``name=value[/name=value…]``.
     ``dead_letter_suffix`` follows the ``document_id`` in the names of dead letters, where another destination has the
     same dead-letter prefix already."""

@@ -55,7 +55,7 @@ class RateLimiter(Protocol):
 
     @property
     def paused_until_s(self) -> float:
-        """The end (monotonic) of the newest pause that is known of, whoever was asked for it."""
+        """The end (monotonic) of the newest pause that is known, also one that another task was asked for."""
         ...
 
     async def acquire(self) -> Turn:

@@ -238,7 +238,7 @@ def _without_answer(status: int, image_bytes: int | None) -> Verdict:
         return Fatal(status, FatalReason.NO_ENDPOINT)
     if status == 413:
         return _of_413(image_bytes)
-    if status == 422:  # it is about the document, whoever says so
+    if status == 422:  # it is about the document, also where a gateway says so
         return Refused(status, ("http_422",), known=False)
     return Failed(status, (MALFORMED_RESPONSE,), billed=True)
 

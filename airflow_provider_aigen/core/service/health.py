@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the service is, as the calls of one try show it: answered, throttled, refused, down (decision 0009).
 
-:class:`Health` is told of each call when it ends. It counts, it decides nothing about a document: what to do with a
+:class:`Health` sees each call when it ends. It counts, it decides nothing about a document: what to do with a
 call is decided by :mod:`.retry`, with a document that failed by :mod:`.suspects`. Times are seconds of one monotonic
 clock, passed in.
 """
