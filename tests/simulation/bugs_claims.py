@@ -78,7 +78,12 @@ def _() -> list[Patch]:
     return [(documents.DocumentLine, "give_back", nothing)]
 
 
-@mutation("a claim whose acknowledgement did not come is not given back", law="claims are given back", profile="stop")
+@mutation(
+    "a claim whose acknowledgement did not come is not given back",
+    law="claims are given back",
+    profile="stop",
+    first=450,
+)
 def _() -> list[Patch]:
     in_flight = " or task in self._line.claiming"
     return [edit(pool.Pool, "_drain", (in_flight, ""))]

@@ -114,10 +114,10 @@ def test_a_crash_at_every_point(make):
     assert sum(1 for _ in crash_points.singles(make)) > 60
 
 
-@pytest.mark.parametrize("part", range(2))
+@pytest.mark.parametrize("part", range(4))
 def test_a_crash_at_pairs_of_points(part):
-    """At a quarter of all pairs; the soak has many more."""
-    assert sum(1 for _ in crash_points.pairs(crash_points.small_plan, part, 8)) > 250
+    """At an eighth of all pairs; the soak has many more."""
+    assert sum(1 for _ in crash_points.pairs(crash_points.small_plan, part, 32)) > 60
 
 
 def test_overlapping_runs_pay_nothing_twice():
