@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of the table ``runs``: one row per run, from its commits and its spend records (design §3, Spend).
 
-Whoever writes a row reads what is there before he reads what it is made of, and replaces only that. So a row never
+A writer of a row reads what is there before it reads what the row is made of, and replaces only that. So a row never
 loses what another process knew.
 """
 
