@@ -23,18 +23,18 @@ def test_the_alert_has_the_sentence(run_dag, tmp_path, monkeypatch):
 
         def log_message(self, *_: object) -> None: ...
 
-    server = HTTPServer(("127.0.0.1", 0), Webhook)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("ALERT_WEBHOOK", f"http://127.0.0.1:{server.server_port}/")
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", '{"conn_type": "aws", "login": "a", "password": "b"}')
     monkeypatch.setenv("AIRFLOW_CONN_AIGEN_DEFAULT", '{"conn_type": "http", "password": "somebody-elses"}')
     [block] = [block for block in blocks("docs/how-to/alerts.md") if block.title]
     path = tmp_path / "books_with_alert.py"
     path.write_text(as_typed_here(block.text), encoding="utf-8")
-    try:
-        assert run_dag(parse(path).dags["books_with_alert"]).state == "failed"
-    finally:
-        server.shutdown()
+    with HTTPServer(("127.0.0.1", 0), Webhook) as server:  # its end closes the socket
+        monkeypatch.setenv("ALERT_WEBHOOK", f"http://127.0.0.1:{server.server_port}/")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            assert run_dag(parse(path).dags["books_with_alert"]).state == "failed"
+        finally:
+            server.shutdown()
     [text] = said
     assert text.startswith("books_with_alert.ocr failed in ")
     assert "aigen_conn_id: the connection that it names has another type than AIGEN OCR" in text
