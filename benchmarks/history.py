@@ -10,13 +10,14 @@ document of the history. Each kind runs in a process of its own, because peak me
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import resource
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_aigen.adapters.ledger import DiskLedger
@@ -64,17 +65,23 @@ def document(number: int) -> SourceObject:
 
 
 def write_history(store: MemoryStore, commits: int, documents: int) -> None:
-    """Commits with their marks, as runs leave them."""
-    identity = RunIdentity("books", "ocr", "before")
+    """Commits with their marks, each of a run of its own that noted what it spent: one run per minute."""
     for number in range(1, commits + 1):
         first = (number - 1) * documents
         outcomes = tuple(
             DocumentOutcome(document(one), Outcome.EXTRACTED, f"{one:064x}", field_count=30, pages=1)
             for one in range(first, first + documents)
         )
+        identity = RunIdentity("books", "ocr", f"before {number}")
         entry = CommitEntry(number, "writer", identity, 0, SETTINGS, outcomes, None, _SEEN)
         store.write(f"{_AIGEN}commits/{number:08d}.json.gz", COMMIT.to_gzip(entry))
         store.write(f"{_AIGEN}commits/{number:08d}.applied", b"")
+        tries = f"{_AIGEN}tries/{(_SEEN - timedelta(minutes=commits - number)).date()}/{identity.run_key}"
+        names = [f"{number}-writer/{nth}.json" for nth in range(2)]
+        for name in names:
+            store.write(f"{tries}/{name}", b"")
+        mark = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+        store.write(f"{tries}/{mark}.row", b"")
 
 
 def ports(store: MemoryStore, world: World) -> Ports:

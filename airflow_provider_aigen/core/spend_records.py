@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from airflow_provider_aigen.core.models import RunIdentity
+from airflow_provider_aigen.core.models import Plan, RunIdentity
 from airflow_provider_aigen.core.spend import Price, RunSpend
 
-__all__ = ["SpendRecord", "calls_left", "run_spend"]
+__all__ = ["SpendRecord", "calls_left", "run_spend", "spend_folder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,12 @@ class SpendRecord:
     def is_idle(self) -> bool:
         """Whether nothing happened that costs or saves anything."""
         return not (self.calls or self.paid_calls or self.billed_retries or self.answers_reused)
+
+
+def spend_folder(plan: Plan) -> str:
+    """Where a run's records lie: the day on which it was planned, or ``undated`` for a plan of version 0.1, and its
+    key. Days come in order there, so the last ones can be listed alone."""
+    return f"{plan.planned_at.date() if plan.planned_at is not None else 'undated'}/{plan.run.run_key}"
 
 
 def run_spend(records: Sequence[SpendRecord]) -> RunSpend:

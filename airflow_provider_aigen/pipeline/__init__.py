@@ -95,16 +95,17 @@ async def _plan(request: PlanRequest, ports: Ports) -> Plan:
     state_id, settings = await ports.state.own(request.settings)
     await finish_commits(ports.state, _effects(ports))
     await _remove_old_writers(ports)
+    now = ports.clock.now()
     plan = await make_plan(
         replace(request, settings=settings),
         partial(_listing, request, ports),
         ports.state,
         ports.new_ledger(),
         state_id=state_id,
-        now=ports.clock.now(),
+        now=now,
     )
     await begin_announcing(ports.state, plan, state_id)
-    await write_rows_left(ports.state, ports.tables, plan.run.run_key)
+    await write_rows_left(ports.state, ports.tables, plan, now.date())
     return plan
 
 

@@ -12,7 +12,7 @@ from airflow_provider_aigen.core.errors import SpendLimitError
 from airflow_provider_aigen.core.models import Plan
 from airflow_provider_aigen.core.shards import Shard
 from airflow_provider_aigen.core.spend import Price, limit_price
-from airflow_provider_aigen.core.spend_records import calls_left
+from airflow_provider_aigen.core.spend_records import calls_left, spend_folder
 from airflow_provider_aigen.ports import StateStore
 
 __all__ = ["Budget"]
@@ -39,7 +39,7 @@ class Budget:
         if max_spend is None:
             return cls()
         known, part = limit_price(price), shard.part_of(plan)
-        stored = await state.read_spend(plan.run.run_key)
+        stored = await state.read_spend(spend_folder(plan))
         amount, limit = Decimal(repr(max_spend)), known.amount_text(max_spend)
         if not part:
             return cls(calls_left(amount, known, stored.records), limit)

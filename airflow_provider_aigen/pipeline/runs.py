@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import date, datetime
 
 from airflow_provider_aigen.core.errors import AigenError, AlreadyExists, ObjectChanged, ObjectNotFound
 from airflow_provider_aigen.core.models import Plan
 from airflow_provider_aigen.core.runs import RunSummary, run_day
+from airflow_provider_aigen.core.spend_records import spend_folder
 from airflow_provider_aigen.ports import StateStore, StoredObject, StoredSpend, Tables
 
 __all__ = ["RowDraft", "write_row", "write_rows_left"]
@@ -36,11 +38,12 @@ class RowDraft:
     async def begin(cls, plan: Plan, state: StateStore, tables: Tables, now: datetime | None = None) -> RowDraft | None:
         """To be made before its commits are read. None for a run without a spend record, such as one of version
         0.1."""
-        records = () if plan.planned_at else (await state.read_spend(plan.run.run_key)).records
+        folder = spend_folder(plan)
+        records = () if plan.planned_at else (await state.read_spend(folder)).records
         if not records and not plan.planned_at:
             return None
         there = await tables.read_run(plan, run_day(plan, records))
-        stored = await state.read_spend(plan.run.run_key, now)
+        stored = await state.read_spend(folder, now)
         return cls(plan, there, stored) if stored.records else None
 
     async def write(self, state: StateStore, tables: Tables) -> bool:
@@ -50,7 +53,7 @@ class RowDraft:
         except (AlreadyExists, ObjectChanged, ObjectNotFound):
             return False
         if self.stored.ended:
-            await state.mark_row(self.plan.run.run_key, self.stored.mark)
+            await state.mark_row(spend_folder(self.plan), self.stored.mark)
         return True
 
 
@@ -62,30 +65,35 @@ async def write_row(plan: Plan, state: StateStore, tables: Tables) -> None:
             return
 
 
-async def write_rows_left(state: StateStore, tables: Tables, own_run_key: str) -> None:
-    """Write the rows that tries which were killed or failed have left, of at most 20 other runs. What cannot be written
-    is a warning, and is tried again by the next run."""
+async def write_rows_left(state: StateStore, tables: Tables, own: Plan, today: date) -> None:
+    """Write the rows that tries which were killed or failed have left, of at most 20 other runs than ``own``. What
+    cannot be written is a warning, and is tried again by the next run."""
     try:
-        left = await state.runs_to_write()
-        others = [key for key in left.run_keys if key != own_run_key]
-        drafts = [draft for key in others[:_MOST_LEFT] if (draft := await _draft(key, state, tables, left.now))]
+        left = await state.runs_to_write(today)
+        others = [folder for folder in left.folders if folder != spend_folder(own)]
+        drafts = [draft for folder in others[:_MOST_LEFT] if (draft := await _draft(folder, state, tables, left.now))]
         await _show_commits(drafts, state)
     except AigenError as error:
         log.warning("The rows that earlier runs lack in the table runs were not written: %s", error)
         return
+    all_written = len(others) <= _MOST_LEFT
     for draft in drafts:
         try:
             await draft.write(state, tables)
         except AigenError as error:
+            all_written = False
             log.warning("A row of the table runs could not be written, the next run tries it again: %s", error)
+    if left.all_days and all_written:
+        with suppress(AigenError):  # the next plan looks again
+            await state.mark_looked(today)
 
 
-async def _draft(run_key: str, state: StateStore, tables: Tables, now: datetime | None) -> RowDraft | None:
-    plan = await state.read_plan(run_key)
+async def _draft(folder: str, state: StateStore, tables: Tables, now: datetime | None) -> RowDraft | None:
+    plan = await state.read_plan(folder.rpartition("/")[2])
     if plan is not None and (draft := await RowDraft.begin(plan, state, tables, now)) is not None:
         return draft
     # Its plan or its records were deleted: no row can be written, and nobody need look again.
-    await state.mark_row(run_key, (await state.read_spend(run_key)).mark)
+    await state.mark_row(folder, (await state.read_spend(folder)).mark)
     return None
 
 

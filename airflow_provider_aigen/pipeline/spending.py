@@ -17,7 +17,7 @@ from airflow_provider_aigen.core.models import Plan
 from airflow_provider_aigen.core.report import counted
 from airflow_provider_aigen.core.shards import Shard
 from airflow_provider_aigen.core.spend import Price
-from airflow_provider_aigen.core.spend_records import SpendRecord
+from airflow_provider_aigen.core.spend_records import SpendRecord, spend_folder
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.documents import DocumentLine
 from airflow_provider_aigen.ports import Ports
@@ -52,6 +52,7 @@ class Spending:
         interval_s: float,
     ) -> None:
         self._run = plan.run
+        self._folder = spend_folder(plan)
         self._part = shard.part_of(plan)
         self._state = ports.state
         self._clock = ports.clock
@@ -120,7 +121,7 @@ class Spending:
             while True:
                 record = self._unsure or self._next(last=last)
                 self._unsure = record
-                await self._state.note_spend(record)
+                await self._state.note_spend(self._folder, record)
                 self._unsure = None
                 self._calls_noted += record.calls
                 if record.last or not last:

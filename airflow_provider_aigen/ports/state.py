@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from airflow_provider_aigen.core.announcing import Announced
@@ -39,11 +39,12 @@ class StoredSpend:
 
 @dataclass(frozen=True, slots=True)
 class RunsToWrite:
-    """The keys of runs whose row in the table ``runs`` lacks spend records. ``now``: when the newest record of any run
-    was written, by the store's clock."""
+    """The folders of runs whose row in the table ``runs`` lacks spend records. ``now``: when the newest record of any
+    run was written, by the store's clock. ``all_days``: runs of all days were looked at, not those of the last days."""
 
-    run_keys: tuple[str, ...]
+    folders: tuple[str, ...]
     now: datetime | None
+    all_days: bool
 
 
 class Ledger(Protocol):
@@ -158,18 +159,24 @@ class StateStore(Protocol):
         """Replace that version, or create it where it is None. False where another process wrote it meanwhile."""
         ...
 
-    async def note_spend(self, record: SpendRecord) -> None:
-        """Create the record. Writing the same one again changes nothing."""
+    async def note_spend(self, folder: str, record: SpendRecord) -> None:
+        """Create the record in the run's folder (``core.spend_records.spend_folder``). Writing the same one again
+        changes nothing."""
         ...
 
-    async def read_spend(self, run_key: str, now: datetime | None = None) -> StoredSpend:
+    async def read_spend(self, folder: str, now: datetime | None = None) -> StoredSpend:
         """All records of a run. ``now`` is the store's time, if more is known than the records say."""
         ...
 
-    async def runs_to_write(self) -> RunsToWrite:
-        """The runs whose row has to be written, the one that waits longest first."""
+    async def runs_to_write(self, today: date) -> RunsToWrite:
+        """The runs whose row has to be written, the one that waits longest first: of the last days, and once ``today``
+        of all days."""
         ...
 
-    async def mark_row(self, run_key: str, mark: str) -> None:
+    async def mark_row(self, folder: str, mark: str) -> None:
         """Say that the run's row is written for the records that ``mark`` stands for, and that they are all."""
+        ...
+
+    async def mark_looked(self, today: date) -> None:
+        """Say that no run of any day waited when a plan looked ``today``."""
         ...
