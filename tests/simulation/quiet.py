@@ -88,12 +88,13 @@ class Quiet:
             for number in range(min(poison, 1) if runs else poison * _FRESH):
                 self.world.change(f"fresh-{len(runs)}-{number}.png", ("success", 1000 + 10 * len(runs) + number))
             runs.append(Run("a", f"last-{len(runs)}"))
-            called = {call.sha256 for call in self.world.endpoint.calls}
+            reached = {call.sha256 for call in self.world.endpoint.calls if call.perhaps_paid}
             self.airflow.reported(runs[-1], await self._once(runs[-1]))
             passing = [outcome for _, outcome in self.world.snapshot().newest.values() if outcome.passing]
             for outcome in passing if len(runs) > 1 else ():
-                # What fails at its first call only has its chance later, where a damaged claim was in the way so far.
-                had_its_chance = self.world.sha256[outcome.document.etag] in called
+                # What fails at its first call only has its chance later, where none reached the service so far: a
+                # damaged claim was in the way, or an outage.
+                had_its_chance = self.world.sha256[outcome.document.etag] in reached
                 healthy = had_its_chance and self.journal.is_healthy(outcome)
                 check(not healthy, f"{outcome.document.document_id} is a letter after a run that began when it was due")
             if not passing:
