@@ -119,7 +119,8 @@ class Campaign:
         self._wait_for_success(name)
         again = len(self.endpoints[name].journal()) - calls
         self.check(not again, f"a cleared task made {again} calls")
-        self.check(etags(self.client, name) == before, "a cleared task left other bytes")
+        changed = sorted(key for key, _ in before.items() ^ etags(self.client, name).items())
+        self.check(not changed, f"a cleared task left other bytes: {changed[:3]}")
         self.lines.append(f"| cleared | 1 | {DOCUMENTS} | {again} | 0 | 0 | {len(before)} objects, the same bytes |")
 
     def _read(self, times: int) -> None:

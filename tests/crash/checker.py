@@ -109,11 +109,12 @@ class TrialJournal(Journal):
 
 
 # What each try writes, a clear's too: what tries cost, and the probe of the store.
-_OF_TRIES = ("/_aigen/reports/", "/_aigen/tries/", "/_aigen/probe.json")
+_OF_TRIES = tuple(f"/_aigen/{name}" for name in ("reports/", "tries/", "writers/", "announced.json", "probe.json"))
 
 
 def etags(client: Any, prefix: str) -> dict[str, str]:
-    """Everything that lies in the lake for ``prefix``, except what each try writes."""
+    """Everything that lies in the lake for ``prefix``, except what each try writes: its sign of life, what it
+    spent, what events have announced."""
     return {key: etag for key, etag in everything(client, prefix).items() if not any(part in key for part in _OF_TRIES)}
 
 
