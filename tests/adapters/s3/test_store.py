@@ -185,7 +185,7 @@ class _Raw:
 def test_a_lost_acknowledgement_reads_as_already_there(s3_server, bucket):
     client = s3_server.client(retries={"max_attempts": 2, "mode": "standard"})
     lose_one_acknowledgement(client)
-    store = S3ObjectStore(client)
+    store = S3ObjectStore(client, through_obstore=False)
 
     async def scenario():
         return await raised(store.put(bucket, "a", b"mine", create_only=True)), await store.get(bucket, "a")
@@ -352,7 +352,7 @@ def test_a_conflict_is_tried_again_after_growing_pauses(scripted):
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    store = S3ObjectStore(scripted.s3.client(), sleep=sleep)
+    store = S3ObjectStore(scripted.s3.client(), sleep=sleep, through_obstore=False)
     conflict = s3_error(409, "ConditionalRequestConflict")
     scripted.script(conflict, conflict, conflict, Reply(200, headers={"ETag": '"e"'}))
     asyncio.run(store.put("bucket", "a", b"x", create_only=True))
@@ -388,7 +388,7 @@ def test_a_write_is_not_announced(scripted, body):
 def test_a_body_that_breaks_off_is_read_again(scripted):
     cut = Reply(200, b"ima", {"ETag": '"e"'}, promised=5)
     scripted.script(cut, Reply(200, b"image", {"ETag": '"e"'}))
-    store = S3ObjectStore(scripted.s3.client())
+    store = S3ObjectStore(scripted.s3.client(), through_obstore=False)
     assert asyncio.run(store.get("bucket", "a")).body == b"image"
     scripted.script(cut)
     with pytest.raises(StorageUnavailableError):
@@ -418,7 +418,7 @@ def test_a_refusal_whose_body_breaks_off_is_asked_for_again(scripted):
     """The client reads it outside of its own retries. "Answered before?" is a 404 for every new document."""
     whole = s3_error(404, "NoSuchKey", "no" * 5000)
     cut = replace(whole, body=whole.body[:5000], promised=len(whole.body), reset=True)
-    store = S3ObjectStore(scripted.s3.client())
+    store = S3ObjectStore(scripted.s3.client(), through_obstore=False)
     for replies, expected in (((cut, cut, whole), ObjectNotFound), ((cut,), StorageUnavailableError)):
         scripted.script(*replies)
         assert type(asyncio.run(raised(store.get("bucket", "a")))) is expected

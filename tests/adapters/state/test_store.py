@@ -116,7 +116,7 @@ def test_of_sixteen_writers_of_one_commit_one_wins(state):
 def test_a_lost_acknowledgement_shows_ones_own_writer_id(s3_server, prefix):
     client = s3_server.client(retries={"max_attempts": 2, "mode": "standard"})
     lose_one_acknowledgement(client)
-    store = S3ObjectStore(client)
+    store = S3ObjectStore(client, through_obstore=False)
     state = S3StateStore(store, prefix)
 
     async def scenario():

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GET and PUT through obstore, whose client is in Rust: a quarter of boto3's processor time per request.
+
+It serves the good day. It tries once, and says what S3 answered only where that is beyond doubt; of anything else the
+caller asks boto3, whose retries and error codes every promise rests on. Configurations and keys that obstore treats in
+another way than boto3 are not for it (docs/reference/stores.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from airflow_provider_aigen.adapters.s3.listing import unquoted
+from airflow_provider_aigen.core.errors import AlreadyExists, ObjectChanged, ObjectNotFound
+from airflow_provider_aigen.ports import StoredObject
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, S3Config, S3Credential
+
+__all__ = ["ObstoreClient"]
+
+# A bucket for which boto3 succeeds so often in a row where obstore failed is boto3's for a while.
+_FAILURES = 3
+_PAUSE_S = 60.0
+_CREDENTIALS_KEPT = timedelta(minutes=5)
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_CODE = re.compile(r"<Code>(NoSuchKey|PreconditionFailed)</Code>")
+_NOT_SERVED = ("use_accelerate_endpoint", "use_dualstack_endpoint", "use_fips_endpoint")
+
+
+class ObstoreClient:
+    """The requests of ``client``, a boto3 S3 client: same endpoint, region, credentials, certificates.
+
+    ``headers`` go with each request (the expected bucket owner), ``encryption`` (``adapters.s3.store.encryption``) with
+    each write. :meth:`get` returns None, and :meth:`put` False, where boto3 has to be asked."""
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        headers: Mapping[str, str],
+        encryption: Mapping[str, str],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._headers = dict(headers)
+        self._encryption = encryption
+        self._monotonic = monotonic
+        self._stores: dict[str, S3Store | None] = {}
+        self._failures: dict[str, int] = {}
+        self._pauses: dict[str, float] = {}
+
+    async def get(self, bucket: str, key: str, if_match: str | None) -> StoredObject | None:
+        """The object. Raises ``ObjectNotFound`` and ``ObjectChanged``; None where boto3 has to be asked."""
+        store = self._store(bucket, key)
+        if store is None:
+            return None
+        code = ""
+        try:
+            found = await store.get_async(key, options={"if_match": f'"{if_match}"'} if if_match else None)
+            body = (await found.bytes_async()).to_bytes()
+        except (BaseError, OSError, ValueError) as error:  # FileNotFoundError is one. Its text holds the key
+            code = _code(error)
+        else:
+            self._failures[bucket] = 0
+            meta, version = found.meta, found.meta["version"]
+            etag = unquoted(meta["e_tag"])
+            if not etag or (if_match and etag != if_match) or len(body) != meta["size"]:
+                return None
+            encoding = found.attributes.get("Content-Encoding")
+            return StoredObject(
+                body,
+                etag,
+                None if version in (None, "", "null") else version,
+                meta["last_modified"].astimezone(UTC),
+                encoding or None,
+            )
+        if code == "NoSuchKey":
+            raise ObjectNotFound("the object is not there")
+        if code == "PreconditionFailed" and if_match:
+            raise ObjectChanged("the object is another one")
+        return None
+
+    async def put(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str,
+        content_encoding: str | None,
+        create_only: bool,
+        if_match: str | None,
+    ) -> bool:
+        """Write. Raises ``AlreadyExists`` and ``ObjectChanged``; False where boto3 has to be asked. It may be written
+        then: a write whose answer was lost."""
+        store = self._store(bucket, key)
+        if store is None:
+            return False
+        attributes = {"Content-Type": content_type}
+        if content_encoding:
+            attributes["Content-Encoding"] = content_encoding
+        mode: Any = "create" if create_only else {"e_tag": f'"{if_match}"'} if if_match else "overwrite"
+        try:
+            await store.put_async(key, body, attributes=attributes, mode=mode, use_multipart=False)
+        except (BaseError, OSError, ValueError) as error:
+            code = _code(error)
+        else:
+            self._failures[bucket] = 0
+            return True
+        if code == "PreconditionFailed" and create_only:
+            raise AlreadyExists("the key is taken")
+        if code == "PreconditionFailed" and if_match:
+            raise ObjectChanged("the object is another one")
+        return False
+
+    def boto3_succeeded(self, bucket: str) -> None:
+        """Say that boto3 succeeded with what obstore did not do."""
+        if self._stores.get(bucket) is None:
+            return
+        self._failures[bucket] = self._failures.get(bucket, 0) + 1
+        if self._failures[bucket] >= _FAILURES:
+            self._failures[bucket] = 0
+            self._pauses[bucket] = self._monotonic() + _PAUSE_S
+
+    def _store(self, bucket: str, key: str) -> S3Store | None:
+        """None where boto3 serves this key or bucket."""
+        if not _is_plain(key) or self._monotonic() < self._pauses.get(bucket, 0.0):
+            return None
+        if bucket not in self._stores:
+            self._stores[bucket] = self._open(bucket)
+        return self._stores[bucket]
+
+    def _open(self, bucket: str) -> S3Store | None:
+        client = self._client
+        credentials = getattr(client, "_request_signer", None) and client._request_signer._credentials  # noqa: SLF001
+        verify = _verify(client)
+        if credentials is None or verify is None or not _is_served(client, bucket):
+            return None
+        endpoint, virtual = _address(client, bucket)
+        options: ClientConfig = {
+            "allow_http": endpoint.startswith("http://"),
+            "connect_timeout": "10s",
+            "read_timeout": "60s",
+            "timeout": "5m",
+            "default_headers": self._headers,
+        }
+        if verify is False:
+            options["allow_invalid_certificates"] = True
+        elif isinstance(verify, str):
+            options["root_certificate"] = Path(verify).read_bytes()
+        config: S3Config = {
+            "endpoint": endpoint,
+            "aws_endpoint_url_s3": endpoint,
+            "region": client.meta.region_name,
+            "virtual_hosted_style_request": virtual,
+            "skip_signature": False,
+        }
+        if encryption := self._encryption.get("ServerSideEncryption"):
+            config["server_side_encryption"] = encryption
+        if key_id := self._encryption.get("SSEKMSKeyId"):
+            config["sse_kms_key_id"] = key_id
+
+        async def provide() -> S3Credential:
+            # Those of a role are renewed over the network.
+            frozen = await asyncio.to_thread(credentials.get_frozen_credentials)
+            return {
+                "access_key_id": frozen.access_key,
+                "secret_access_key": frozen.secret_key,
+                "token": frozen.token,
+                "expires_at": datetime.now(UTC) + _CREDENTIALS_KEPT,
+            }
+
+        return S3Store(
+            bucket,
+            config=config,
+            client_options=options,
+            retry_config={"max_retries": 0},
+            credential_provider=provide,
+        )
+
+
+def _is_plain(key: str) -> bool:
+    """Whether obstore asks for this very key: it takes slashes away at both ends, and refuses some others."""
+    return key.isprintable() and not any(part in ("", ".", "..") for part in key.split("/"))
+
+
+def _is_served(client: Any, bucket: str) -> bool:
+    config = client.meta.config
+    s3 = config.s3 or {}
+    return (
+        _BUCKET.fullmatch(bucket) is not None
+        and not bucket.endswith(("--x-s3", "--ol-s3", "-s3alias"))
+        and config.signature_version in (None, "s3v4")
+        and client.meta.region_name not in (None, "aws-global")
+        and not any(s3.get(name) or getattr(config, name, None) for name in _NOT_SERVED)
+        and not config.client_cert
+        and not config.proxies
+        and not _proxied(client.meta.endpoint_url)
+    )
+
+
+def _proxied(url: str) -> bool:
+    """Whether the environment names a proxy for this URL."""
+    parts = urlsplit(url)
+    proxies = urllib.request.getproxies()
+    named = parts.scheme in proxies or "all" in proxies
+    return named and not urllib.request.proxy_bypass(parts.hostname or "")
+
+
+def _verify(client: Any) -> bool | str | None:
+    """How boto3 checks certificates: not, by a file, or as usual. None where this botocore does not say."""
+    session = getattr(getattr(client, "_endpoint", None), "http_session", None)
+    found = getattr(session, "_verify", None)
+    return found if isinstance(found, bool | str) else None
+
+
+def _address(client: Any, bucket: str) -> tuple[str, bool]:
+    """The endpoint as obstore wants it, and whether it has the bucket's name in its host, as boto3 does it."""
+    endpoint = client.meta.endpoint_url
+    parts = urlsplit(endpoint)
+    style = (client.meta.config.s3 or {}).get("addressing_style") or "auto"
+    is_aws = (parts.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    if "." in bucket or style == "path" or (style == "auto" and not is_aws):
+        return endpoint, False
+    return f"{parts.scheme}://{bucket}.{parts.netloc}{parts.path}", True
+
+
+def _code(error: Exception) -> str:
+    """S3's error code where it decides; ``""`` for any other failure."""
+    found = _CODE.search(str(error))
+    return found[1] if found is not None else ""
