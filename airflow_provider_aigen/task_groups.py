@@ -39,7 +39,7 @@ class AigenOcrTaskGroup(TaskGroup):
 
     :param group_id: the group's id in the DAG.
     :param source: S3 prefix or glob of the images. (templated)
-    :param destination: S3 prefix of the tables ``fields`` and ``documents``. (templated)
+    :param destination: S3 prefix of the tables ``fields``, ``documents`` and ``records``. (templated)
     :param dead_letter: S3 prefix for what the API refuses. (templated)
     :param shards: into how many parts the plan is cut at most. No part has less than ``batch_size`` documents, unless
         the plan has less. (templated)

@@ -39,6 +39,7 @@ OF_THE_OPERATOR: dict[str, Any] = {
     "newest_first": True,
     "manifest": "s3://lake/lists/today.csv",
     "max_spend": 100.0,
+    "record_schema": {"total": "decimal"},
     "state": "s3://lake/state/",
     "expected_bucket_owner": "123456789012",
     "sse_kms_key_id": "key",
@@ -54,6 +55,7 @@ OF_ONE = {
         "fail_on_empty_source",
         "newest_first",
         "manifest",
+        "record_schema",
     },
     "ocr": {
         "requests_per_second",

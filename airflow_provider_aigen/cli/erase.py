@@ -25,7 +25,7 @@ from airflow_provider_aigen.adapters.state.store import S3StateStore
 from airflow_provider_aigen.adapters.tables.dead_letters import S3DeadLetters
 from airflow_provider_aigen.adapters.tables.documents import dead_letter_uri
 from airflow_provider_aigen.adapters.tables.parquet import ParquetTables, part_name
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, SourceObject
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, SourceObject, Table
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.pipeline.effects import Effects, finish_commits
 
@@ -135,7 +135,7 @@ def erase(s3: Versions, state: S3Prefix, found: Found) -> None:
         root = S3Prefix.parse("destination", entry.settings.destination)
         partition = entry.settings.partition.split("/") if entry.settings.partition else ()
         s3.delete(state.bucket, key.replace(".json.gz", ".applied"))
-        for table in ("fields", "documents"):
+        for table in Table:
             part = root.join(table, *partition, part_name(entry))
             s3.delete(root.bucket, part)
         kept_outcomes = tuple(o for o in entry.outcomes if o.document.document_id not in found.documents)

@@ -33,10 +33,11 @@ COLUMNS = frozenset(
         "error_codes", "error_origin", "extra", "extracted_at", "failed_pages", "field_count", "field_name",
         "http_status", "latency_s", "mean_confidence", "min_confidence", "min_confidence_limit",
         "needs_review", "outcome", "page_number", "pages", "passing", "run_id", "source_etag",
-        "source_last_modified", "source_size", "source_uri", "source_version_id", "value",
+        "source_last_modified", "source_size", "source_uri", "source_version_id", "unreadable", "value",
     }
 )  # fmt: skip
-"""The columns of the two tables: no partition key may have one of these names (``adapters/tables/schemas.py``)."""
+"""The columns of the tables, whatever the document type is: no partition key may have one of these names
+(``adapters/tables/schemas.py``)."""
 _PARTITION_SEGMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9_.:+%@-]+")
 
 

@@ -2,7 +2,7 @@
 """Everything that flows through the provider, in the order in which it flows.
 
 listing → :class:`SourceObject` → :class:`PlanBatch` → (one call) :class:`ApiResponse` | :class:`CallFailure` →
-:class:`KeptAnswer` → :class:`DocumentOutcome` → :class:`CommitEntry` → :class:`FieldRow` and the two tables →
+:class:`KeptAnswer` → :class:`DocumentOutcome` → :class:`CommitEntry` → :class:`FieldRow` and the tables →
 :class:`RunReport`
 
 What one call gives stands in :mod:`~airflow_provider_aigen.core.answers`. All of them are frozen; all times are aware
@@ -55,6 +55,7 @@ __all__ = [
     "RunIdentity",
     "RunReport",
     "SourceObject",
+    "Table",
 ]
 
 Point = tuple[float, float]
@@ -121,7 +122,8 @@ class OutputSettings:
     """Every setting that changes what a commit writes: it travels in plan and commit, so that the one who finishes a
     commit writes the same bytes to the same places. ``partition`` is ``""`` or ``name=value[/name=value…]``.
     ``dead_letter_suffix`` follows the ``document_id`` in the names of dead letters, where another destination has the
-    same dead-letter prefix already."""
+    same dead-letter prefix already. ``record_schema`` has the fields and types of ``records``; where it is empty, as in
+    the commits of older versions, the commit has no part of that table."""
 
     document_type: str
     destination: str
@@ -130,6 +132,7 @@ class OutputSettings:
     min_confidence: float | None = None
     copy_image: bool = True
     dead_letter_suffix: str = ""
+    record_schema: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +271,15 @@ class CommitEntry:
 
 
 # --- what is written ----------------------------------------------------------------------------------------------
+
+
+class Table(StrEnum):
+    """The tables that have a part per commit, in the order in which a commit writes them: a document that has a row in
+    ``documents`` has its rows in the others already."""
+
+    FIELDS = "fields"
+    RECORDS = "records"
+    DOCUMENTS = "documents"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from heapq import merge
 from itertools import islice
@@ -67,12 +67,17 @@ def parameters_digest(
     *,
     manifest: str | None = None,
     newest_first: bool = False,
+    record_schema: Mapping[str, str] | None = None,
 ) -> str:
-    """32 hex digits over what decides which documents a plan has and what is written of them."""
-    identity = [source, max_documents, asdict(settings)]
-    # Versions that did not have these two named the same plan without them.
+    """32 hex digits over what decides which documents a plan has and what is written of them. ``record_schema`` is the
+    one that was given, if one was."""
+    written = asdict(settings)
+    del written["record_schema"]
+    identity = [source, max_documents, written]
+    # Versions that did not have these three named the same plan without them.
     identity += [{"manifest": manifest}] if manifest else []
     identity += [{"newest_first": True}] if newest_first else []
+    identity += [{"record_schema": list(record_schema.items())}] if record_schema is not None else []
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 

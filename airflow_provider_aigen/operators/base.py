@@ -18,7 +18,7 @@ A new operator lists its parameters, sets them in its constructor, and does its 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -149,6 +149,8 @@ class AigenPlanningOperator(AigenOperator):
     :param manifest: S3 URI of what is read instead of the listing of ``source``: the ``manifest.json`` of an S3
         Inventory (CSV or Parquet), or a list of URIs (``.csv``, ``.jsonl``). ``source`` says which of its objects are
         taken. (templated)
+    :param record_schema: fields and types of the table ``records``, such as ``{"total": "decimal"}``; None for the
+        built-in schema of the document type, if it has one; ``{}`` for no such table.
     """
 
     template_fields: Sequence[str] = (
@@ -166,6 +168,7 @@ class AigenPlanningOperator(AigenOperator):
         "retry_passing_after",
         "fail_on_empty_source",
         "newest_first",
+        "record_schema",
     )
 
     def __init__(
@@ -182,6 +185,7 @@ class AigenPlanningOperator(AigenOperator):
         fail_on_empty_source: bool = False,
         newest_first: bool = False,
         manifest: str | None = None,
+        record_schema: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -196,6 +200,7 @@ class AigenPlanningOperator(AigenOperator):
         self.fail_on_empty_source = fail_on_empty_source
         self.newest_first = newest_first
         self.manifest = manifest
+        self.record_schema = record_schema
 
 
 class AigenCallingOperator(AigenOperator):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -36,7 +36,7 @@ class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
 
     :param source: S3 prefix or glob (``s3://scans/incoming/(?i)**/*.{jpg,png}``) of the images; with ``plan`` it may be
         left out. (templated)
-    :param destination: S3 prefix of the tables ``fields`` and ``documents``. (templated)
+    :param destination: S3 prefix of the tables ``fields``, ``documents`` and ``records``. (templated)
     :param dead_letter: S3 prefix for what the API refuses. (templated)
     :param document_type: ``<document>/<version>`` of the AIGEN endpoint. (templated)
     :param aigen_conn_id: the AIGEN connection. (templated)
@@ -68,6 +68,8 @@ class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
     :param manifest: S3 URI of what is read instead of the listing of ``source``: the ``manifest.json`` of an S3
         Inventory (CSV or Parquet), or a list of URIs (``.csv``, ``.jsonl``). ``source`` says which of its objects are
         taken. (templated)
+    :param record_schema: fields and types of the table ``records``, such as ``{"total": "decimal"}``; None for the
+        built-in schema of the document type, if it has one; ``{}`` for no such table.
     :param state: S3 prefix of plans, answers and commits; None for ``<destination>/_aigen``. (templated)
     :param expected_bucket_owner: AWS account id that must own every bucket. (templated)
     :param sse_kms_key_id: KMS key for all that is written; ``AES256`` for SSE-S3, ``aws:kms`` for the bucket's KMS key,
@@ -124,6 +126,7 @@ class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
         "retry_passing_rounds",
         "fail_on_empty_source",
         "newest_first",
+        "record_schema",
     )
     operator_extra_links = (AigenReportLink(), AigenDeadLettersLink(), AigenOutputLink())
 
@@ -153,6 +156,7 @@ class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
         fail_on_empty_source: bool = False,
         newest_first: bool = False,
         manifest: str | None = None,
+        record_schema: Mapping[str, str] | None = None,
         state: str | None = None,
         expected_bucket_owner: str | None = None,
         sse_kms_key_id: str | None = None,
@@ -179,6 +183,7 @@ class AigenOcrOperator(AigenCallingOperator, AigenPlanningOperator):
             fail_on_empty_source=fail_on_empty_source,
             newest_first=newest_first,
             manifest=manifest,
+            record_schema=record_schema,
             state=state,
             expected_bucket_owner=expected_bucket_owner,
             sse_kms_key_id=sse_kms_key_id,

@@ -30,8 +30,9 @@ class AigenOcrPlanOperator(AigenPlanningOperator):
     :param shards: into how many parts the plan is cut at most. No part has less than ``batch_size`` documents, unless
         the plan has less. (templated)
     :param kwargs: all that ``AigenOcrOperator`` plans with: ``destination``, ``document_type``, ``batch_size``,
-        ``partition``, ``max_documents``, ``min_confidence``, ``retry_passing_after``, ``copy_image``, ``aws_conn_id``,
-        ``state``, ``expected_bucket_owner``, ``sse_kms_key_id``; and what every operator takes.
+        ``partition``, ``max_documents``, ``min_confidence``, ``record_schema``, ``retry_passing_after``,
+        ``copy_image``, ``aws_conn_id``, ``state``, ``expected_bucket_owner``, ``sse_kms_key_id``; and what every
+        operator takes.
     """
 
     template_fields: Sequence[str] = (*AigenPlanningOperator.template_fields, "dead_letter", "shards")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What follows from a commit (design §3): dead letters, fields, documents, then the applied mark.
+"""What follows from a commit (design §3): dead letters, tables, then the applied mark.
 
 The effects are a pure function of the entry and the kept answers, so it does not matter which process writes them, how
 often, or how late: a letter is written only where no newer entry took its document.
@@ -15,7 +15,7 @@ from typing import TypeVar
 from airflow_provider_aigen.core.commits import is_of_run
 from airflow_provider_aigen.core.document.reading import Reading, read
 from airflow_provider_aigen.core.errors import AigenError, DamagedState, ReconciliationError
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, RunIdentity
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, RunIdentity, Table
 from airflow_provider_aigen.core.report import counted
 from airflow_provider_aigen.core.service.classify import Unknown
 from airflow_provider_aigen.pipeline.history import commits_about
@@ -52,8 +52,8 @@ class Effects:
         chains = await self._chains(entry, lettered)
         await self._write_newest(entry, chains)
         rows = [(outcome, await self._rows(entry, outcome, at_hand or {})) for outcome in entry.outcomes]
-        await self._tables.write_fields(entry, rows)
-        await self._tables.write_documents(entry, rows)
+        for table in Table:
+            await self._tables.write(table, entry, rows)
         await self._settle(entry, lettered, chains)
         await self._state.mark_applied(entry.number)
 

@@ -88,9 +88,9 @@ async def with_sizes(plan: Plan, state: StateStore) -> Plan:
 async def _existing(request: PlanRequest, state: StateStore) -> Plan | None:
     if (plan := await state.read_plan(request.run.run_key)) is not None:
         return plan
-    # Version 0.1 had no parameters in the run's identity.
+    # Version 0.1 had no parameters in the run's identity, and no records.
     old = await state.read_plan(replace(request.run, parameters="").run_key)
-    settings = replace(request.settings, dead_letter_suffix="")
+    settings = replace(request.settings, dead_letter_suffix="", record_schema=())
     return old if old is not None and old.settings == settings else None
 
 

@@ -14,6 +14,7 @@ from airflow_provider_aigen.core.models import (
     DocumentOutcome,
     FieldRow,
     Plan,
+    Table,
 )
 from airflow_provider_aigen.core.runs import RunRow
 from airflow_provider_aigen.ports.storage import StoredObject
@@ -28,16 +29,10 @@ class Tables(Protocol):
         """Raise ``ConfigurationError`` unless the destination can be written."""
         ...
 
-    async def write_fields(
-        self, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
+    async def write(
+        self, table: Table, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
     ) -> None:
-        """Write the commit's ``fields`` part; nothing where no document has a row."""
-        ...
-
-    async def write_documents(
-        self, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
-    ) -> None:
-        """Write the commit's ``documents`` part: one row for each outcome, in plan order."""
+        """Write the commit's part of ``table``; nothing where the part would have no row."""
         ...
 
     async def read_run(self, plan: Plan, day: date) -> StoredObject | None:

@@ -17,6 +17,7 @@ from airflow_provider_aigen.core.checks import (
     check_ratio,
 )
 from airflow_provider_aigen.core.errors import ConfigurationError
+from airflow_provider_aigen.core.records.schema import check_record_schema
 from airflow_provider_aigen.core.uris import S3Prefix, Source, check_disjoint
 
 __all__ = ["check_parameters", "is_template"]
@@ -41,6 +42,8 @@ def check_parameters(values: Mapping[str, Any], templated: Collection[str] = ())
         for name, value in values.items()
         if name not in templated or not is_template(value)
     }
+    if (schema := known.get("record_schema")) and "partition" in known:
+        check_record_schema(schema, "dt=" if known["partition"] is None else known["partition"])
     check_disjoint({name: known[name] for name in _LOCATIONS if known.get(name)})
     return known
 
@@ -101,6 +104,12 @@ def _partition(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         raise ConfigurationError(name, "must be a text such as dt=2026-11-22")
     check_partition(value)
+    return value
+
+
+def _record_schema(_: str, value: Any) -> Any:
+    if value is not None:
+        check_record_schema(value)
     return value
 
 
@@ -209,6 +218,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "max_repeat_ratio": _ratio,
     "retry_passing_after": _seconds,
     "retry_passing_rounds": _whole_number,
+    "record_schema": _record_schema,
     "expected_bucket_owner": _account_id,
     "sse_kms_key_id": _optional_text,
     "plan": _plan,

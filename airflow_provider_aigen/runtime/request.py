@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import OutputSettings, RunIdentity
 from airflow_provider_aigen.core.planning import PlanRequest, parameters_digest
+from airflow_provider_aigen.core.records.schema import record_schema as schema_of_run
 from airflow_provider_aigen.core.uris import S3Prefix, Source
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def plan_request(
     fail_on_empty_source: bool = False,
     newest_first: bool = False,
     manifest: str | None = None,
+    record_schema: Mapping[str, str] | None = None,
 ) -> PlanRequest:
     """What to plan, from rendered and checked parameters. They are part of the run's identity: cleared with others, a
     task makes a new plan, in which what is committed is left out."""
@@ -70,11 +72,19 @@ def plan_request(
         partition=partition,
         min_confidence=min_confidence,
         copy_image=copy_image,
+        record_schema=schema_of_run(document_type, record_schema, partition),
     )
     return PlanRequest(
         run=replace(
             run,
-            parameters=parameters_digest(source, settings, max_documents, manifest=manifest, newest_first=newest_first),
+            parameters=parameters_digest(
+                source,
+                settings,
+                max_documents,
+                manifest=manifest,
+                newest_first=newest_first,
+                record_schema=record_schema,
+            ),
         ),
         settings=settings,
         bucket=listed.bucket,

@@ -96,6 +96,9 @@ def _check_plan(plan: Plan, parameters: Mapping[str, Any]) -> None:
         planned, said = getattr(plan.settings, name), parameters.get(name)
         if said is not None and said != planned and not (name == "copy_image" and said):
             raise _differs(name)
+    schema = parameters.get("record_schema")
+    if schema is not None and tuple(schema.items()) != plan.settings.record_schema:
+        raise _differs("record_schema")
 
 
 def _differs(name: str) -> ConfigurationError:

@@ -168,6 +168,7 @@ class Task:
             fail_on_empty_source=given["fail_on_empty_source"],
             newest_first=given["newest_first"],
             manifest=given["manifest"],
+            record_schema=given["record_schema"],
         )
 
     def pipeline_config(self) -> PipelineConfig:

@@ -119,13 +119,19 @@ def test_an_earlier_try_counts_towards_the_maximum():
 
 
 def test_the_digest_of_the_parameters_changes_with_each_of_them():
+    slots = [name for name in SETTINGS.__slots__ if name != "record_schema"]
+    schemas = [{}, {"a": "text", "b": "date"}, {"b": "date", "a": "text"}]
     digests = [
         parameters_digest("s3://scans/in/", SETTINGS, None),
         parameters_digest("s3://scans/in/b/", SETTINGS, None),
         parameters_digest("s3://scans/in/", SETTINGS, 5),
-        *(parameters_digest("s3://scans/in/", replace(SETTINGS, **{name: "x"}), None) for name in SETTINGS.__slots__),
+        *(parameters_digest("s3://scans/in/", replace(SETTINGS, **{name: "x"}), None) for name in slots),
+        *(parameters_digest("s3://scans/in/", SETTINGS, None, record_schema=schema) for schema in schemas),
     ]
-    assert len(set(digests)) == len(digests) == 3 + len(SETTINGS.__slots__)
+    assert len(set(digests)) == len(digests) == 3 + len(slots) + len(schemas)
+    # A schema that nobody gave follows from the document type and from the version.
+    built_in = replace(SETTINGS, record_schema=(("color", "text"),))
+    assert parameters_digest("s3://scans/in/", built_in, None) == digests[0]
     assert all(len(digest) == 32 for digest in digests)
     assert int(digests[0], 16) >= 0
 

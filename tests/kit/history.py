@@ -17,7 +17,7 @@ from tests.kit.journal import Call, Journal, Reason, Spent, Truth
 from tests.kit.laws import violations
 from tests.kit.ocr import answer, png, refusal
 from tests.kit.snapshot import Snapshot, snapshot_of
-from tests.kit.world import World
+from tests.kit.world import SETTINGS, World
 
 __all__ = ["DEAD", "FIRST", "HEALED", "LAST", "ROUTED", "STATE", "TEXT", "History"]
 
@@ -67,10 +67,11 @@ class History:
         failed = ApiResponse(500, b"", 0.5)
         world.ocr.answers[images[4]] = [failed, failed, failed, answer({"color": "healed"})]
         world.ocr.answers[images[5]] = [failed]
-        world.go(world.run())
+        settings = replace(SETTINGS, record_schema=(("color", "text"),))
+        world.go(world.run(settings=settings))
         world.go(world.clock.sleep(3600))
         world.scan("6-new.png")
-        world.go(world.run("two"))
+        world.go(world.run("two", settings=settings))
         self.store = snapshot_of(world.store.buckets, "s3://scans/in/", "s3://lake/books/", f"{DEAD}/")
         self.objects = dict(self.store.objects)
         calls = [

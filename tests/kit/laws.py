@@ -137,6 +137,17 @@ def the_fields_table_says_what_the_answers_say(store: Snapshot, journal: Journal
             yield f"the fields part of commit {entry.number} has other rows than its answers"
 
 
+def the_records_table_has_the_pages_of_the_fields_table(store: Snapshot, journal: Journal) -> Iterator[str]:
+    """A commit's part of ``records`` has a row for each page that has one in ``fields``, in their order; no part where
+    the commit has no schema."""
+    for entry in store.commits:
+        fields = store.rows.get(part_uri(entry, "fields"), []) if entry.settings.record_schema else []
+        wanted = list(dict.fromkeys((row["document_id"], row["page_number"]) for row in fields))
+        found = store.rows.get(part_uri(entry, "records"), [])
+        if [(row["document_id"], row["page_number"]) for row in found] != wanted:
+            yield f"the records part of commit {entry.number} has other pages than its fields"
+
+
 def _field_row(entry: CommitEntry, outcome: DocumentOutcome, row: FieldRow, reading: Any) -> dict[str, Any]:
     return {
         "document_id": outcome.document.document_id,
@@ -241,6 +252,7 @@ LAWS: tuple[Law, ...] = (
     letters.images_are_those_of_the_letters,
     the_documents_table_says_what_the_commits_say,
     the_fields_table_says_what_the_answers_say,
+    the_records_table_has_the_pages_of_the_fields_table,
     answers_are_as_received,
     letters.a_refusal_has_its_answer,
     letters.nothing_is_kept_for_a_passing_failure,

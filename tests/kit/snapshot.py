@@ -165,7 +165,9 @@ def letter_uri(entry: CommitEntry, outcome: DocumentOutcome) -> str:
 def parts_of(entry: CommitEntry) -> list[str]:
     """The URIs of a commit's parts."""
     rows = any(outcome.has_rows for outcome in entry.outcomes)
-    return [part_uri(entry, "documents"), *([part_uri(entry, "fields")] if rows else [])]
+    records = rows and entry.settings.record_schema
+    tables = ["documents", *(["fields"] if rows else []), *(["records"] if records else [])]
+    return [part_uri(entry, table) for table in tables]
 
 
 def snapshot_of(buckets: Buckets, source: str, destination: str, dead_letter: str) -> Snapshot:

@@ -14,7 +14,9 @@ from airflow_provider_aigen.adapters.tables.documents import document_facts
 from airflow_provider_aigen.adapters.tables.runs import run_facts, run_place
 from airflow_provider_aigen.core.document.flatten import needs_review
 from airflow_provider_aigen.core.errors import ObjectNotFound
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, Plan
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, Plan, Table
+from airflow_provider_aigen.core.records.rows import read_records
+from airflow_provider_aigen.core.records.schema import record_columns
 from airflow_provider_aigen.core.runs import RunRow
 from airflow_provider_aigen.ports import ObjectStore, StoredObject
 from tests.kit.store import location
@@ -44,23 +46,17 @@ class JsonTables:
         self._store = store
         self.fields: dict[int, Rows] = {}
         self.documents: dict[int, Rows] = {}
+        self.given = {Table.FIELDS: self.fields, Table.DOCUMENTS: self.documents}
 
     async def probe(self) -> None:
         """The state lies inside the destination, and is probed."""
 
-    async def write_fields(self, entry: CommitEntry, rows: Rows) -> None:
-        self.fields[entry.number] = rows
-        if any(fields for _, fields in rows):
-            part = [
-                _row(outcome.document.document_id, one, entry.settings.min_confidence)
-                for outcome, fields in rows
-                for one in fields
-            ]
-            await self._write("fields", entry, part)
-
-    async def write_documents(self, entry: CommitEntry, rows: Rows) -> None:
-        self.documents[entry.number] = rows
-        await self._write("documents", entry, [document_facts(entry, outcome) for outcome, _ in rows])
+    async def write(self, table: Table, entry: CommitEntry, rows: Rows) -> None:
+        if table in self.given:
+            self.given[table][entry.number] = rows
+        if part := _PARTS[table](entry, rows):
+            bucket, key = location(part_uri(entry, table))
+            await self._store.put(bucket, key, to_json(part))
 
     async def read_run(self, plan: Plan, day: date) -> StoredObject | None:
         try:
@@ -74,9 +70,33 @@ class JsonTables:
             etag = there.etag if there is not None else None
             await self._store.put(*run_place(row.plan, row.day), body, create_only=there is None, if_match=etag)
 
-    async def _write(self, table: str, entry: CommitEntry, part: list[Any]) -> None:
-        bucket, key = location(part_uri(entry, table))
-        await self._store.put(bucket, key, to_json(part))
+
+def _fields(entry: CommitEntry, rows: Rows) -> list[dict[str, Any]]:
+    limit = entry.settings.min_confidence
+    return [_row(outcome.document.document_id, one, limit) for outcome, fields in rows for one in fields]
+
+
+def _records(entry: CommitEntry, rows: Rows) -> list[dict[str, Any]]:
+    if not (columns := record_columns(entry.settings.record_schema)):
+        return []
+    return [
+        {
+            "document_id": outcome.document.document_id,
+            "page_number": page.page_number,
+            **dict(zip((column.name for column in columns), map(str, page.values), strict=True)),
+            "unreadable": page.unreadable,
+            "needs_review": page.needs_review,
+        }
+        for outcome, fields in rows
+        for page in read_records(fields, columns, entry.settings.min_confidence)
+    ]
+
+
+def _documents(entry: CommitEntry, rows: Rows) -> list[dict[str, Any]]:
+    return [document_facts(entry, outcome) for outcome, _ in rows]
+
+
+_PARTS = {Table.FIELDS: _fields, Table.RECORDS: _records, Table.DOCUMENTS: _documents}
 
 
 def _row(document_id: str, row: FieldRow, min_confidence: float | None) -> dict[str, Any]:

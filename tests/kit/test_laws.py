@@ -196,6 +196,12 @@ def another_value(history: History) -> None:
     history.objects[uri] = history.objects[uri].replace(b'"red"', b'"blue"')
 
 
+@breaks(laws.the_records_table_has_the_pages_of_the_fields_table)
+def another_page(history: History) -> None:
+    uri = history.uri("/records/")
+    history.objects[uri] = history.objects[uri].replace(b'"page_number":1', b'"page_number":2')
+
+
 @breaks(laws.the_fields_table_says_what_the_answers_say)
 @breaks(laws.answers_are_as_received)
 def another_answer(history: History) -> None:

@@ -49,6 +49,8 @@ FOR_PARSING = {
     "airflow_provider_aigen.core.errors",
     "airflow_provider_aigen.core.globs",
     "airflow_provider_aigen.core.path_segments",
+    "airflow_provider_aigen.core.records",
+    "airflow_provider_aigen.core.records.schema",
     "airflow_provider_aigen.core.uris",
     "airflow_provider_aigen.hooks",
     "airflow_provider_aigen.connections",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from airflow_provider_aigen.ports import NoObserver
 from tests.kit.ledger import SetLedger
 from tests.kit.ocr import refusal
 from tests.kit.tables import JsonTables
-from tests.kit.world import World
+from tests.kit.world import SETTINGS, World
 
 COMMITS = "s3://lake/books/_aigen/commits/"
 
@@ -64,13 +65,13 @@ def test_effects_follow_the_commit_in_order():
         folder, _, name = key.removeprefix("books/").partition("/")
         if operation in ("put", "copy") and key.startswith(("books/_aigen/commits/", "dead/error_code")):
             seen.append(name.rpartition("/" if folder == "_aigen" else ".")[2])
-        elif folder in ("fields", "documents"):
+        elif folder in ("fields", "records", "documents"):
             seen.append(folder)
 
     world.store.before = note
-    world.go(world.run())
+    world.go(world.run(settings=replace(SETTINGS, record_schema=(("color", "text"),))))
     after = seen[seen.index("00000001.json.gz") :]
-    assert after[:6] == ["00000001.json.gz", "png", "json", "fields", "documents", "00000001.applied"]
+    assert after[:7] == ["00000001.json.gz", "png", "json", "fields", "records", "documents", "00000001.applied"]
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,20 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("retry_passing_after", {"retry_passing_after": timedelta(0)}),
     ("retry_passing_after", {"retry_passing_after": "soon"}),
     ("retry_passing_rounds", {"retry_passing_rounds": 0}),
+    ("record_schema", {"record_schema": "date"}),
+    ("record_schema", {"record_schema": [("total", "decimal")]}),
+    ("record_schema", {"record_schema": {"": "text"}}),
+    ("record_schema", {"record_schema": {"total": "money"}}),
+    ("record_schema", {"record_schema": {"total": ["decimal"]}}),
+    ("record_schema", {"record_schema": {"total": "text", "Total": "decimal"}}),
+    ("record_schema", {"record_schema": {"owner.name": "text", "owner_name": "text"}}),
+    ("record_schema", {"record_schema": {"born_in": "province", "born_in_code": "text"}}),
+    ("record_schema", {"record_schema": {"Commit": "text"}}),
+    ("record_schema", {"record_schema": {"ชื่อ": "text"}}),
+    ("record_schema", {"record_schema": {"total sum": "text"}}),
+    ("record_schema", {"record_schema": {"dt": "date"}}),
+    ("record_schema", {"record_schema": {"Region": "text"}, "partition": "region=north"}),
+    ("partition", {"partition": "unreadable=new"}),
     ("partition", {"partition": "outcome=new"}),
     ("partition", {"partition": "Document_ID=new"}),
     ("partition", {"partition": "dt=1/DT=2"}),
@@ -271,6 +285,7 @@ def test_defaults():
         "fail_on_empty_source": False,
         "newest_first": False,
         "manifest": None,
+        "record_schema": None,
         "state": None,
         "expected_bucket_owner": None,
         "sse_kms_key_id": None,
@@ -288,6 +303,7 @@ def test_all_but_the_technical_parameters_are_templates():
         "retry_passing_rounds",
         "fail_on_empty_source",
         "newest_first",
+        "record_schema",
     }
 
 
@@ -304,6 +320,7 @@ def test_parameters_reach_the_plan():
         fail_on_empty_source=True,
         newest_first=True,
         manifest="s3://lake/lists/today.csv.gz",
+        record_schema={"total": "decimal", "issued": "date"},
     )
     request = planned(made)
     assert (request.bucket, request.prefix, request.batch_size, request.max_documents) == ("scans", "in/", 7, 3)
@@ -314,6 +331,7 @@ def test_parameters_reach_the_plan():
     assert (settings.destination, settings.dead_letter) == ("s3://lake/books/", "s3://lake/dead/")
     assert (settings.document_type, settings.partition) == ("idcard/v2", "dt=2026-01-01/hour=07")
     assert (settings.min_confidence, settings.copy_image) == (0.9, False)
+    assert settings.record_schema == (("total", "decimal"), ("issued", "date"))
 
 
 @pytest.mark.parametrize("partition", ["", "region=north", "dt=2026-11-22/hour=07"])

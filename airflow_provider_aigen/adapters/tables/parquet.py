@@ -7,7 +7,7 @@ Rows stand in plan order, and everything that a library might choose is chosen h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from itertools import accumulate, chain
 from typing import Any
@@ -17,15 +17,23 @@ import pyarrow.parquet as pq
 
 from airflow_provider_aigen.adapters.tables.documents import document_facts
 from airflow_provider_aigen.adapters.tables.runs import run_facts, run_place
-from airflow_provider_aigen.adapters.tables.schemas import BOXES, DOCUMENTS_SCHEMA, FIELDS_SCHEMA, RUNS_SCHEMA
+from airflow_provider_aigen.adapters.tables.schemas import (
+    BOXES,
+    DOCUMENTS_SCHEMA,
+    FIELDS_SCHEMA,
+    RUNS_SCHEMA,
+    records_schema,
+)
 from airflow_provider_aigen.core.document.flatten import confidences, needs_review
 from airflow_provider_aigen.core.errors import ObjectNotFound
-from airflow_provider_aigen.core.models import Box, CommitEntry, DocumentOutcome, FieldRow, Plan
+from airflow_provider_aigen.core.models import Box, CommitEntry, DocumentOutcome, FieldRow, Plan, Table
+from airflow_provider_aigen.core.records.rows import read_records
+from airflow_provider_aigen.core.records.schema import record_columns
 from airflow_provider_aigen.core.runs import RunRow
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.ports import ObjectStore, StoredObject
 
-__all__ = ["ParquetTables", "documents_part", "fields_part", "part_name", "run_part"]
+__all__ = ["ParquetTables", "documents_part", "fields_part", "has_part", "part_name", "records_part", "run_part"]
 
 Rows = Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
 
@@ -46,13 +54,15 @@ class ParquetTables:
             key = self._destination.join("_aigen_probe")
             await self._store.put(self._destination.bucket, key, b"", content_type="text/plain")
 
-    async def write_fields(self, entry: CommitEntry, rows: Rows) -> None:
-        """Nothing is written where no document has a row."""
-        if any(fields for _, fields in rows):
-            await self._write("fields", entry, fields_part, rows)
-
-    async def write_documents(self, entry: CommitEntry, rows: Rows) -> None:
-        await self._write("documents", entry, documents_part, rows)
+    async def write(self, table: Table, entry: CommitEntry, rows: Rows) -> None:
+        """Nothing is written of a table that has no row of the commit."""
+        if not has_part(table, entry, rows):
+            return
+        root = S3Prefix.parse("destination", entry.settings.destination)
+        partition = entry.settings.partition.split("/") if entry.settings.partition else ()
+        key = root.join(table, *partition, part_name(entry))
+        body = await asyncio.to_thread(_PARTS[table], entry, rows)
+        await self._store.put(root.bucket, key, body, content_type="application/vnd.apache.parquet")
 
     async def read_run(self, plan: Plan, day: date) -> StoredObject | None:
         """What is there of the run's row in ``runs``."""
@@ -75,14 +85,13 @@ class ParquetTables:
             if_match=there.etag if there is not None else None,
         )
 
-    async def _write(
-        self, table: str, entry: CommitEntry, part: Callable[[CommitEntry, Rows], bytes], rows: Rows
-    ) -> None:
-        root = S3Prefix.parse("destination", entry.settings.destination)
-        partition = entry.settings.partition.split("/") if entry.settings.partition else ()
-        key = root.join(table, *partition, part_name(entry))
-        body = await asyncio.to_thread(part, entry, rows)
-        await self._store.put(root.bucket, key, body, content_type="application/vnd.apache.parquet")
+
+def has_part(table: Table, entry: CommitEntry, rows: Rows) -> bool:
+    """Whether the commit has a part of the table: of ``documents`` always, of the others where a document has a row,
+    and of ``records`` only with a schema."""
+    if table is Table.RECORDS and not entry.settings.record_schema:
+        return False
+    return table is Table.DOCUMENTS or any(fields for _, fields in rows)
 
 
 def part_name(entry: CommitEntry) -> str:
@@ -132,6 +141,26 @@ def documents_part(entry: CommitEntry, rows: Rows) -> bytes:
     return _parquet(columns, DOCUMENTS_SCHEMA)
 
 
+def records_part(entry: CommitEntry, rows: Rows) -> bytes:
+    """The bytes of the commit's ``records`` part: one row per page."""
+    known = record_columns(entry.settings.record_schema)
+    read = [(outcome, read_records(fields, known, entry.settings.min_confidence)) for outcome, fields in rows]
+    pages = [(outcome, page) for outcome, document in read for page in document]
+    columns: dict[str, Any] = {
+        "document_id": [outcome.document.document_id for outcome, _ in pages],
+        "source_uri": [outcome.document.uri for outcome, _ in pages],
+        "page_number": [page.page_number for _, page in pages],
+        "unreadable": [list(page.unreadable) for _, page in pages],
+        "min_confidence": [page.min_confidence for _, page in pages],
+        "needs_review": [page.needs_review for _, page in pages],
+        "document_type": [entry.settings.document_type] * len(pages),
+        "extracted_at": [outcome.extracted_at for outcome, _ in pages],
+        "commit": [entry.number] * len(pages),
+    }
+    columns |= {column.name: [page.values[place] for _, page in pages] for place, column in enumerate(known)}
+    return _parquet(columns, records_schema(known))
+
+
 def run_part(row: RunRow) -> bytes:
     """The bytes of a run's part of ``runs``: its one row."""
     return _parquet({name: [value] for name, value in run_facts(row).items()}, RUNS_SCHEMA)
@@ -178,3 +207,10 @@ def _parquet(columns: dict[str, Any], schema: pa.Schema) -> bytes:
     )
     body: bytes = sink.getvalue().to_pybytes()
     return body
+
+
+_PARTS: Mapping[Table, Callable[[CommitEntry, Rows], bytes]] = {
+    Table.FIELDS: fields_part,
+    Table.RECORDS: records_part,
+    Table.DOCUMENTS: documents_part,
+}

@@ -6,9 +6,14 @@ A change that a reader can notice raises the table's ``schema_version``, which e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
-__all__ = ["BOXES", "DOCUMENTS_SCHEMA", "FIELDS_SCHEMA", "RUNS_SCHEMA", "TIMESTAMP"]
+from airflow_provider_aigen.core.records.numbers import DIGITS, SCALE
+from airflow_provider_aigen.core.records.schema import RecordColumn
+
+__all__ = ["BOXES", "DOCUMENTS_SCHEMA", "FIELDS_SCHEMA", "RUNS_SCHEMA", "TIMESTAMP", "records_schema"]
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 POINT = pa.struct([pa.field("x", pa.float64()), pa.field("y", pa.float64())])
@@ -74,6 +79,38 @@ DOCUMENTS_SCHEMA = pa.schema(
     ],
     metadata={"schema_version": "2"},
 )
+
+_RECORD_TYPES = {
+    "text": pa.string(),
+    "date": pa.date32(),
+    "year": pa.int32(),
+    "integer": pa.int64(),
+    "decimal": pa.decimal128(DIGITS, SCALE),
+    "plate": pa.string(),
+    "province": pa.string(),
+    "province_code": pa.string(),
+}
+
+
+def records_schema(columns: Sequence[RecordColumn]) -> pa.Schema:
+    """One row per page of a document: the columns of its record schema between those that each schema has. The list is
+    empty, never null."""
+    return pa.schema(
+        [
+            _required("document_id", pa.string()),
+            _required("source_uri", pa.string()),
+            _required("page_number", pa.int32()),
+            *(pa.field(column.name, _RECORD_TYPES[column.type]) for column in columns),
+            _required("unreadable", pa.list_(pa.string())),
+            pa.field("min_confidence", pa.float64()),
+            _required("needs_review", pa.bool_()),
+            _required("document_type", pa.string()),
+            _required("extracted_at", TIMESTAMP),
+            _required("commit", pa.int64()),
+        ],
+        metadata={"schema_version": "1"},
+    )
+
 
 _CODES = pa.list_(
     pa.struct([_required("error_code", pa.string()), _required("documents", pa.int64())]),

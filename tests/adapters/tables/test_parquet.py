@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two tables, read back by pyarrow and by DuckDB."""
+"""The tables, read back by pyarrow and by DuckDB."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_aigen.adapters.tables.parquet import ParquetTables, documents_part, fields_part
-from airflow_provider_aigen.adapters.tables.schemas import DOCUMENTS_SCHEMA, FIELDS_SCHEMA
+from airflow_provider_aigen.adapters.tables.schemas import DOCUMENTS_SCHEMA, FIELDS_SCHEMA, records_schema
 from airflow_provider_aigen.core.checks import COLUMNS
 from airflow_provider_aigen.core.errors import AlreadyExists, ObjectChanged
-from airflow_provider_aigen.core.models import FieldRow, Outcome
+from airflow_provider_aigen.core.models import FieldRow, Outcome, Table
 from airflow_provider_aigen.core.quality import EntryStatistics, FieldStatistics
 from airflow_provider_aigen.core.runs import RunSummary
 from airflow_provider_aigen.core.spend_records import SpendRecord
@@ -65,7 +65,7 @@ def test_the_columns_of_documents_are_designs():
 
 
 def test_every_column_is_known_to_the_check_of_partition_keys():
-    assert {*FIELDS_SCHEMA.names, *DOCUMENTS_SCHEMA.names} == COLUMNS
+    assert {*FIELDS_SCHEMA.names, *DOCUMENTS_SCHEMA.names, *records_schema(()).names} == COLUMNS
 
 
 def test_fields_come_back():
@@ -270,8 +270,8 @@ def test_duckdb_reads_the_partitions(store, bucket, s3_client, tmp_path):
             )
             parts = [(outcomes[0], ROWS), (outcomes[1], ())]
             for _ in range(2):  # written again, nothing changes
-                await tables.write_fields(entry, parts)
-                await tables.write_documents(entry, parts)
+                for one in Table:
+                    await tables.write(one, entry, parts)
 
     asyncio.run(scenario())
     assert download(s3_client, bucket, tmp_path) == [
@@ -329,14 +329,16 @@ def test_a_row_of_runs_is_replaced_only_by_whoever_knows_it(store, bucket, s3_cl
 
 
 @pytest.mark.parametrize("partition", ["", "dt=2026-11-22"])
-def test_without_a_row_there_is_no_fields_part(store, bucket, s3_client, tmp_path, partition):
+def test_without_a_row_there_is_a_part_of_documents_only(store, bucket, s3_client, tmp_path, partition):
     tables = ParquetTables(store)
     refused = samples.refused()
-    entry = samples.entry(refused, destination=f"s3://{bucket}/lake/", partition=partition)
+    entry = samples.entry(
+        refused, destination=f"s3://{bucket}/lake/", partition=partition, record_schema=(("color", "text"),)
+    )
 
     async def scenario():
-        await tables.write_fields(entry, [(refused, ())])
-        await tables.write_documents(entry, [(refused, ())])
+        for one in Table:
+            await tables.write(one, entry, [(refused, ())])
 
     asyncio.run(scenario())
     folder = f"{partition}/" if partition else ""
