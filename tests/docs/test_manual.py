@@ -198,6 +198,7 @@ def test_the_parameters_are_those_of_the_operator():
         "copy_image",
         "fail_on_empty_source",
         "newest_first",
+        "record_schema",
     }
 
 
@@ -225,11 +226,24 @@ def test_the_tables_have_these_columns(name, schema):
     from airflow_provider_aigen.adapters.tables import schemas
 
     listed = [(plain(row[0]), row[1]) for row in table(TABLES, f"Columns of `{name}`")]
-    real = [
-        (column.name, _type(column.type) + ("" if column.nullable else ", not null"))
-        for column in getattr(schemas, schema)
-    ]
-    assert listed == real
+    assert listed == _columns(getattr(schemas, schema))
+
+
+def test_the_table_records_has_these_columns():
+    from airflow_provider_aigen.adapters.tables.schemas import records_schema
+    from airflow_provider_aigen.core.records.schema import TYPES, built_in_schema, record_columns
+
+    schema = built_in_schema("vehicle-registration-book/v2", "")
+    listed = [(plain(row[0]), row[1]) for row in table(TABLES, "Columns of `records`")]
+    assert listed == _columns(records_schema(record_columns(schema)))
+    types = {plain(row[0]): row[1] for row in table("docs/how-to/records.md", "Types")}
+    assert tuple(types) == TYPES
+    columns = _columns(records_schema(record_columns(tuple((name, name) for name in TYPES))))
+    assert [column for column in columns if column[0] in types] == list(types.items())
+
+
+def _columns(schema: Any) -> list[tuple[str, str]]:
+    return [(column.name, _type(column.type) + ("" if column.nullable else ", not null")) for column in schema]
 
 
 def _type(arrow: Any) -> str:

@@ -43,7 +43,7 @@ _WRITTEN = re.compile(
     r"|ledger/(?:(?P<segment>\d+-\d+\.zst)|(?P<noted>applied)\.json)"
     r"|writers/(?P<beat>.*)\.json"
     r")|lake/runs/dt=(?P<row>[\d-]+/[0-9a-f]{32})\.parquet"
-    r"|lake/(?P<part>(?:fields|documents)/.*c\d+-\d+-\w+)\.parquet"
+    r"|lake/(?P<part>(?:fields|records|documents)/.*c\d+-\d+-\w+)\.parquet"
     r"|dead/.*/(?P<letter>[0-9a-f]{32})(?:\.\w+)?"
 )
 _PART = re.compile(r"(\w+)/.*c(\d+)-\d+-\w+")

@@ -256,5 +256,4 @@ def settings(dag: str, run_id: str, min_confidence: float | None) -> OutputSetti
         partition=f"dag={dag}/run={run_id}",
         min_confidence=min_confidence,
         copy_image=dag == "a",
-        record_schema=(("color", "text"),) if dag == "a" else (),
     )
