@@ -69,11 +69,11 @@ class Lake:
         return [item["Key"] for item in self.list(*DEAD_LETTER) if item["Key"].endswith(".json")]
 
     def tables(self) -> duckdb.DuckDBPyConnection:
-        """Download the parts of both tables and open them as the views ``fields`` and ``documents``."""
+        """Download the parts of the tables and open them as the views ``fields``, ``records`` and ``documents``."""
         bucket, prefix = DESTINATION
         shutil.rmtree(self._mirror, ignore_errors=True)
         database = duckdb.connect()
-        for table in ("fields", "documents"):
+        for table in ("fields", "records", "documents"):
             for item in self.list(bucket, f"{prefix}{table}/"):
                 path = self._mirror / item["Key"].removeprefix(prefix)
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -123,8 +123,8 @@ def run(services: Services) -> None:
     show.outcomes(tables, json.loads((BOOKS / "manifest.json").read_text(encoding="utf-8")))
     show.heading("Dead letters by code")
     show.dead_letters(tables, services.lake)
-    show.heading("A query over the table `fields`: one row per page, ten of them")
-    show.query(tables, show.PIVOT)
+    show.heading("The table `records`: one typed row per page, ten of them")
+    show.query(tables, show.BOOKS)
     show.heading("Where everything lies")
     show.places(services.s3, running=False)
 

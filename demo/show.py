@@ -16,7 +16,7 @@ from demo.stack import HOME
 from tests.kit.servers.process import shown
 from tests.kit.servers.s3 import S3Server
 
-__all__ = ["PIVOT", "code", "dead_letters", "error", "heading", "line", "outcomes", "places", "query", "report", "text"]
+__all__ = ["BOOKS", "code", "dead_letters", "error", "heading", "line", "outcomes", "places", "query", "report", "text"]
 
 _WIDTH = 108
 
@@ -33,18 +33,13 @@ _WHY = {
     "unsupported_media_type": "neither image nor PDF: no call made",
 }
 
-PIVOT = """\
-SELECT parse_filename(source_uri)                                 AS file,
-       max(value) FILTER (field_name = 'registration_number_car') AS plate,
-       max(value) FILTER (field_name = 'province')                AS province,
-       max(value) FILTER (field_name = 'brand_car')               AS brand,
-       left_grapheme(max(value) FILTER (field_name = 'ownership'), 5) || '***' AS owner,
-       round(min(confidence), 2)                                  AS lowest,
-       count(*) FILTER (needs_review)                             AS to_review
-FROM fields
+BOOKS = """\
+SELECT parse_filename(source_uri) AS file, registration_number_car AS plate, province,
+       registration_date AS registered, brand_car AS brand, weight_car::int AS kg,
+       left_grapheme(ownership, 5) || '***' AS owner, round(min_confidence, 2) AS lowest, needs_review AS review
+FROM records
 WHERE document_id IN (SELECT arg_max(document_id, (source_last_modified, "commit"))
                       FROM documents WHERE outcome <> 'gone' GROUP BY source_uri)
-GROUP BY source_uri, document_id, page_number
 ORDER BY source_uri, page_number
 LIMIT 10"""
 
@@ -108,7 +103,10 @@ def outcomes(tables: duckdb.DuckDBPyConnection, manifest: list[dict[str, Any]]) 
     for outcome, words in meaning.items():
         line(outcome.replace("_", " "), f"{found.get(outcome, 0):>4}   {words}")
     (rows,) = tables.execute("SELECT count(*) FROM fields").fetchall()[0]
-    line("rows", f"{rows:>4}   in the table `fields`, one per field and page")
+    line(
+        "rows",
+        f"{rows:>4}   in the table `fields`, one per field and page; `records` has them typed, in one row per page",
+    )
     became = dict(tables.execute("SELECT parse_filename(source_uri), outcome FROM documents").fetchall())
     meant = {entry["name"].rpartition("/")[2]: entry["expected"]["outcome"] for entry in manifest}
     right = sum(became.get(name) == outcome for name, outcome in meant.items())
@@ -155,6 +153,7 @@ def places(s3: S3Server, *, running: bool) -> None:
     destination = f"s3://{'/'.join(DESTINATION)}"
     line("images", f"s3://{'/'.join(SOURCE)}   (drawn into {shown(HOME / 'books' / 'images')}/)")
     line("fields", f"{destination}fields/dt=…/*.parquet")
+    line("records", f"{destination}records/dt=…/*.parquet")
     line("documents", f"{destination}documents/dt=…/*.parquet")
     line("dead letters", f"s3://{'/'.join(DEAD_LETTER)}error_code=…/")
     line("state", f"{destination}_aigen/   (plans, answers, commits, reports)")

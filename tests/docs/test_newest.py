@@ -8,17 +8,21 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_provider_aigen.adapters.tables.parquet import documents_part, fields_part
+from airflow_provider_aigen.adapters.tables import schemas
+from airflow_provider_aigen.adapters.tables.parquet import documents_part, fields_part, records_part
 from airflow_provider_aigen.core.models import FieldRow, Outcome
+from airflow_provider_aigen.core.records.schema import built_in_schema, record_columns
 from tests.adapters import samples
-from tests.docs.markdown import blocks
+from tests.docs.markdown import blocks, text
 
-NEWEST = "docs/how-to/newest.md"
+NEWEST, LAKE = "docs/how-to/newest.md", "docs/how-to/lake.md"
 LATER = samples.SEEN + timedelta(days=1)
 
 
@@ -46,12 +50,12 @@ def rows(outcome):
     """Two fields, one of them on the second scan only if it is read there."""
     if not outcome.has_rows:
         return ()
-    plate = FieldRow(1, "registration_number_car", f"plate {outcome.document.etag[-1]}", 0.9)
+    plate = FieldRow(1, "registration_number_car", f"กข-{outcome.document.etag[-1]}", 0.9)
     return (
         plate,
         FieldRow(1, "province", "ขอนแก่น", 0.5)
         if outcome.document.etag.endswith("1")
-        else replace(plate, field_name="brand_car"),
+        else replace(plate, field_name="brand_car", value="ISUZU"),
     )
 
 
@@ -81,9 +85,9 @@ def lake(tmp_path_factory) -> Path:
     }
     root = tmp_path_factory.mktemp("lake")
     for number, outcomes in commits.items():
-        entry = samples.entry(*outcomes, number=number)
+        entry = samples.entry(*outcomes, number=number, record_schema=built_in_schema(samples.TYPE, ""))
         given = [(outcome, rows(outcome)) for outcome in outcomes]
-        for table, part in (("fields", fields_part), ("documents", documents_part)):
+        for table, part in (("fields", fields_part), ("records", records_part), ("documents", documents_part)):
             folder = root / table / f"dt=2026-11-2{number}"
             folder.mkdir(parents=True)
             body = part(entry, given)
@@ -102,25 +106,32 @@ def at(statement: str, lake: Path) -> str:
 
 
 BOOKS = [
-    ("again.jpg", 1, "plate 2", None, "plate 2"),
-    ("healed.jpg", 1, "plate 1", "ขอนแก่น", None),
-    ("once.jpg", 1, "plate 1", "ขอนแก่น", None),
-    ("replaced.jpg", 1, "plate 2", None, "plate 2"),
-    ("slow.jpg", 1, "plate 2", None, "plate 2"),
-    ("vanished.jpg", 1, "plate 1", "ขอนแก่น", None),
+    ("again.jpg", 1, "กข 2", None, "ISUZU"),
+    ("healed.jpg", 1, "กข 1", "ขอนแก่น", None),
+    ("once.jpg", 1, "กข 1", "ขอนแก่น", None),
+    ("replaced.jpg", 1, "กข 2", None, "ISUZU"),
+    ("slow.jpg", 1, "กข 2", None, "ISUZU"),
+    ("vanished.jpg", 1, "กข 1", "ขอนแก่น", None),
 ]
 
 
-def statements(name: str) -> list[str]:
-    return [one for one in titled(NEWEST)[name].split(";") if one.strip()]
+def statements(page: str, name: str) -> list[str]:
+    return [one for one in titled(page)[name].split(";") if one.strip()]
 
 
 def test_on_duckdb_as_typed(lake):
     database = duckdb.connect()
-    for name in ("duckdb.sql", "views.sql"):
-        database.execute(at(titled(NEWEST)[name], lake))
+    for page, name in ((LAKE, "duckdb.sql"), (NEWEST, "views.sql")):
+        database.execute(at(titled(page)[name], lake))
     found = database.execute(titled(NEWEST)["books.sql"]).fetchall()
     assert [(row[0].removeprefix("s3://scans/incoming/"), *row[1:5]) for row in found] == BOOKS
+    found = database.execute(titled(NEWEST)["fields.sql"]).fetchall()
+    assert [(row[0].removeprefix("s3://scans/incoming/"), row[2].replace("-", " "), row[3]) for row in found] == [
+        (name, plate, province) for name, _, plate, province, _ in BOOKS
+    ]
+    bangkok = re.search(r"`(extracted_at AT TIME ZONE 'Asia/Bangkok')`", text(LAKE))[1]
+    clock = database.execute(f"SELECT DISTINCT ({bangkok})::VARCHAR FROM records").fetchall()
+    assert clock == [("2026-11-22 14:00:02.123456",)]
     counts = "SELECT count(*), count(DISTINCT document_id) FROM documents_today"
     assert database.execute(counts).fetchall() == [(12, 12)]
     newest = "SELECT source_uri, outcome FROM newest_documents ORDER BY ALL"
@@ -148,8 +159,8 @@ def test_on_spark_as_typed(lake):
     )
     spark = session.config("spark.sql.warehouse.dir", str(lake.parent / "warehouse")).getOrCreate()
     try:
-        for name in ("spark.sql", "views.sql"):
-            for statement in statements(name):
+        for page, name in ((LAKE, "spark.sql"), (NEWEST, "views.sql")):
+            for statement in statements(page, name):
                 spark.sql(at(statement, lake))
         found = [tuple(row) for row in spark.sql(titled(NEWEST)["books.sql"].rstrip(";\n")).collect()]
         assert [(row[0].removeprefix("s3://scans/incoming/"), *row[1:5]) for row in found] == BOOKS
@@ -164,13 +175,64 @@ def test_the_short_query_takes_the_same_scans(lake, page):
     assert [row[:2] for row in found] == [(f"s3://scans/incoming/{name}", plate) for name, _, plate, *_ in BOOKS]
 
 
-def test_the_tables_of_athena_and_trino_have_the_columns_of_the_schemas():
-    from airflow_provider_aigen.adapters.tables.schemas import DOCUMENTS_SCHEMA, FIELDS_SCHEMA
+def test_on_polars_as_typed(lake):
+    """Not in the locks: it runs where polars is installed."""
+    pytest.importorskip("polars")
+    program = at(titled(LAKE)["lake_polars.py"], lake)
+    names: dict[str, Any] = {}
+    exec(program, names)
+    assert names["books"].collect().height == 9
 
-    for name in ("athena.sql", "trino.sql"):
-        text = titled(NEWEST)[name].replace("`", "").replace("row(x double, y double)", "row")
-        tables = re.findall(r"TABLE (\w+) \((.*?)\n\)", text, re.DOTALL)
-        assert [table for table, _ in tables] == ["fields", "documents"]
-        for (_, columns), schema in zip(tables, (FIELDS_SCHEMA, DOCUMENTS_SCHEMA), strict=True):
-            names = re.findall(r"(?:^|, |\n)\s*([a-z0-9_]+) (?=[a-z])", columns)
-            assert [column for column in names if column != "dt"] == schema.names
+
+HIVE = {
+    "string": "string",
+    "int32": "int",
+    "int64": "bigint",
+    "double": "double",
+    "bool": "boolean",
+    "date32[day]": "date",
+}
+TRINO = {**HIVE, "string": "varchar", "int32": "integer"}
+
+
+def hive(type_: Any) -> str:
+    if pa.types.is_list(type_):
+        return f"array<{hive(type_.value_type)}>"
+    if pa.types.is_struct(type_):
+        return f"struct<{','.join(f'{one.name}:{hive(one.type)}' for one in type_)}>"
+    if pa.types.is_decimal(type_):
+        return f"decimal({type_.precision},{type_.scale})"
+    return "timestamp" if pa.types.is_timestamp(type_) else HIVE[str(type_)]
+
+
+def trino(type_: Any) -> str:
+    if pa.types.is_list(type_):
+        return f"array({trino(type_.value_type)})"
+    if pa.types.is_struct(type_):
+        return f"row({', '.join(f'{one.name} {trino(one.type)}' for one in type_)})"
+    if pa.types.is_decimal(type_):
+        return f"decimal({type_.precision}, {type_.scale})"
+    return "timestamp(6)" if pa.types.is_timestamp(type_) else TRINO[str(type_)]
+
+
+@pytest.mark.parametrize(("name", "written", "more"), [("athena.sql", hive, ""), ("trino.sql", trino, ", dt varchar")])
+def test_the_tables_of_athena_and_trino_have_the_columns_of_the_schemas(name, written, more):
+    records = schemas.records_schema(record_columns(built_in_schema(samples.TYPE, "")))
+    real = {"fields": schemas.FIELDS_SCHEMA, "records": records, "documents": schemas.DOCUMENTS_SCHEMA}
+    real["runs"] = schemas.RUNS_SCHEMA
+    page = re.sub(r"[`\"]", "", titled(LAKE)[name])
+    tables = re.findall(r"TABLE (\w+) \((.*?)\n\)", page, re.DOTALL)
+    assert {table: " ".join(columns.split()) for table, columns in tables} == {
+        table: ", ".join(f"{column.name} {written(column.type)}" for column in schema) + more
+        for table, schema in real.items()
+    }
+    assert all(f"s3://lake/vehicle_registration/{table}/'" in page for table in real)
+
+
+@pytest.mark.parametrize("dialect", ["athena", "trino", "spark", "duckdb"])
+def test_a_parser_takes_the_statements(dialect):
+    """Not in the locks: it runs where sqlglot is installed."""
+    sqlglot = pytest.importorskip("sqlglot")
+    for page, name in ((LAKE, f"{dialect}.sql"), (NEWEST, "views.sql"), (NEWEST, "books.sql"), (NEWEST, "fields.sql")):
+        parsed = sqlglot.parse(titled(page)[name], dialect=dialect)
+        assert all(parsed)

@@ -44,6 +44,7 @@ def test_things_lie_where_the_picture_shows_them(run):
     keys = [item["Key"] for bucket in {DESTINATION[0], DEAD_LETTER[0]} for item in run.lake.list(bucket, "")]
     for pattern in (
         r"vehicle_registration/fields/dt=2026-11-22/c\d{8}-\d{5}-[0-9a-f]{12}\.parquet",
+        r"vehicle_registration/records/dt=2026-11-22/c\d{8}-\d{5}-[0-9a-f]{12}\.parquet",
         r"vehicle_registration/documents/dt=2026-11-22/c\d{8}-\d{5}-[0-9a-f]{12}\.parquet",
         r"vehicle_registration/_aigen/(plans|answers|commits|reports)/.+",
         r"dead_letter/vehicle_registration/error_code=[^/]+/[0-9a-f]{32}\.json",
@@ -63,7 +64,7 @@ def test_the_row_beside_the_scan_is_what_the_query_says_about_it(run):
     found = dict(zip(names[1:], row[1:], strict=True))
     # The simulator draws confidences from the image's hash, and another Pillow writes other bytes.
     assert float(shown.pop("lowest_confidence")) == pytest.approx(found.pop("lowest_confidence"), abs=0.1)
-    assert found == {name: value.strip() for name, value in shown.items()}
+    assert {name: str(value) for name, value in found.items()} == {name: value.strip() for name, value in shown.items()}
 
 
 def test_the_scan_is_the_book_that_is_read():
