@@ -5,19 +5,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import OutputSettings, RunIdentity, RunReport
 from airflow_provider_aigen.core.planning import parameters_digest
-from tests.kit.ocr import png
+from tests.docs.markdown import blocks
+from tests.kit.ocr import answer, png
 from tests.kit.tables import read_part
 from tests.kit.world import SETTINGS, World, state_over
 
@@ -170,3 +176,80 @@ def test_a_whole_run_that_is_cleared_changes_nothing(world):
     report = run(world, "monday")
     assert (report.documents, report.extracted, report.partial, report.dead_letter) == (11, 4, 1, 6)
     assert (report.api_calls, report.rows) == (0, 5)
+
+
+# --- tables of both versions ------------------------------------------------------------------------------------------
+
+WITH_RECORDS = replace(SETTINGS, record_schema=(("color", "text"), ("bought", "date")))
+# What old parts lack, by table: null for a reader that reads by name.
+NEW_COLUMNS = {"fields": ["extra"], "documents": ["committed_at", "passing", "min_confidence_limit"]}
+
+
+@pytest.fixture
+def lake(world: World, tmp_path: Path) -> Path:
+    """The killed run of then is done, and a run of now has two books more."""
+    assert run(world, "tuesday", WITH_RECORDS).documents == 16, "it goes on with its own plan, which knew no records"
+    assert world.store.keys(f"{BOOKS}records/") == []
+    (image, _) = world.scan("wednesday 1.png", "wednesday 2.png")
+    world.ocr.answers[image] = [answer({"color": "แดง", "bought": "๕ ม.ค. ๒๕๖๐"})]
+    assert run(world, "wednesday", WITH_RECORDS).api_calls == 2
+    for uri, body in world.store.contents(BOOKS).items():
+        if uri.endswith(".parquet"):
+            path = tmp_path / uri.removeprefix(BOOKS)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+    return tmp_path
+
+
+def statements(page: str, title: str, lake: Path) -> str:
+    (block,) = [block for block in blocks(f"docs/how-to/{page}.md") if block.title == title]
+    return re.sub("s3a?://lake/vehicle_registration/", f"{lake}/", block.text)
+
+
+def test_duckdb_reads_parts_of_both_versions(lake):
+    with duckdb.connect() as database:
+        database.execute(statements("lake", "duckdb.sql", lake))
+        database.execute(statements("newest", "views.sql", lake))
+        for table, columns in NEW_COLUMNS.items():
+            for column in columns:
+                wanted = f"count(*) FILTER (commit <= 4 AND {column} IS NOT NULL), count(*)"
+                assert database.execute(f"SELECT {wanted} FROM {table}").fetchone()[0] == 0
+        assert database.execute("SELECT count(*), count(DISTINCT document_id) FROM newest_documents").fetchone() == (
+            29,
+            29,
+        )
+        assert database.execute("SELECT count(*) FROM newest_fields").fetchone() == (5 + 15 + 3,)
+        found = database.execute("SELECT color, bought FROM newest_records WHERE bought IS NOT NULL").fetchall()
+    assert found == [("แดง", date(2017, 1, 5))]
+
+
+def test_pyarrow_reads_parts_of_both_versions(lake):
+    for table, columns in NEW_COLUMNS.items():
+        schemas = [pq.read_schema(path) for path in sorted((lake / table).rglob("*.parquet"))]
+        rows = pq.read_table(lake / table, schema=pa.unify_schemas(schemas)).to_pylist()
+        assert {row[column] for row in rows if row["commit"] <= 4 for column in columns} == {None}
+
+
+def test_polars_reads_parts_of_both_versions(lake):
+    """Not in the locks: it runs where polars is installed."""
+    polars = pytest.importorskip("polars")
+    for table, columns in NEW_COLUMNS.items():
+        every: dict[str, Any] = {}
+        for path in (lake / table).rglob("*.parquet"):
+            every |= polars.read_parquet_schema(path)
+        parts = polars.scan_parquet(lake / table / "**" / "*.parquet", schema=every, missing_columns="insert").collect()
+        old = parts.filter(polars.col("commit") <= 4)
+        assert old.height
+        assert all(old[column].null_count() == old.height for column in columns)
+
+
+def test_spark_reads_parts_of_both_versions(lake):
+    """Not in the locks: it runs where pyspark and Java are installed."""
+    builder = pytest.importorskip("pyspark.sql").SparkSession.builder.master("local[1]")
+    spark = builder.config("spark.ui.enabled", False).getOrCreate()
+    try:
+        for table, columns in NEW_COLUMNS.items():
+            old = spark.read.option("mergeSchema", True).parquet(str(lake / table)).where("commit <= 4")
+            assert all(old.where(f"{column} IS NOT NULL").count() == 0 for column in columns)
+    finally:
+        spark.stop()
