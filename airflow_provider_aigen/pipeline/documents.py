@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One document from its object to its outcome: fetch, preflight, answered before?, claim, call, keep (design §2).
+"""One document from its object to its outcome: fetch, preflight, claim, answered before?, call, keep (design §2).
 
 Same bytes under two keys are paid once: in one process by a lock for each content, between processes that overlap by a
 claim, and ever after by the kept answer. What is odd about one object is that object's matter.
@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from airflow_provider_aigen.core.document import outcomes
 from airflow_provider_aigen.core.document.reading import Reading, read
@@ -46,6 +47,8 @@ from airflow_provider_aigen.ports import Clock, Observer, StateStore
 __all__ = ["DocumentLine"]
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 # A document whose calls failed at the end of so many tries, over so long a time, is no longer a sign of an outage.
 _AGED_TRIES = 6
@@ -155,14 +158,12 @@ class DocumentLine:
     async def _extract(self, work: Work, image: Image) -> FinishedDocument | FailedDocument | HeldDocument:
         content_sha256 = image.content_sha256
         async with self._only_one(content_sha256):
-            if (reused := await self._reuse(work, content_sha256)) is not None:
-                return reused
-            claim, first = await self._claim(content_sha256)
-            if claim.writer_id != self._heartbeat.writer_id:
-                return HeldDocument(work, claim)
-            if not first and (reused := await self._reuse(work, content_sha256)) is not None:
-                self._claims.pop(content_sha256, None)
-                return reused
+            claim = await self._claim_new(content_sha256)
+            if claim is None:
+                found = await self._answered_or_claimed(work, content_sha256)
+                if not isinstance(found, Claim):
+                    return found
+                claim = found
             called = await self._call(work, image, claim)
             claim = self._claims.get(content_sha256, claim)
             if isinstance(called, FailedCall):
@@ -177,6 +178,17 @@ class DocumentLine:
             billed=work.billed or called.verdict.billed,
         )
         return FailedDocument(work, claim, called, self._is_aged(claim))
+
+    async def _answered_or_claimed(self, work: Work, content_sha256: str) -> FinishedDocument | HeldDocument | Claim:
+        """Of bytes that were claimed before: the outcome by a kept answer, or who holds them, or an own claim."""
+        if (reused := await self._reuse(work, content_sha256)) is None:
+            claim = await self._claim(content_sha256)
+            if claim.writer_id != self._heartbeat.writer_id:
+                return HeldDocument(work, claim)
+            if (reused := await self._reuse(work, content_sha256)) is None:  # kept meanwhile
+                return claim
+        self._claims.pop(content_sha256, None)
+        return reused
 
     async def beats(self) -> Mapping[str, datetime]:
         """When each writer was last alive; this one just now, so that the others' silence shows at once."""
@@ -214,22 +226,37 @@ class DocumentLine:
         )
         return FinishedDocument(outcome, reading)
 
-    async def _claim(self, content_sha256: str) -> tuple[Claim, bool]:
-        writer_id = await self._heartbeat.alive()
-        wanted = Claim(content_sha256, self._document_type, writer_id, self._clock.now())
-        self._claims[content_sha256] = wanted  # to be given back even where its acknowledgement is lost
-        task = asyncio.current_task()
-        self.claiming.add(task)
-        try:
-            claim, first = await self._state.claim(wanted)
-        finally:
-            self.claiming.discard(task)
-        self._caller.raise_if_stopped()
-        if claim.writer_id == writer_id:
+    async def _claim_new(self, content_sha256: str) -> Claim | None:
+        """None where the bytes were claimed before. Only then an answer of theirs can be there, for a claim stays."""
+        wanted = await self._wanted(content_sha256)
+        is_new = await self._unless_stopped(self._state.create_claim(wanted))
+        return wanted if is_new else None
+
+    async def _claim(self, content_sha256: str) -> Claim:
+        wanted = await self._wanted(content_sha256)
+        claim, _ = await self._unless_stopped(self._state.claim(wanted))
+        if claim.writer_id == wanted.writer_id:
             self._claims[content_sha256] = claim
         else:
             del self._claims[content_sha256]
-        return claim, first
+        return claim
+
+    async def _wanted(self, content_sha256: str) -> Claim:
+        """The claim to make, which is given back at the end even where its acknowledgement is lost."""
+        writer_id = await self._heartbeat.alive()
+        wanted = Claim(content_sha256, self._document_type, writer_id, self._clock.now())
+        self._claims[content_sha256] = wanted
+        return wanted
+
+    async def _unless_stopped(self, claiming: Awaitable[_T]) -> _T:
+        task = asyncio.current_task()
+        self.claiming.add(task)
+        try:
+            result = await claiming
+        finally:
+            self.claiming.discard(task)
+        self._caller.raise_if_stopped()
+        return result
 
     async def give_back(self, failed: Iterable[FailedDocument]) -> None:
         """At the end: release the claims of documents that have no answer, so that the next try need not wait, and
@@ -274,7 +301,7 @@ class DocumentLine:
             # The wait for a turn may have been long. A process that was frozen meanwhile has another id by now: claim
             # first, then look for an answer; the process that answers from here on is this one.
             while claim.writer_id != await self._heartbeat.alive():
-                claim, _ = await self._claim(content_sha256)
+                claim = await self._claim(content_sha256)
                 if claim.writer_id != self._heartbeat.writer_id:
                     return HeldDocument(work, claim)
                 if (reused := await self._reuse(work, content_sha256)) is not None:

@@ -101,6 +101,10 @@ class StateStore(Protocol):
         """Remove what writers left that have long been gone."""
         ...
 
+    async def create_claim(self, wanted: Claim) -> bool:
+        """Create the claim. False where these bytes were claimed before: then an answer may be kept."""
+        ...
+
     async def claim(self, wanted: Claim) -> tuple[Claim, bool]:
         """Create the claim, find the writer's own, or take over one that nobody holds. Returns the claim that stands
         and whether it is the first on these bytes: where it is not, an answer may have been kept meanwhile."""

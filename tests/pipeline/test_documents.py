@@ -11,7 +11,15 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_aigen.core.errors import ObjectUnreadable, ServiceUnavailableError
-from airflow_provider_aigen.core.models import ApiResponse, CallFailure, ErrorOrigin, FailureKind, KeptAnswer, Outcome
+from airflow_provider_aigen.core.models import (
+    ApiResponse,
+    CallFailure,
+    Claim,
+    ErrorOrigin,
+    FailureKind,
+    KeptAnswer,
+    Outcome,
+)
 from tests.kit.ocr import answer, png, refusal
 from tests.kit.world import SETTINGS, World
 
@@ -288,6 +296,7 @@ def test_a_failure_that_version_0_1_kept_is_a_final_dead_letter(failure):
         latency_s=0.5,
         failure=failure,
     )
+    asyncio.run(world.state.create_claim(Claim(kept.content_sha256, SETTINGS.document_type, "old", world.clock.now())))
     asyncio.run(world.state.keep_answer(kept))
     report = world.go(world.run())
     assert (report.dead_letter, report.passing, report.api_calls) == (1, {}, 0)

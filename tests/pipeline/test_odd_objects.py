@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_aigen.core.errors import ConfigurationError, ObjectDenied, StorageUnavailableError
-from airflow_provider_aigen.core.models import ErrorOrigin
+from airflow_provider_aigen.core.models import Claim, ErrorOrigin
 from tests.kit.ocr import refusal
 from tests.kit.world import SETTINGS, World
 
@@ -44,6 +44,8 @@ def test_a_damaged_claim_or_answer_is_one_documents_matter(folder, body, caplog)
     world = World()
     images = world.scans(12)
     sha256 = hashlib.sha256(images[5]).hexdigest()
+    claim = Claim(sha256, SETTINGS.document_type, "old", world.clock.now())
+    asyncio.run(world.state.create_claim(claim))  # an answer is never there without one
     world.store.write(object_of(world, folder, images[5]), body)
     report = world.go(world.run("one"))
     assert (report.extracted, report.passing) == (11, {"damaged_state": 1})

@@ -82,7 +82,7 @@ def _() -> list[Patch]:
     "a claim whose acknowledgement did not come is not given back",
     law="claims are given back",
     profile="stop",
-    first=450,
+    first=5800,
 )
 def _() -> list[Patch]:
     in_flight = " or task in self._line.claiming"

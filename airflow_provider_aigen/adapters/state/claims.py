@@ -38,6 +38,12 @@ class ClaimStore(StateObjects):
         body = f'{{"schema":{SCHEMA},"writer_id":"{writer_id}"}}\n'.encode()
         await self._put(body, "writers", f"{writer_id}.json", content_type="application/json")
 
+    async def create_claim(self, wanted: Claim) -> bool:
+        """Create the claim. False where these bytes were claimed before, perhaps by this very write, acknowledgement
+        lost."""
+        names = content_names("claims", wanted.document_type, wanted.content_sha256)
+        return await self._create(CLAIM.to_gzip(wanted), *names)
+
     async def claim(self, wanted: Claim) -> tuple[Claim, bool]:
         """Create the claim, find one's own, or take over one that nobody holds, or that an earlier id of this process
         left. Claims stay: one that is there says that the bytes were sent, or nearly. Raises ``DamagedState``."""
