@@ -15,8 +15,8 @@ def requests(world: World) -> Counter[str]:
 
 
 def test_a_new_document_costs_three_requests():
-    """GET source, PUT claim, PUT answer. All else, from the plan to the report, is 0.07 per document, a third of that the
-    signs of life of 400 seconds."""
+    """GET source, PUT claim, PUT answer. All else, from the plan to the report, is 0.07 per document, and a
+    third of that are the signs of life of 400 seconds."""
     world = World()
     world.limiter = EvenLimiter(world.clock, 5.0)
     world.scans(2000)

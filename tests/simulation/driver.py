@@ -181,7 +181,10 @@ class Airflow:
             return True
         own = [call for call in self.world.endpoint.calls if call.process is process]
         if isinstance(result, AuthenticationError):
-            return not any(call.well for call in own) and any(call.status == 403 for call in own)
+            # Since the last answer, nothing but refusals, of more than the one document that is always refused.
+            well = [number for number, call in enumerate(own) if call.well]
+            refused = {call.sha256 for call in own[well[-1] + 1 if well else 0 :] if call.status == 403}
+            return len(refused) > 1 or (not well and bool(refused))
         refused, planned = {call.sha256 for call in own if call.status == 413}, self.journal.plan_of(process)
         assert planned is not None
         documents = sum(planned.contents[sha256] for sha256 in refused)

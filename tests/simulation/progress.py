@@ -32,6 +32,7 @@ _LEAST_OUTAGE = 5
 _OUTAGE_SHARE = 0.05
 _FAILURES_OF_A_BREAKER = 10
 _MOST_ROUNDS = 10
+_ENDING_S = 5.0
 _AT_ONCE_S = 10.0
 _LONGEST_WAIT_S = 40.0
 _LONGEST_STOP_S = 30.0
@@ -146,6 +147,8 @@ def what_can_be_started_is_started_at_once(one: Try) -> Iterator[str]:
 def claims_are_given_back(one: Try) -> Iterator[str]:
     """A try that has ended in order leaves no claim, so nobody waits for it, except on what was answered."""
     if not one.ended_in_order or one.world.scenario.faults.store_slow:
+        return
+    if one.process.cut_until > one.ended_at - _ENDING_S:  # a second is all that it waits for the store
         return
     for sha256 in one.journal.claimed:
         claim, kept_at = one.journal.claim_at(sha256, one.ended_at), one.world.endpoint.kept.get(sha256, math.inf)
