@@ -69,15 +69,19 @@ class Lake:
         return [item["Key"] for item in self.list(*DEAD_LETTER) if item["Key"].endswith(".json")]
 
     def tables(self) -> duckdb.DuckDBPyConnection:
-        """Download the parts of the tables and open them as the views ``fields``, ``records`` and ``documents``."""
+        """Download the parts of the tables and open them as the views ``fields``, ``records`` and ``documents``. An older
+        version wrote no ``records``: without a part there is no view."""
         bucket, prefix = DESTINATION
         shutil.rmtree(self._mirror, ignore_errors=True)
         database = duckdb.connect()
         for table in ("fields", "records", "documents"):
-            for item in self.list(bucket, f"{prefix}{table}/"):
+            listed = list(self.list(bucket, f"{prefix}{table}/"))
+            for item in listed:
                 path = self._mirror / item["Key"].removeprefix(prefix)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._client.download_file(bucket, item["Key"], str(path))
+            if not listed:
+                continue
             parts = str(self._mirror / table / "**" / "*.parquet").replace("'", "''")
             database.execute(
                 f"CREATE VIEW {table} AS FROM read_parquet('{parts}', hive_partitioning = true, union_by_name = true)"
