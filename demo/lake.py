@@ -69,8 +69,8 @@ class Lake:
         return [item["Key"] for item in self.list(*DEAD_LETTER) if item["Key"].endswith(".json")]
 
     def tables(self) -> duckdb.DuckDBPyConnection:
-        """Download the parts of the tables and open them as the views ``fields``, ``records`` and ``documents``. An older
-        version wrote no ``records``: without a part there is no view."""
+        """Download the parts of the tables and open them as the views ``fields``, ``records`` and ``documents``. An
+        older version wrote no ``records``: without a part there is no view."""
         bucket, prefix = DESTINATION
         shutil.rmtree(self._mirror, ignore_errors=True)
         database = duckdb.connect()
