@@ -256,4 +256,5 @@ def settings(dag: str, run_id: str, min_confidence: float | None) -> OutputSetti
         partition=f"dag={dag}/run={run_id}",
         min_confidence=min_confidence,
         copy_image=dag == "a",
+        record_schema=(("color", "text"),) if dag == "b" else (),
     )
