@@ -68,14 +68,17 @@ def test_nothing_of_the_erased_is_left_and_all_of_the_others_is(world):
     contents = {row["content_sha256"] for row in world.rows("documents") if row["document_id"] in erased}
     assert len(values) == 2
     assert len(contents) == 3
-    kept = [[row for row in world.rows(table) if row["document_id"] not in erased] for table in ("fields", "documents")]
+    kept = [
+        [row for row in world.rows(table) if row["document_id"] not in erased]
+        for table in ("fields", "records", "documents")
+    ]
     erase(world, *(known[name] for name in SECRETS if "copy" not in name), "--yes")
 
     secret = [text.encode() for text in (*values, *contents, *erased, "secret")]
     for bucket, key, body in world.versions():
         named = [text for text in secret if text in key.encode() or text in plain_text(body)]
         assert not named, f"{bucket}/{key}"
-    assert [world.rows(table) for table in ("fields", "documents")] == kept
+    assert [world.rows(table) for table in ("fields", "records", "documents")] == kept
 
 
 def test_after_it_a_clear_and_the_next_run_find_everything_in_order(world):
