@@ -123,7 +123,7 @@ def check_disjoint(uris: Mapping[str, str | None]) -> None:
 def _check_state(destination: str, state: str) -> None:
     if not state.startswith(destination):
         raise ConfigurationError("destination", "lies inside state: only state may lie inside destination")
-    if state.removeprefix(destination).startswith(("fields/", "documents/", "runs/")):
+    if state.removeprefix(destination).startswith(("fields/", "records/", "documents/", "runs/")):
         raise ConfigurationError("state", "lies inside one of destination's tables: use a folder of its own")
 
 

@@ -355,6 +355,7 @@ def test_disjoint(changed):
         ({"state": "s3://lake/dead/books/state"}, "dead_letter", "state"),
         ({"state": "s3://lake/"}, "destination", "state"),
         ({"state": "s3://lake/books/fields/"}, "destination", "state"),
+        ({"state": "s3://lake/books/records/"}, "destination", "state"),
         ({"state": "s3://lake/books/runs/aigen/"}, "destination", "state"),
         ({"state": "s3://lake/books/documents/x"}, "destination", "state"),
     ],
