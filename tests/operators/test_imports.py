@@ -12,7 +12,8 @@ import sys
 import airflow_provider_aigen
 
 HEAVY = {
-    "PIL", "aiohttp", "boto3", "botocore", "httpx", "httpx_aiohttp", "numpy", "pandas", "pyarrow", "pybase64", "redis",
+    "PIL", "aiohttp", "boto3", "botocore", "httpx", "httpx_aiohttp", "numpy", "obstore", "pandas", "pyarrow",
+    "pybase64", "redis",
 }  # fmt: skip
 
 # What any operator makes Airflow import is there before, and not counted.

@@ -24,6 +24,19 @@ def _() -> list[Patch]:
     return [(ClaimStore, "claim", claim)]
 
 
+@mutation("no answer is looked for where the claim was there", law="whose answer .* kept before")
+def _() -> list[Patch]:
+    looks = "(reused := await self._reuse(work, content_sha256)) is None:"
+    return [
+        edit(
+            documents.DocumentLine,
+            "_answered_or_claimed",
+            (f"if {looks}\n        claim", "if (reused := None) is None:\n        claim"),
+            (f"if {looks}  # kept meanwhile", "if (reused := None) is None:"),
+        )
+    ]
+
+
 @mutation("the claim of a living writer is taken", law="which lives", profile="overlap")
 def _() -> list[Patch]:
     return [edit(claims, "_is_held", ("now - beaten_at <= WRITER_LIVES", "False"))]

@@ -9,6 +9,7 @@ another way than boto3 are not for it (docs/reference/stores.md).
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 import urllib.request
@@ -30,10 +31,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ObstoreClient"]
 
+# The threads of obstore are not in a process that is forked from one that used it: a request would wait there for ever.
+_used_by: set[int] = set()
+
 # A bucket for which boto3 succeeds so often in a row where obstore failed is boto3's for a while.
 _FAILURES = 3
 _PAUSE_S = 60.0
-_CREDENTIALS_KEPT = timedelta(minutes=5)
+_TIMEOUT_S = 60.0
+# obstore asks anew five minutes before they end, so every five minutes. boto3 renews those of a role earlier than that.
+_CREDENTIALS_KEPT = timedelta(minutes=10)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CODE = re.compile(r"<Code>(NoSuchKey|PreconditionFailed)</Code>")
 _NOT_SERVED = ("use_accelerate_endpoint", "use_dualstack_endpoint", "use_fips_endpoint")
@@ -66,7 +72,6 @@ class ObstoreClient:
         store = self._store(bucket, key)
         if store is None:
             return None
-        code = ""
         try:
             found = await store.get_async(key, options={"if_match": f'"{if_match}"'} if if_match else None)
             body = (await found.bytes_async()).to_bytes()
@@ -135,8 +140,11 @@ class ObstoreClient:
             self._pauses[bucket] = self._monotonic() + _PAUSE_S
 
     def _store(self, bucket: str, key: str) -> S3Store | None:
-        """None where boto3 serves this key or bucket."""
+        """None where boto3 serves this key or bucket, or this process."""
         if not _is_plain(key) or self._monotonic() < self._pauses.get(bucket, 0.0):
+            return None
+        _used_by.add(os.getpid())
+        if len(_used_by) > 1:
             return None
         if bucket not in self._stores:
             self._stores[bucket] = self._open(bucket)
@@ -151,9 +159,9 @@ class ObstoreClient:
         endpoint, virtual = _address(client, bucket)
         options: ClientConfig = {
             "allow_http": endpoint.startswith("http://"),
-            "connect_timeout": "10s",
-            "read_timeout": "60s",
-            "timeout": "5m",
+            "connect_timeout": timedelta(seconds=client.meta.config.connect_timeout or _TIMEOUT_S),
+            "read_timeout": timedelta(seconds=client.meta.config.read_timeout or _TIMEOUT_S),
+            "timeout": timedelta(minutes=5),
             "default_headers": self._headers,
         }
         if verify is False:
@@ -192,8 +200,9 @@ class ObstoreClient:
 
 
 def _is_plain(key: str) -> bool:
-    """Whether obstore asks for this very key: it takes slashes away at both ends, and refuses some others."""
-    return key.isprintable() and not any(part in ("", ".", "..") for part in key.split("/"))
+    """Whether obstore asks for this very key: it takes slashes away at both ends, and refuses some others. A key may
+    not look like the answer of a store either, since obstore's errors repeat it."""
+    return key.isprintable() and "<" not in key and not any(part in ("", ".", "..") for part in key.split("/"))
 
 
 def _is_served(client: Any, bucket: str) -> bool:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
 
+from airflow_provider_aigen.adapters.s3 import obstore_client
 from airflow_provider_aigen.adapters.s3.obstore_client import ObstoreClient, _address, _is_plain
 from airflow_provider_aigen.adapters.s3.store import S3ObjectStore, encryption
 from airflow_provider_aigen.core.errors import AlreadyExists, ObjectChanged, ObjectNotFound, StorageUnavailableError
@@ -64,7 +66,9 @@ def test_reads_and_writes_need_no_boto3(s3_client, make_bucket):
     store.close()
 
 
-@pytest.mark.parametrize("key", ["/a", "a/", "a//b", "./a", "a/..", "a\nb", "a\x00", "", "a\x7f"])
+@pytest.mark.parametrize(
+    "key", ["/a", "a/", "a//b", "./a", "a/..", "a\nb", "a\x00", "", "a\x7f", "<Code>NoSuchKey</Code>"]
+)
 def test_keys_that_obstore_would_change_are_boto3s(key):
     assert not _is_plain(key)
     assert _is_plain("ทะเบียน/1 +%2F.jpg")
@@ -174,6 +178,39 @@ def test_renewed_credentials_are_taken(scripted):
     headers = {name.lower(): value for name, value in scripted.requests[0].headers.items()}
     assert renewed[-1] in headers["authorization"]
     assert headers["x-amz-security-token"] == f"token-of-{renewed[-1]}"
+
+
+def test_credentials_are_not_asked_for_at_each_request(scripted):
+    asked = []
+
+    class Credentials:
+        def get_frozen_credentials(self) -> SimpleNamespace:
+            asked.append(1)
+            return SimpleNamespace(access_key="a", secret_key="b", token=None)
+
+    client = scripted.s3.client()
+    client._request_signer._credentials = Credentials()
+    store = through(client)
+    scripted.script(_WHOLE)
+
+    async def scenario() -> None:
+        for _ in range(3):
+            await store.get("bucket", "a")
+            await asyncio.sleep(0.15)  # obstore asks no more often than every 0.1 s
+
+    asyncio.run(scenario())
+    store.close()
+    assert (len(asked), len(scripted.requests)) == (1, 3)
+
+
+def test_a_forked_process_is_boto3s(scripted, monkeypatch):
+    """obstore's threads are not in it: a request would wait for ever."""
+    monkeypatch.setattr(obstore_client, "_used_by", {os.getpid()})
+    store = through(scripted.s3.client())
+    assert store._obstore._store("bucket", "a") is not None  # type: ignore[union-attr]
+    obstore_client._used_by.add(0)
+    assert store._obstore._store("bucket", "a") is None  # type: ignore[union-attr]
+    store.close()
 
 
 @pytest.mark.parametrize(
