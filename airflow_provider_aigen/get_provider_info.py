@@ -27,6 +27,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_aigen.operators.ocr",
                     "airflow_provider_aigen.operators.plan",
                     "airflow_provider_aigen.operators.report",
+                    "airflow_provider_aigen.operators.tables",
                 ],
             },
         ],

@@ -11,6 +11,7 @@ __all__ = [
     "DEFAULT_RETRY_PASSING_AFTER_S",
     "DEFAULT_RETRY_PASSING_ROUNDS",
     "DEFAULT_TIMEOUT_S",
+    "TABLES",
 ]
 
 DEFAULT_BASE_URL = "https://apis.aigen.online"
@@ -20,3 +21,6 @@ DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_MAX_REPEAT_RATIO = 0.2
 DEFAULT_RETRY_PASSING_AFTER_S = 900.0
 DEFAULT_RETRY_PASSING_ROUNDS = 3
+
+# What a rebuild writes again, in this order.
+TABLES = ("fields", "records", "documents", "runs")

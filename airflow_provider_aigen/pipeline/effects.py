@@ -7,28 +7,21 @@ often, or how late: a letter is written only where no newer entry took its docum
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 from airflow_provider_aigen.core.commits import is_of_run
-from airflow_provider_aigen.core.document.reading import Reading, read
-from airflow_provider_aigen.core.errors import AigenError, DamagedState, ReconciliationError
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, RunIdentity, Table
+from airflow_provider_aigen.core.errors import AigenError, ReconciliationError
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, RunIdentity
 from airflow_provider_aigen.core.report import counted
-from airflow_provider_aigen.core.service.classify import Unknown
 from airflow_provider_aigen.pipeline.history import commits_about
+from airflow_provider_aigen.pipeline.parts import Parts, Rows
+from airflow_provider_aigen.pipeline.timing import at_once
 from airflow_provider_aigen.ports import DeadLetters, StateStore, Tables
 
 __all__ = ["Effects", "Rows", "finish_commits"]
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-# The field rows of answers, by the SHA-256 of their content.
-Rows = Mapping[str, Sequence[FieldRow]]
 
 # What an entry says of one document.
 Said = tuple[CommitEntry, DocumentOutcome]
@@ -43,7 +36,7 @@ class Effects:
 
     def __init__(self, state: StateStore, tables: Tables, dead_letters: DeadLetters) -> None:
         self._state = state
-        self._tables = tables
+        self._parts = Parts(state, tables)
         self._dead_letters = dead_letters
 
     async def apply(self, entry: CommitEntry, at_hand: Rows | None = None) -> None:
@@ -51,9 +44,7 @@ class Effects:
         lettered = [outcome for outcome in entry.outcomes if outcome.has_dead_letter or outcome.retakes is not None]
         chains = await self._chains(entry, lettered)
         await self._write_newest(entry, chains)
-        rows = [(outcome, await self._rows(entry, outcome, at_hand or {})) for outcome in entry.outcomes]
-        for table in Table:
-            await self._tables.write(table, entry, rows)
+        await self._parts.write(entry, at_hand or {})
         await self._settle(entry, lettered, chains)
         await self._state.mark_applied(entry.number)
 
@@ -62,7 +53,7 @@ class Effects:
         looked for a letter in vain that was written here after that, or its own letter may have been removed here in
         place of an older one. So it is looked for until there is none."""
         while chains:
-            await _some_at_once(chains.values(), self._remove_older)
+            await at_once(_DEAD_LETTERS_AT_ONCE, chains.values(), self._remove_older)
             again = await self._chains(entry, lettered)
             if all(again[document_id][-1] == chain[-1] for document_id, chain in chains.items()):
                 return
@@ -93,7 +84,7 @@ class Effects:
         one."""
         newest = [chain[-1] for chain in chains.values() if chain[-1][0] == entry or _place(chain[-1]) in _older(chain)]
         wanted = [said for said in newest if said[1].has_dead_letter]
-        await _some_at_once(wanted, lambda said: self._dead_letters.write(*said))
+        await at_once(_DEAD_LETTERS_AT_ONCE, wanted, lambda said: self._dead_letters.write(*said))
 
     async def _remove_older(self, chain: Sequence[Said]) -> None:
         """Remove the letters of all but the newest."""
@@ -102,28 +93,6 @@ class Effects:
             there = newest[1].has_dead_letter and _place(newest) == _place((entry, outcome))
             if outcome.has_dead_letter and not there:
                 await self._dead_letters.remove(entry, outcome, resolved_by=newest[0].number)
-
-    async def _rows(self, entry: CommitEntry, outcome: DocumentOutcome, at_hand: Rows) -> Sequence[FieldRow]:
-        if not outcome.has_rows or outcome.content_sha256 is None:
-            return ()
-        if rows := at_hand.get(outcome.content_sha256):
-            return rows
-        reading = await self._read_again(entry, outcome.content_sha256)
-        if reading is not None and isinstance(reading.verdict, Unknown):
-            return ()  # an older version took its shape for pages, and wrote rows of junk
-        if reading is None or not reading.rows:
-            raise ReconciliationError(
-                f"commit {entry.number} takes document {outcome.document.document_id} as {outcome.outcome}, but the "
-                "kept answer is missing or says otherwise: was something under the state prefix deleted?"
-            )
-        return reading.rows
-
-    async def _read_again(self, entry: CommitEntry, content_sha256: str) -> Reading | None:
-        try:
-            kept = await self._state.read_answer(entry.settings.document_type, content_sha256)
-        except DamagedState as damaged:
-            raise ReconciliationError(f"commit {entry.number} cannot be written: {damaged}; restore it") from None
-        return read(kept) if kept is not None else None
 
 
 def _place(said: Said) -> tuple[str, str, str | None]:
@@ -135,22 +104,6 @@ def _place(said: Said) -> tuple[str, str, str | None]:
 def _older(chain: Sequence[Said]) -> list[tuple[str, str, str | None]]:
     """Where the letters of all but the newest lie."""
     return [_place(said) for said in chain[:-1] if said[1].has_dead_letter]
-
-
-async def _some_at_once(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
-    some = asyncio.Semaphore(_DEAD_LETTERS_AT_ONCE)
-
-    async def one(item: T) -> None:
-        async with some:
-            await work(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for item in items:
-                group.create_task(one(item))
-    except BaseExceptionGroup as failed:
-        # Callers tell permanent from transient by the class, and know no groups.
-        raise failed.exceptions[0] from None
 
 
 async def finish_commits(state: StateStore, effects: Effects, run: RunIdentity | None = None) -> None:

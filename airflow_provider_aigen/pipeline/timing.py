@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from airflow_provider_aigen.ports import Clock
 
-__all__ = ["beside", "wait_up_to"]
+__all__ = ["at_once", "beside", "wait_up_to"]
 
 T = TypeVar("T")
 
@@ -30,6 +30,23 @@ async def wait_up_to(clock: Clock, seconds: float, tasks: Iterable[asyncio.Task[
         for task in (over, finished):
             task.cancel()
         await asyncio.gather(over, finished, return_exceptions=True)
+
+
+async def at_once(most: int, items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+    """``work`` for each of the items, ``most`` of them at once. Raises the first error, and breaks off the others."""
+    some = asyncio.Semaphore(most)
+
+    async def one(item: T) -> None:
+        async with some:
+            await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for item in items:
+                group.create_task(one(item))
+    except BaseExceptionGroup as failed:
+        # Callers tell permanent from transient by the class, and know no groups.
+        raise failed.exceptions[0] from None
 
 
 async def beside(size: int, work: Callable[..., T], *arguments: Any) -> T:

@@ -13,10 +13,12 @@ from airflow_provider_aigen.core.models import (
     CommitEntry,
     DocumentOutcome,
     FieldRow,
+    OutputSettings,
     Plan,
     Table,
 )
 from airflow_provider_aigen.core.runs import RunRow
+from airflow_provider_aigen.core.upkeep.parts import Unit
 from airflow_provider_aigen.ports.storage import StoredObject
 
 __all__ = ["DeadLetters", "NoObserver", "Observer", "Tables"]
@@ -33,6 +35,27 @@ class Tables(Protocol):
         self, table: Table, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
     ) -> None:
         """Write the commit's part of ``table``; nothing where the part would have no row."""
+        ...
+
+    async def write_unit(
+        self,
+        table: Table,
+        unit: Unit,
+        parts: Sequence[tuple[CommitEntry, Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]]],
+    ) -> None:
+        """The same for commits that have one part together, in order: the rows of each, with its own settings."""
+        ...
+
+    async def prove_removal(self, settings: OutputSettings) -> None:
+        """Raise ``ConfigurationError`` unless parts can be deleted."""
+        ...
+
+    async def names(self, table: Table, entry: CommitEntry) -> set[str]:
+        """The names of the parts that lie where the commit's part of ``table`` does."""
+        ...
+
+    async def remove(self, table: Table, unit: Unit, last: CommitEntry) -> None:
+        """Delete the part of ``unit``, whose last commit is ``last``; nothing happens where none is there."""
         ...
 
     async def read_run(self, plan: Plan, day: date) -> StoredObject | None:

@@ -20,6 +20,7 @@ from airflow_provider_aigen.core.models import (
     RunReport,
 )
 from airflow_provider_aigen.core.spend_records import SpendRecord
+from airflow_provider_aigen.core.upkeep.parts import Rebuild
 
 __all__ = ["LATER_ID", "Ledger", "RunsToWrite", "StateStore", "StoredSpend"]
 
@@ -72,6 +73,11 @@ class StateStore(Protocol):
         """Make this state the one of the settings' destination, or see that it is. Returns the state's id, and the
         settings with the suffix of the dead letters' names. Raises ``ConfigurationError`` where the destination has
         another state, or partitions of another shape."""
+        ...
+
+    async def identify(self, destination: str) -> str | None:
+        """The id of this state, which is that of the destination; None where version 0.1 wrote both. Nothing is
+        written. Raises ``ConfigurationError`` where the destination has another state, or none."""
         ...
 
     async def read_plan(self, run_key: str) -> Plan | None: ...
@@ -150,6 +156,22 @@ class StateStore(Protocol):
         ...
 
     async def mark_applied(self, number: int) -> None: ...
+
+    async def rebuilds_after(self, number: int) -> Sequence[Rebuild]:
+        """Rebuilds ``number + 1``, … in order: one listing and a request for each."""
+        ...
+
+    async def create_rebuild(self, rebuild: Rebuild) -> bool:
+        """False where that number is taken, perhaps by this very rebuild (a lost acknowledgement)."""
+        ...
+
+    async def rebuilt(self, number: int) -> int | None:
+        """The commit up to which rebuild ``number`` is done, 0 if none is; None: it is done as a whole."""
+        ...
+
+    async def note_rebuilt(self, number: int, commit: int | None) -> None:
+        """Say that rebuild ``number`` is done up to ``commit``; None: as a whole."""
+        ...
 
     async def write_report(self, report: RunReport) -> str:
         """Write or replace the run's report; returns its URI."""

@@ -39,12 +39,12 @@ class PortSettings:
 
     ``client`` is a boto3 S3 client; as many S3 calls are made at once as it has connections. ``requests_per_second`` is
     the whole limit, which all that use the endpoint's key share through ``redis``, or ``limit_shared_by`` tasks without
-    it. A task without an ``endpoint`` calls nothing."""
+    it. A task without an ``endpoint`` calls nothing, and one without ``dead_letter`` routes nothing."""
 
     client: Any
     destination: str
     state: str
-    dead_letter: str
+    dead_letter: str | None
     expected_bucket_owner: str | None
     sse_kms_key_id: str | None
     endpoint: EndpointConfig | None = None
@@ -126,7 +126,9 @@ async def open_ports(settings: PortSettings) -> AsyncIterator[Ports]:
             state=S3StateStore(store, state),
             tables=ParquetTables(store, None if state.is_inside(destination) else destination),
             manifests=S3Manifests(store),
-            dead_letters=S3DeadLetters(store, S3Prefix.parse("dead_letter", settings.dead_letter)),
+            dead_letters=S3DeadLetters(
+                store, S3Prefix.parse("dead_letter", settings.dead_letter or settings.destination)
+            ),
             new_ledger=new_ledger,
             writer_id=uuid.uuid4().hex,
             jitter=random.random,

@@ -5,8 +5,8 @@ and for all of them before the first S3 call (design §1)."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_aigen.core.checks import (
@@ -16,6 +16,7 @@ from airflow_provider_aigen.core.checks import (
     check_positive,
     check_ratio,
 )
+from airflow_provider_aigen.core.defaults import TABLES
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.records.schema import check_record_schema
 from airflow_provider_aigen.core.uris import S3Prefix, Source, check_disjoint
@@ -173,6 +174,26 @@ def _ratio(name: str, value: Any) -> Any:
     return value
 
 
+def _moment(name: str, value: Any) -> Any:
+    """An aware datetime; what names no time zone is UTC, and a date is its first moment."""
+    if value in (None, "", "None"):
+        return None
+    try:
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value.strip())
+        elif not isinstance(value, datetime):
+            value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    except (ValueError, AttributeError, TypeError):
+        raise ConfigurationError(name, "must be a date, a datetime, or a text such as 2026-11-01") from None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+
+
+def _tables(name: str, value: Any) -> Any:
+    if isinstance(value, str) or not isinstance(value, Sequence) or not value or not {*value} <= {*TABLES}:
+        raise ConfigurationError(name, f"must be a list of some of {', '.join(TABLES)}")
+    return tuple(table for table in TABLES if table in value)
+
+
 def _seconds(name: str, value: Any) -> Any:
     """A timedelta, or a number of seconds."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
@@ -223,4 +244,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "sse_kms_key_id": _optional_text,
     "plan": _plan,
     "shards": _shards,
+    "since": _moment,
+    "tables": _tables,
+    "compact": _switch,
 }

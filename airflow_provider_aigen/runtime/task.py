@@ -39,6 +39,7 @@ from airflow_provider_aigen.runtime.results import (
 )
 from airflow_provider_aigen.runtime.sent_events import Extras, sent_events
 from airflow_provider_aigen.runtime.shared_plan import check_address, ocr_shard, plan_in_shards, report_plan
+from airflow_provider_aigen.runtime.upkeep import rebuild_request, rebuild_tables
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -117,10 +118,19 @@ class Task:
         sent = self._sent_events()
         return self._end(settings, *self.run(lambda stop: report_plan(address, settings, self.parameters, stop, sent)))
 
+    def rebuild(self) -> dict[str, int]:
+        """Write the tables again, and return the task's XCom."""
+        request = rebuild_request(run_identity(self._context), self.parameters)
+        settings = self._port_settings()
+        keep_pointers(self._context, run_key=request.run_key)
+        self._keep_link(AigenOutputLink, settings, self._destination)
+        return self.run(lambda stop: rebuild_tables(request, settings, stop))
+
     def _begin(self, settings: PortSettings, run_key: str) -> None:
         keep_pointers(self._context, run_key=run_key)
         self._keep_link(AigenOutputLink, settings, self._destination)
-        self._keep_link(AigenDeadLettersLink, settings, S3Prefix.parse("dead_letter", settings.dead_letter).uri)
+        if settings.dead_letter is not None:
+            self._keep_link(AigenDeadLettersLink, settings, S3Prefix.parse("dead_letter", settings.dead_letter).uri)
 
     def _end(self, settings: PortSettings, report: RunReport, uri: str, news: News | None) -> dict[str, Any]:
         keep_pointers(self._context, report=uri)
@@ -189,7 +199,7 @@ class Task:
             client=s3_client(given["aws_conn_id"], given.get("max_in_flight", 1)),
             destination=given["destination"],
             state=S3Prefix.parse("state", state).uri,
-            dead_letter=given["dead_letter"],
+            dead_letter=given.get("dead_letter"),
             expected_bucket_owner=given["expected_bucket_owner"],
             sse_kms_key_id=given["sse_kms_key_id"],
         )

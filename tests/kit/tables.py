@@ -14,10 +14,11 @@ from airflow_provider_aigen.adapters.tables.documents import document_facts
 from airflow_provider_aigen.adapters.tables.runs import run_facts, run_place
 from airflow_provider_aigen.core.document.flatten import needs_review
 from airflow_provider_aigen.core.errors import ObjectNotFound
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, Plan, Table
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, OutputSettings, Plan, Table
 from airflow_provider_aigen.core.records.rows import read_records
 from airflow_provider_aigen.core.records.schema import record_columns
 from airflow_provider_aigen.core.runs import RunRow
+from airflow_provider_aigen.core.upkeep.parts import Unit, part_name
 from airflow_provider_aigen.ports import ObjectStore, StoredObject
 from tests.kit.store import location
 
@@ -58,6 +59,24 @@ class JsonTables:
             bucket, key = location(part_uri(entry, table))
             await self._store.put(bucket, key, to_json(part))
 
+    async def write_unit(self, table: Table, unit: Unit, parts: Sequence[tuple[CommitEntry, Rows]]) -> None:
+        if table in self.given:
+            self.given[table] |= {entry.number: rows for entry, rows in parts}
+        if part := [row for entry, rows in parts for row in _PARTS[table](entry, rows)]:
+            bucket, key = _place(table, unit, parts[-1][0])
+            await self._store.put(bucket, key, to_json(part))
+
+    async def prove_removal(self, settings: OutputSettings) -> None:
+        """Whoever runs the tests may delete."""
+
+    async def names(self, table: Table, entry: CommitEntry) -> set[str]:
+        bucket, key = location(part_uri(entry, table))
+        folder = key[: key.rindex("/") + 1]
+        return {one.key.removeprefix(folder) async for one in self._store.list(bucket, folder)}
+
+    async def remove(self, table: Table, unit: Unit, last: CommitEntry) -> None:
+        await self._store.delete(*_place(table, unit, last))
+
     async def read_run(self, plan: Plan, day: date) -> StoredObject | None:
         try:
             return await self._store.get(*run_place(plan, day))
@@ -69,6 +88,11 @@ class JsonTables:
         if there is None or there.body != body:
             etag = there.etag if there is not None else None
             await self._store.put(*run_place(row.plan, row.day), body, create_only=there is None, if_match=etag)
+
+
+def _place(table: Table, unit: Unit, last: CommitEntry) -> tuple[str, str]:
+    bucket, key = location(part_uri(last, table))
+    return bucket, key[: key.rindex("/") + 1] + part_name(unit, last)
 
 
 def _fields(entry: CommitEntry, rows: Rows) -> list[dict[str, Any]]:

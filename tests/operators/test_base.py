@@ -26,6 +26,7 @@ from airflow_provider_aigen.operators.base import AigenCallingOperator, AigenOpe
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
 from airflow_provider_aigen.operators.plan import AigenOcrPlanOperator
 from airflow_provider_aigen.operators.report import AigenOcrReportOperator
+from airflow_provider_aigen.operators.tables import AigenRebuildTablesOperator
 from airflow_provider_aigen.pipeline import Stop
 
 if TYPE_CHECKING:
@@ -194,7 +195,10 @@ def test_on_kill_stops_the_work_in_order(ran):
 # --- what is declared ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [AigenCallingOperator, AigenOcrOperator, AigenOcrPlanOperator, AigenOcrReportOperator])
+@pytest.mark.parametrize(
+    "kind",
+    [AigenCallingOperator, AigenOcrOperator, AigenOcrPlanOperator, AigenOcrReportOperator, AigenRebuildTablesOperator],
+)
 def test_an_operator_keeps_the_fields_of_its_base(kind):
     for base in kind.__bases__:
         assert set(base.template_fields) <= set(kind.template_fields)

@@ -38,6 +38,7 @@ FOR_A_DAG_FILE = (
     "airflow_provider_aigen.operators.ocr",
     "airflow_provider_aigen.operators.plan",
     "airflow_provider_aigen.operators.report",
+    "airflow_provider_aigen.operators.tables",
     "airflow_provider_aigen.runtime.retry_policy",
     "airflow_provider_aigen.task_groups",
 )
@@ -77,6 +78,7 @@ AT_RUN_TIME = (
     "airflow_provider_aigen.runtime.assembly",
     "airflow_provider_aigen.runtime.shared_plan",
     "airflow_provider_aigen.runtime.task",
+    "airflow_provider_aigen.runtime.upkeep",
     "airflow_provider_aigen.simulator",
 )
 

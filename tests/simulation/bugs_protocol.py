@@ -187,7 +187,7 @@ def _() -> list[Patch]:
 @mutation("marked as applied before the parts are written", law="is marked as applied without")
 def _() -> list[Patch]:
     mark = "await self._state.mark_applied(entry.number)"
-    rows = "rows = [(outcome"
+    rows = "await self._parts.write("
     return [edit(effects.Effects, "apply", (mark, "pass"), (rows, f"{mark}\n    {rows}"))]
 
 

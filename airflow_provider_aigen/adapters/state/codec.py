@@ -20,8 +20,9 @@ from airflow_provider_aigen.core.announcing import Announced
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import Claim, CommitEntry, KeptAnswer, Plan, PlanBatch, RunReport, SourceObject
 from airflow_provider_aigen.core.spend_records import SpendRecord
+from airflow_provider_aigen.core.upkeep.parts import Rebuild
 
-__all__ = ["ANNOUNCED", "ANSWER", "BATCH", "CLAIM", "COMMIT", "PLAN", "REPORT", "SCHEMA", "SPEND", "Codec"]
+__all__ = ["ANNOUNCED", "ANSWER", "BATCH", "CLAIM", "COMMIT", "PLAN", "REBUILD", "REPORT", "SCHEMA", "SPEND", "Codec"]
 
 SCHEMA = 2
 
@@ -144,5 +145,6 @@ BATCH: Codec[PlanBatch] = _BatchCodec("batch of a plan", PlanBatch)
 CLAIM: Codec[Claim] = Codec("claim", Claim)
 COMMIT: Codec[CommitEntry] = _CommitCodec("commit", CommitEntry)
 PLAN: Codec[Plan] = Codec("plan", Plan)
+REBUILD: Codec[Rebuild] = Codec("rebuild", Rebuild)
 REPORT: Codec[RunReport] = Codec("report", RunReport)
 SPEND: Codec[SpendRecord] = Codec("spend record", SpendRecord)

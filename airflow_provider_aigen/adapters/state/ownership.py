@@ -26,7 +26,7 @@ from airflow_provider_aigen.core.models import CommitEntry, OutputSettings
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.ports import ObjectStore
 
-__all__ = ["MARKER", "STATE_ID_LENGTH", "own"]
+__all__ = ["MARKER", "STATE_ID_LENGTH", "identify", "own"]
 
 MARKER = "_aigen_state.json"
 STATE_ID_LENGTH = 12
@@ -49,12 +49,7 @@ async def own(
         wanted = {"state_id": state_id, "state": state.uri, "partition": list(shape)}
         marker = await _create_or_read(store, destination.bucket, destination.join(MARKER), wanted)
     if marker["state_id"] != state_id:
-        raise ConfigurationError(
-            "state",
-            f"the destination belongs to the state {marker.get('state')}, and this task's state is {state.uri} with "
-            "another id: parts would be written over. Give the task that state, or another destination. If the old "
-            f"state was deleted on purpose, empty the destination too, {MARKER} included",
-        )
+        raise _other_state(marker, state)
     if tuple(marker["partition"]) != (keys := partition_keys(settings.partition)):
         raise ConfigurationError(
             "partition",
@@ -65,6 +60,38 @@ async def own(
     owner = await _create_or_read(store, letters.bucket, letters.join(MARKER), {"state_id": state_id})
     suffix = "" if owner["state_id"] == state_id else f"-{state_id}"
     return state_id, replace(settings, dead_letter_suffix=suffix)
+
+
+async def identify(
+    store: ObjectStore,
+    state: S3Prefix,
+    destination_uri: str,
+    newest_commit: Callable[[], Awaitable[CommitEntry | None]],
+) -> str | None:
+    """The id of ``state`` if it is that of the destination, and nothing is written. None where version 0.1 wrote both.
+    Raises ``ConfigurationError``."""
+    identity = await _read(store, state.bucket, state.join("state.json"))
+    destination = S3Prefix.parse("destination", destination_uri)
+    marker = await _read(store, destination.bucket, destination.join(MARKER))
+    if identity is None and marker is None:
+        newest = await newest_commit()
+        if newest is None or newest.settings.destination != destination.uri:
+            raise ConfigurationError(
+                "destination", f"has no state: no run has written there with the state {state.uri}. Check both"
+            )
+        return None
+    if identity is None or marker is None or marker["state_id"] != identity["state_id"]:
+        raise _other_state(marker or {}, state)
+    return str(identity["state_id"])
+
+
+def _other_state(marker: dict[str, Any], state: S3Prefix) -> ConfigurationError:
+    return ConfigurationError(
+        "state",
+        f"the destination belongs to the state {marker.get('state')}, and this task's state is {state.uri} with "
+        "another id: parts would be written over. Give the task that state, or another destination. If the old "
+        f"state was deleted on purpose, empty the destination too, {MARKER} included",
+    )
 
 
 async def _first_shape(

@@ -17,6 +17,8 @@
     tries/<run_key>/<writer id>/<n>.json                 what a process spent since its record before
     tries/<run_key>/<mark>.row                           empty: the run's row is written for these records
     reports/<run_key>.json                               replaced by each try
+    rebuilds/<k>.json.gz                                 what holds for parts that are written again; k from 1
+    rebuilding/<k>/<n>                                   empty: rebuild k is done up to commit n; ``all``: as a whole
     announced.json                                       which commits an Airflow event has announced
 
 A plan or a commit that cannot be read stops the run; a claim or an answer is one document's matter; without the ledger
@@ -35,8 +37,9 @@ from airflow_provider_aigen.adapters.state.applied import AppliedMarks
 from airflow_provider_aigen.adapters.state.claims import ClaimStore
 from airflow_provider_aigen.adapters.state.codec import ANNOUNCED, ANSWER, BATCH, COMMIT, PLAN, REPORT
 from airflow_provider_aigen.adapters.state.objects import content_names, decode
-from airflow_provider_aigen.adapters.state.ownership import own
+from airflow_provider_aigen.adapters.state.ownership import identify, own
 from airflow_provider_aigen.adapters.state.probe import probe
+from airflow_provider_aigen.adapters.state.rebuilds import RebuildStore
 from airflow_provider_aigen.adapters.state.segments import (
     is_of_a_newer_version,
     segment_from_zstd,
@@ -72,7 +75,7 @@ _ZSTD = "application/zstd"
 T = TypeVar("T")
 
 
-class S3StateStore(ClaimStore, SpendStore, AppliedMarks):
+class S3StateStore(ClaimStore, SpendStore, AppliedMarks, RebuildStore):
     """Fulfils ``ports.StateStore`` over any object store that honours conditions.
 
     Every method may raise what the store raises, and ``ConfigurationError`` for a state object that is damaged or of a
@@ -87,6 +90,11 @@ class S3StateStore(ClaimStore, SpendStore, AppliedMarks):
         settings with the suffix of the dead letters' names. Raises ``ConfigurationError`` where the destination has
         another state, or partitions of another shape."""
         return await own(self._store, self._prefix, settings, self._newest_commit)
+
+    async def identify(self, destination: str) -> str | None:
+        """The id of this state, which is that of the destination; None where version 0.1 wrote both. Raises
+        ``ConfigurationError`` where the destination has another state, or none."""
+        return await identify(self._store, self._prefix, destination, self._newest_commit)
 
     async def _newest_commit(self) -> CommitEntry | None:
         newest = 0

@@ -26,10 +26,12 @@ from airflow_provider_aigen.adapters.tables.schemas import (
 )
 from airflow_provider_aigen.core.document.flatten import confidences, needs_review
 from airflow_provider_aigen.core.errors import ObjectNotFound
-from airflow_provider_aigen.core.models import Box, CommitEntry, DocumentOutcome, FieldRow, Plan, Table
+from airflow_provider_aigen.core.models import Box, CommitEntry, DocumentOutcome, FieldRow, OutputSettings, Plan, Table
 from airflow_provider_aigen.core.records.rows import read_records
 from airflow_provider_aigen.core.records.schema import record_columns
 from airflow_provider_aigen.core.runs import RunRow
+from airflow_provider_aigen.core.upkeep.parts import Unit
+from airflow_provider_aigen.core.upkeep.parts import part_name as name_of_part
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.ports import ObjectStore, StoredObject
 
@@ -56,13 +58,38 @@ class ParquetTables:
 
     async def write(self, table: Table, entry: CommitEntry, rows: Rows) -> None:
         """Nothing is written of a table that has no row of the commit."""
-        if not has_part(table, entry, rows):
+        await self.write_unit(table, Unit((entry.number,)), [(entry, rows)])
+
+    async def write_unit(self, table: Table, unit: Unit, parts: Sequence[tuple[CommitEntry, Rows]]) -> None:
+        """The same for commits that have one part together, in order."""
+        with_rows = [(entry, rows) for entry, rows in parts if has_part(table, entry, rows)]
+        if not with_rows:
             return
-        root = S3Prefix.parse("destination", entry.settings.destination)
-        partition = entry.settings.partition.split("/") if entry.settings.partition else ()
-        key = root.join(table, *partition, part_name(entry))
-        body = await asyncio.to_thread(_PARTS[table], entry, rows)
-        await self._store.put(root.bucket, key, body, content_type="application/vnd.apache.parquet")
+        bucket, key = _place(table, unit, parts[-1][0])
+        body = await asyncio.to_thread(_part, table, with_rows)
+        await self._store.put(bucket, key, body, content_type="application/vnd.apache.parquet")
+
+    async def prove_removal(self, settings: OutputSettings) -> None:
+        """Write ``_aigen_probe`` beside the tables and delete it. Raises ``ConfigurationError`` where that is
+        denied."""
+        root = S3Prefix.parse("destination", settings.destination)
+        key = root.join("_aigen_probe")
+        await self._store.put(root.bucket, key, b"", content_type="text/plain")
+        await self._store.delete(root.bucket, key)
+
+    async def names(self, table: Table, entry: CommitEntry) -> set[str]:
+        """The names of the parts that lie where the commit's part of ``table`` does."""
+        bucket, key = _place(table, Unit((entry.number,)), entry)
+        folder = key[: key.rindex("/") + 1]
+        return {
+            listed.key.removeprefix(folder)
+            async for listed in self._store.list(bucket, folder)
+            if "/" not in listed.key.removeprefix(folder)
+        }
+
+    async def remove(self, table: Table, unit: Unit, last: CommitEntry) -> None:
+        """Delete the part of ``unit``, whose last commit is ``last``; nothing happens where none is there."""
+        await self._store.delete(*_place(table, unit, last))
 
     async def read_run(self, plan: Plan, day: date) -> StoredObject | None:
         """What is there of the run's row in ``runs``."""
@@ -95,13 +122,23 @@ def has_part(table: Table, entry: CommitEntry, rows: Rows) -> bool:
 
 
 def part_name(entry: CommitEntry) -> str:
-    """The file's name: ``c<commit>-<batch>-<state id>.parquet``, without a state's id in the commits of version 0.1."""
-    state = f"-{entry.state_id}" if entry.state_id else ""
-    return f"c{entry.number:08d}-{entry.batch:05d}{state}.parquet"
+    """The name of the commit's own part."""
+    return name_of_part(Unit((entry.number,)), entry)
+
+
+def _place(table: Table, unit: Unit, last: CommitEntry) -> tuple[str, str]:
+    """Bucket and key of a part."""
+    root = S3Prefix.parse("destination", last.settings.destination)
+    partition = last.settings.partition.split("/") if last.settings.partition else ()
+    return root.bucket, root.join(table, *partition, name_of_part(unit, last))
 
 
 def fields_part(entry: CommitEntry, rows: Rows) -> bytes:
     """The bytes of the commit's ``fields`` part."""
+    return _parquet(_fields(entry, rows))
+
+
+def _fields(entry: CommitEntry, rows: Rows) -> pa.Table:
     fields = [field for _, document_fields in rows for field in document_fields]
     counts = [len(document_fields) for _, document_fields in rows]
 
@@ -124,11 +161,15 @@ def fields_part(entry: CommitEntry, rows: Rows) -> bytes:
         "commit": [entry.number] * len(fields),
         "extra": [field.extra for field in fields],
     }
-    return _parquet(columns, FIELDS_SCHEMA)
+    return _arrow(columns, FIELDS_SCHEMA)
 
 
 def documents_part(entry: CommitEntry, rows: Rows) -> bytes:
     """The bytes of the commit's ``documents`` part: one row per outcome."""
+    return _parquet(_documents(entry, rows))
+
+
+def _documents(entry: CommitEntry, rows: Rows) -> pa.Table:
     facts = [document_facts(entry, outcome) for outcome, _ in rows]
     spans = [confidences(fields) or (None, None) for _, fields in rows]
     columns: dict[str, Any] = {
@@ -138,11 +179,15 @@ def documents_part(entry: CommitEntry, rows: Rows) -> bytes:
     for name in DOCUMENTS_SCHEMA.names:
         if name not in columns:
             columns[name] = [document[name] for document in facts]
-    return _parquet(columns, DOCUMENTS_SCHEMA)
+    return _arrow(columns, DOCUMENTS_SCHEMA)
 
 
 def records_part(entry: CommitEntry, rows: Rows) -> bytes:
     """The bytes of the commit's ``records`` part: one row per page."""
+    return _parquet(_records(entry, rows))
+
+
+def _records(entry: CommitEntry, rows: Rows) -> pa.Table:
     known = record_columns(entry.settings.record_schema)
     read = [(outcome, read_records(fields, known, entry.settings.min_confidence)) for outcome, fields in rows]
     pages = [(outcome, page) for outcome, document in read for page in document]
@@ -158,12 +203,12 @@ def records_part(entry: CommitEntry, rows: Rows) -> bytes:
         "commit": [entry.number] * len(pages),
     }
     columns |= {column.name: [page.values[place] for _, page in pages] for place, column in enumerate(known)}
-    return _parquet(columns, records_schema(known))
+    return _arrow(columns, records_schema(known))
 
 
 def run_part(row: RunRow) -> bytes:
     """The bytes of a run's part of ``runs``: its one row."""
-    return _parquet({name: [value] for name, value in run_facts(row).items()}, RUNS_SCHEMA)
+    return _parquet(_arrow({name: [value] for name, value in run_facts(row).items()}, RUNS_SCHEMA))
 
 
 def _boxes(column: Sequence[tuple[Box, ...] | None]) -> pa.Array:
@@ -186,15 +231,24 @@ def _offsets(lengths: Iterable[int]) -> pa.Array:
     return pa.array(accumulate(lengths, initial=0), pa.int32())
 
 
-def _parquet(columns: dict[str, Any], schema: pa.Schema) -> bytes:
+def _part(table: Table, parts: Sequence[tuple[CommitEntry, Rows]]) -> bytes:
+    """The bytes of a part of one commit, or of several."""
+    return _parquet(pa.concat_tables([_TABLES[table](entry, rows) for entry, rows in parts]).combine_chunks())
+
+
+def _arrow(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
     arrays = [
         column if isinstance(column, pa.Array) else pa.array(column, field.type)
         for field in schema
         for column in (columns[field.name],)
     ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _parquet(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(
-        pa.Table.from_arrays(arrays, schema=schema),
+        table,
         sink,
         version="2.6",
         data_page_version="1.0",
@@ -209,8 +263,8 @@ def _parquet(columns: dict[str, Any], schema: pa.Schema) -> bytes:
     return body
 
 
-_PARTS: Mapping[Table, Callable[[CommitEntry, Rows], bytes]] = {
-    Table.FIELDS: fields_part,
-    Table.RECORDS: records_part,
-    Table.DOCUMENTS: documents_part,
+_TABLES: Mapping[Table, Callable[[CommitEntry, Rows], pa.Table]] = {
+    Table.FIELDS: _fields,
+    Table.RECORDS: _records,
+    Table.DOCUMENTS: _documents,
 }

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of the tables, as commits, kept answers and rebuilds say (design §3, Effects).
+
+After each write it is looked up whether a rebuild came meanwhile, and then the part is written again as that one says.
+So a writer that was late leaves no part that is out of date.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from airflow_provider_aigen.core.document.reading import Reading, read
+from airflow_provider_aigen.core.errors import DamagedState, ReconciliationError
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, OutputSettings, Table
+from airflow_provider_aigen.core.service.classify import Unknown
+from airflow_provider_aigen.core.upkeep.parts import Rebuild, Unit, older_units, part_name, settings_of, unit_of
+from airflow_provider_aigen.ports import StateStore, Tables
+
+__all__ = ["Parts", "Rows"]
+
+# The field rows of answers, by the SHA-256 of their content.
+Rows = Mapping[str, Sequence[FieldRow]]
+
+_READ_AT_ONCE = 16
+
+_Documents = Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
+
+
+class Parts:
+    """Writes the parts of commits. ``rebuilds`` are those that are known, in order."""
+
+    def __init__(self, state: StateStore, tables: Tables) -> None:
+        self._state = state
+        self._tables = tables
+        self._looked = False
+        self.rebuilds: tuple[Rebuild, ...] = ()
+
+    async def look(self) -> None:
+        """Learn of the rebuilds that are new."""
+        self.rebuilds += tuple(await self._state.rebuilds_after(len(self.rebuilds)))
+        self._looked = True
+
+    async def write(self, entry: CommitEntry, at_hand: Rows, tables: Sequence[Table] = tuple(Table)) -> None:
+        """Write the parts of the commit. ``at_hand`` has the rows of answers that were just read."""
+        if not self._looked:
+            await self.look()
+        documents: _Documents | None = None
+        while not (unit := unit_of(entry.number, self.rebuilds)).rebuild:
+            documents = documents if documents is not None else await self._documents(entry, at_hand)
+            known = self._settings(entry)
+            for table in tables:
+                await self._tables.write(table, replace(entry, settings=known[table]), documents)
+            await self.look()
+            if unit_of(entry.number, self.rebuilds) == unit and self._settings(entry) == known:
+                return
+        if documents is not None:  # the commit's own part may be there again, beside the merged one
+            await self.write_unit(unit)
+
+    async def write_unit(self, unit: Unit) -> Unit:
+        """Write the parts of merged commits, and then delete the parts that had their rows before. Returns the unit
+        that was written: a later rebuild may have merged it into another one meanwhile."""
+        while True:
+            entries = [await self._read_commit(number) for number in unit.numbers]
+            known = [self._settings(entry) for entry in entries]
+            documents = [await self._documents(entry, {}) for entry in entries]
+            for table in Table:
+                settled = [
+                    replace(entry, settings=settings[table]) for entry, settings in zip(entries, known, strict=True)
+                ]
+                await self._tables.write_unit(table, unit, list(zip(settled, documents, strict=True)))
+            await self.look()
+            newer = unit_of(unit.numbers[0], self.rebuilds)
+            if newer == unit and [self._settings(entry) for entry in entries] == known:
+                break
+            unit = newer
+        await self._remove(older_units(unit, self.rebuilds), {entry.number: entry for entry in entries})
+        return unit
+
+    async def _remove(self, older: Sequence[Unit], entries: Mapping[int, CommitEntry]) -> None:
+        for table in Table:
+            there = await self._tables.names(table, next(iter(entries.values())))
+            for unit in older:
+                last = entries[unit.numbers[-1]]
+                if part_name(unit, last) in there:
+                    await self._tables.remove(table, unit, last)
+
+    def _settings(self, entry: CommitEntry) -> dict[Table, OutputSettings]:
+        return {table: settings_of(entry, table, self.rebuilds) for table in Table}
+
+    async def _read_commit(self, number: int) -> CommitEntry:
+        entry = await self._state.read_commit(number)
+        if entry is None:
+            raise ReconciliationError(f"commit {number} is part of a rebuild, but is not there")
+        return entry
+
+    async def _documents(self, entry: CommitEntry, at_hand: Rows) -> _Documents:
+        some = asyncio.Semaphore(_READ_AT_ONCE)
+
+        async def rows(outcome: DocumentOutcome) -> Sequence[FieldRow]:
+            async with some:
+                return await self._rows(entry, outcome, at_hand)
+
+        read_rows = await asyncio.gather(*(rows(outcome) for outcome in entry.outcomes))
+        return list(zip(entry.outcomes, read_rows, strict=True))
+
+    async def _rows(self, entry: CommitEntry, outcome: DocumentOutcome, at_hand: Rows) -> Sequence[FieldRow]:
+        if not outcome.has_rows or outcome.content_sha256 is None:
+            return ()
+        if rows := at_hand.get(outcome.content_sha256):
+            return rows
+        reading = await self._read_again(entry, outcome.content_sha256)
+        if reading is not None and isinstance(reading.verdict, Unknown):
+            return ()  # an older version took its shape for pages, and wrote rows of junk
+        if reading is None or not reading.rows:
+            raise ReconciliationError(
+                f"commit {entry.number} takes document {outcome.document.document_id} as {outcome.outcome}, but the "
+                "kept answer is missing or says otherwise: was something under the state prefix deleted?"
+            )
+        return reading.rows
+
+    async def _read_again(self, entry: CommitEntry, content_sha256: str) -> Reading | None:
+        try:
+            kept = await self._state.read_answer(entry.settings.document_type, content_sha256)
+        except DamagedState as damaged:
+            raise ReconciliationError(f"commit {entry.number} cannot be written: {damaged}; restore it") from None
+        return read(kept) if kept is not None else None
