@@ -39,7 +39,7 @@ def _() -> list[Patch]:
 
 
 @mutation(
-    "412 on a commit: same batch means done", law="ha(s|ve) no outcome|has its rows", profile="zombie", first=3400
+    "412 on a commit: same batch means done", law="ha(s|ve) no outcome|has its rows", profile="zombie", first=7000
 )
 def _() -> list[Patch]:
     return [
