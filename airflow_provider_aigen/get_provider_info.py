@@ -24,6 +24,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": "AIGEN OCR",
                 "python-modules": [
                     "airflow_provider_aigen.operators.base",
+                    "airflow_provider_aigen.operators.dead_letter",
                     "airflow_provider_aigen.operators.ocr",
                     "airflow_provider_aigen.operators.plan",
                     "airflow_provider_aigen.operators.report",

@@ -13,7 +13,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["WRITER_LIVES", "Answer", "ApiError", "ApiResponse", "CallFailure", "Claim", "FailureKind", "KeptAnswer"]
+__all__ = [
+    "WRITER_LIVES",
+    "Answer",
+    "ApiError",
+    "ApiResponse",
+    "CallFailure",
+    "Claim",
+    "FailureKind",
+    "KeptAnswer",
+    "answer_key",
+    "split_answer_key",
+]
 
 # A writer whose newest sign of life is older than this is gone: others take its claims over.
 WRITER_LIVES = timedelta(seconds=30)
@@ -104,3 +115,15 @@ class Claim:
     released: bool = False
     tries: int = 0
     first_failed_at: datetime | None = None
+
+
+def answer_key(content_sha256: str, answer: int) -> str:
+    """The name of answer ``answer`` about these bytes, and of its claim. The first one, 0, has the name of the content
+    itself; a redrive asks for the next."""
+    return f"{content_sha256}.{answer}" if answer else content_sha256
+
+
+def split_answer_key(key: str) -> tuple[str, int]:
+    """The SHA-256 of the content, and the number of the answer."""
+    content_sha256, _, answer = key.partition(".")
+    return content_sha256, int(answer or 0)

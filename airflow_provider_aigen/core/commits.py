@@ -111,8 +111,8 @@ def next_entry(
     rows: Mapping[str, Sequence[FieldRow]] = MappingProxyType({}),
 ) -> CommitEntry | None:
     """The entry that commits what ``outcomes`` (by document id) has of ``batch``, as ``number``, in plan order, without
-    what is taken already; None where nothing is left. ``rows`` has those of the answers, by the SHA-256 of their
-    content."""
+    what is taken already; None where nothing is left. ``rows`` has those of the answers, by their names
+    (``DocumentOutcome.answer_key``)."""
     found = (outcomes.get(document.document_id) for document in batch.documents)
     admitted = (taken.admit(outcome) for outcome in found if outcome is not None)
     kept = tuple(outcome for outcome in admitted if outcome is not None)
@@ -127,5 +127,5 @@ def next_entry(
         kept,
         batch.state_id,
         committed_at,
-        entry_statistics(rows.get(one.content_sha256 or "", ()) for one in kept if one.has_rows),
+        entry_statistics(one.rows_of(rows.get(one.answer_key or "", ())) for one in kept if one.has_rows),
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -28,6 +28,7 @@ from airflow_provider_aigen.core.answers import (
     Claim,
     FailureKind,
     KeptAnswer,
+    answer_key,
 )
 from airflow_provider_aigen.core.quality import EntryStatistics
 from airflow_provider_aigen.core.spend import Cost, RunSpend
@@ -137,13 +138,23 @@ class OutputSettings:
 
 @dataclass(frozen=True, slots=True)
 class Retake:
-    """A document that ``commit`` made a passing dead letter, and that is tried again. ``rounds`` are the failed rounds
-    that count so far, ``all_rounds`` all failed rounds."""
+    """A document that ``commit`` made a dead letter, and that is tried again. ``rounds`` are the failed rounds that
+    count so far, ``all_rounds`` all failed rounds.
+
+    A redrive says more: ``former`` is the outcome that is retaken, ``answer`` the number of the answer that is to be
+    had, and ``image`` the URI of the letter's image, which is read where the source is gone."""
 
     document_id: str
     commit: int
     rounds: int = 0
     all_rounds: int = 0
+    answer: int = 0
+    former: DocumentOutcome | None = None
+    image: str | None = field(repr=False, default=None)
+
+    @property
+    def is_redrive(self) -> bool:
+        return self.former is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +226,11 @@ class DocumentOutcome:
 
     A dead letter is ``passing`` while later runs still try it again; ``last_called_at`` is when it was tried last, and
     ``rounds`` and ``all_rounds`` count as in :class:`Retake`. ``retakes`` is the commit whose dead letter this outcome
-    replaces, None where it is the document's first."""
+    replaces, None where it is the document's first.
+
+    ``answer`` is the number of the answer that the outcome rests on: 0 is the first one about these bytes, and redrives
+    count up. ``took_pages`` are the pages whose rows come with this outcome, None for all: a redrive of a partial
+    document adds only pages that had failed."""
 
     document: SourceObject
     outcome: Outcome
@@ -237,6 +252,24 @@ class DocumentOutcome:
     rounds: int = 0
     all_rounds: int = 0
     retakes: int | None = None
+    answer: int = 0
+    took_pages: tuple[int, ...] | None = None
+
+    @property
+    def answer_key(self) -> str | None:
+        """The name of its answer: see :func:`~airflow_provider_aigen.core.answers.answer_key`."""
+        return None if self.content_sha256 is None else answer_key(self.content_sha256, self.answer)
+
+    def rows_of(self, rows: Sequence[FieldRow]) -> Sequence[FieldRow]:
+        """Of the rows of its answer those that come with this outcome."""
+        if self.took_pages is None:
+            return rows
+        return [row for row in rows if row.page_number in self.took_pages]
+
+    @property
+    def adds_rows(self) -> bool:
+        """Whether it may have rows that no earlier outcome had."""
+        return self.has_rows and self.took_pages != ()
 
     @property
     def error_code(self) -> str | None:

@@ -128,7 +128,7 @@ class Reconciliation:
             self.error_codes[path_segment(outcome.error_code)] += 1
             self.passing[path_segment(outcome.error_code)] += outcome.passing
         retaken = outcome.retakes is not None
-        self.healed += retaken and outcome.has_rows
+        self.healed += retaken and outcome.adds_rows
         self.final += retaken and outcome.outcome is Outcome.DEAD_LETTER and not outcome.passing
 
 

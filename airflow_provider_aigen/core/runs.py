@@ -107,7 +107,7 @@ class RunSummary:
         self.rows += outcome.field_count
         self.passing += outcome.passing
         retaken = outcome.retakes is not None
-        self.healed += retaken and outcome.has_rows
+        self.healed += retaken and outcome.adds_rows
         self.final += retaken and outcome.outcome is Outcome.DEAD_LETTER and not outcome.passing
         if outcome.error_code is not None:
             self._codes[path_segment(outcome.error_code)] += 1

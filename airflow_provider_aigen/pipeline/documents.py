@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from airflow_provider_aigen.core.answers import answer_key
 from airflow_provider_aigen.core.document import outcomes
 from airflow_provider_aigen.core.document.reading import Reading, read
 from airflow_provider_aigen.core.errors import (
@@ -30,6 +31,7 @@ from airflow_provider_aigen.core.errors import (
 from airflow_provider_aigen.core.models import Claim
 from airflow_provider_aigen.core.service.classify import Failed, Unknown
 from airflow_provider_aigen.core.service.codes import DAMAGED_STATE
+from airflow_provider_aigen.core.uris import split_object
 from airflow_provider_aigen.pipeline.calls import Caller, FailedCall, Received, Request
 from airflow_provider_aigen.pipeline.heartbeat import Heartbeat
 from airflow_provider_aigen.pipeline.source import Image, Source, Unsendable
@@ -106,7 +108,7 @@ class DocumentLine:
         """Raises what ends the run and nothing else, however odd the object is."""
         self.reading += 1
         try:
-            fetched = await self.source.read(work.document)
+            fetched = await self._read(work)
         except (ObjectNotFound, ObjectChanged):
             return FinishedDocument(outcomes.gone(work.document, work.retake))
         except ObjectDenied as denied:
@@ -120,6 +122,21 @@ class DocumentLine:
             return await self._extract(work, fetched)
         except DamagedState as damaged:
             return self._damaged(work, damaged)
+
+    async def _read(self, work: Work) -> Image | Unsendable:
+        """The document's bytes; where the source is gone, a redrive reads the image beside the dead letter."""
+        try:
+            return await self.source.read(work.document)
+        except (ObjectNotFound, ObjectChanged):
+            retake = work.retake
+            if retake is None or retake.former is None or retake.image is None:
+                raise
+            bucket, key = split_object(retake.image)
+            fetched = await self.source.read(replace(work.document, bucket=bucket, key=key, etag="", version_id=None))
+            known = retake.former.content_sha256
+            if isinstance(fetched, Image) and known not in (None, fetched.content_sha256):
+                raise  # somebody put another image there
+            return fetched
 
     def _rejected(self, work: Work, unsendable: Unsendable) -> FinishedDocument:
         return FinishedDocument(
@@ -156,7 +173,8 @@ class DocumentLine:
         )
 
     async def _extract(self, work: Work, image: Image) -> FinishedDocument | FailedDocument | HeldDocument:
-        content_sha256 = image.content_sha256
+        # Claims and answers have this name: a redrive asks for another answer about the same bytes.
+        content_sha256 = answer_key(image.content_sha256, work.retake.answer if work.retake else 0)
         async with self._only_one(content_sha256):
             claim = await self._claim_new(content_sha256)
             if claim is None:
@@ -314,7 +332,7 @@ class DocumentLine:
             work.failures,
             work.calls,
             may_repeat=work.billed,
-            letter=work.retake is not None,
+            letter=work.retake is not None and not work.retake.is_redrive,
             aged=self._is_aged(claim),
             probe=work.probe,
         )

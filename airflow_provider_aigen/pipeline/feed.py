@@ -182,7 +182,7 @@ class Feed:
                 work.failures,
                 failed.failed.failed_at,
                 billed=work.billed,
-                letter=work.retake is not None,
+                letter=work.retake is not None and not work.retake.is_redrive,
                 aged=failed.aged,
             )
         )

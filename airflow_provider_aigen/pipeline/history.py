@@ -20,7 +20,7 @@ from airflow_provider_aigen.core.models import CommitEntry
 from airflow_provider_aigen.pipeline.timing import beside
 from airflow_provider_aigen.ports import Ledger, StateStore
 
-__all__ = ["History", "commits_about", "read_history"]
+__all__ = ["History", "commits_about", "newest_commit", "read_history"]
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,16 @@ async def read_history(state: StateStore, history: History, folding: Folding) ->
         await folder.see(entry)
     await folder.merge()
     return number
+
+
+async def newest_commit(state: StateStore) -> int:
+    """The number of the newest commit; 0 where there is none."""
+    newest = 0
+    for span in await state.segments():
+        newest = max(newest, span.last)
+    async for entry in state.commits_after(newest):
+        newest = entry.number
+    return newest
 
 
 async def commits_about(state: StateStore, document_ids: Collection[str], after: int) -> AsyncIterator[CommitEntry]:

@@ -20,7 +20,7 @@ from airflow_provider_aigen.ports import StateStore, Tables
 
 __all__ = ["Parts", "Rows"]
 
-# The field rows of answers, by the SHA-256 of their content.
+# The field rows of answers, by their names (``DocumentOutcome.answer_key``).
 Rows = Mapping[str, Sequence[FieldRow]]
 
 _READ_AT_ONCE = 16
@@ -106,11 +106,11 @@ class Parts:
         return list(zip(entry.outcomes, read_rows, strict=True))
 
     async def _rows(self, entry: CommitEntry, outcome: DocumentOutcome, at_hand: Rows) -> Sequence[FieldRow]:
-        if not outcome.has_rows or outcome.content_sha256 is None:
+        if not outcome.adds_rows or outcome.answer_key is None:
             return ()
-        if rows := at_hand.get(outcome.content_sha256):
-            return rows
-        reading = await self._read_again(entry, outcome.content_sha256)
+        if rows := at_hand.get(outcome.answer_key):
+            return outcome.rows_of(rows)
+        reading = await self._read_again(entry, outcome.answer_key)
         if reading is not None and isinstance(reading.verdict, Unknown):
             return ()  # an older version took its shape for pages, and wrote rows of junk
         if reading is None or not reading.rows:
@@ -118,11 +118,11 @@ class Parts:
                 f"commit {entry.number} takes document {outcome.document.document_id} as {outcome.outcome}, but the "
                 "kept answer is missing or says otherwise: was something under the state prefix deleted?"
             )
-        return reading.rows
+        return outcome.rows_of(reading.rows)
 
-    async def _read_again(self, entry: CommitEntry, content_sha256: str) -> Reading | None:
+    async def _read_again(self, entry: CommitEntry, answer_key: str) -> Reading | None:
         try:
-            kept = await self._state.read_answer(entry.settings.document_type, content_sha256)
+            kept = await self._state.read_answer(entry.settings.document_type, answer_key)
         except DamagedState as damaged:
             raise ReconciliationError(f"commit {entry.number} cannot be written: {damaged}; restore it") from None
         return read(kept) if kept is not None else None

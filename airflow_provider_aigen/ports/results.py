@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from airflow_provider_aigen.core.models import (
 )
 from airflow_provider_aigen.core.runs import RunRow
 from airflow_provider_aigen.core.upkeep.parts import Unit
+from airflow_provider_aigen.core.upkeep.redrive import LetterRecord
 from airflow_provider_aigen.ports.storage import StoredObject
 
 __all__ = ["DeadLetters", "NoObserver", "Observer", "Tables"]
@@ -73,6 +74,15 @@ class DeadLetters(Protocol):
 
     async def probe(self) -> None:
         """Raise ``ConfigurationError`` unless the dead-letter prefix can be written."""
+        ...
+
+    async def codes(self) -> set[str]:
+        """The error codes under which there are letters, as the prefix names them."""
+        ...
+
+    def records(self, code: str) -> AsyncIterator[LetterRecord]:
+        """The records of the letters with this code, in the order of their names, without those that say that they are
+        resolved. Raises ``ConfigurationError`` for one that cannot be read."""
         ...
 
     async def write(self, entry: CommitEntry, outcome: DocumentOutcome) -> None:

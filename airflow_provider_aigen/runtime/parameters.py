@@ -194,6 +194,20 @@ def _tables(name: str, value: Any) -> Any:
     return tuple(table for table in TABLES if table in value)
 
 
+def _error_codes(name: str, value: Any) -> Any:
+    if value in (None, "", "None"):
+        return None
+    codes = [code.strip() for code in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(codes, Sequence) or not codes or not all(isinstance(code, str) and code for code in codes):
+        raise ConfigurationError(name, 'must be a list of codes such as ["service_error"], or None for all')
+    return tuple(codes)
+
+
+def _optional_seconds(name: str, value: Any) -> Any:
+    value = _to_number(name, value)
+    return None if value is None else _seconds(name, value)
+
+
 def _seconds(name: str, value: Any) -> Any:
     """A timedelta, or a number of seconds."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
@@ -247,4 +261,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "since": _moment,
     "tables": _tables,
     "compact": _switch,
+    "error_codes": _error_codes,
+    "older_than": _optional_seconds,
+    "preview": _switch,
 }

@@ -14,6 +14,7 @@ from airflow_provider_aigen.connections.redis import redis_settings
 from airflow_provider_aigen.connections.s3 import s3_client
 from airflow_provider_aigen.core.announcing import News
 from airflow_provider_aigen.core.config import PipelineConfig
+from airflow_provider_aigen.core.defaults import DEFAULT_MAX_REPEAT_RATIO, DEFAULT_RETRY_PASSING_ROUNDS
 from airflow_provider_aigen.core.models import RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.core.report import check_dead_letter_ratio, counted
@@ -39,7 +40,13 @@ from airflow_provider_aigen.runtime.results import (
 )
 from airflow_provider_aigen.runtime.sent_events import Extras, sent_events
 from airflow_provider_aigen.runtime.shared_plan import check_address, ocr_shard, plan_in_shards, report_plan
-from airflow_provider_aigen.runtime.upkeep import rebuild_request, rebuild_tables
+from airflow_provider_aigen.runtime.upkeep import (
+    preview_redrive,
+    rebuild_request,
+    rebuild_tables,
+    redrive,
+    redrive_request,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -126,6 +133,20 @@ class Task:
         self._keep_link(AigenOutputLink, settings, self._destination)
         return self.run(lambda stop: rebuild_tables(request, settings, stop))
 
+    def redrive(self, config: PipelineConfig | None = None) -> dict[str, Any]:
+        """Try dead letters again, and return the task's XCom; with ``preview`` only what that would be."""
+        request = redrive_request(run_identity(self._context), self.parameters)
+        if self.parameters["preview"]:
+            settings = replace(self._port_settings(), price=AigenHook(self.parameters["aigen_conn_id"]).price)
+            seen = self.run(lambda stop: preview_redrive(request, settings, stop))
+            self._operator.log.info("A redrive would try %s again: %s", counted(seen["documents"], "dead letter"), seen)
+            return seen
+        calling = self._calling(self._port_settings())
+        config = config or self.pipeline_config()
+        self._begin(calling, request.run.run_key)
+        sent = self._sent_events()
+        return self._end(calling, *self.run(lambda stop: redrive(request, calling, config, stop, sent)))
+
     def _begin(self, settings: PortSettings, run_key: str) -> None:
         keep_pointers(self._context, run_key=run_key)
         self._keep_link(AigenOutputLink, settings, self._destination)
@@ -141,7 +162,7 @@ class Task:
         if report.documents and self.parameters.get("source"):
             hook = AigenHook(self.parameters["aigen_conn_id"])
             collect_hook_lineage(hook, self.parameters["source"], self.parameters["destination"])
-        check_dead_letter_ratio(report, self.parameters["max_dead_letter_ratio"])
+        check_dead_letter_ratio(report, self.parameters.get("max_dead_letter_ratio"))
         self._announce(news)
         return return_value(report, uri)
 
@@ -186,8 +207,8 @@ class Task:
         given = self.parameters
         return PipelineConfig(
             max_in_flight=given["max_in_flight"],
-            max_repeat_ratio=given["max_repeat_ratio"],
-            passing_rounds=given["retry_passing_rounds"],
+            max_repeat_ratio=given.get("max_repeat_ratio", DEFAULT_MAX_REPEAT_RATIO),
+            passing_rounds=given.get("retry_passing_rounds", DEFAULT_RETRY_PASSING_ROUNDS),
             max_spend=given["max_spend"],
         )
 

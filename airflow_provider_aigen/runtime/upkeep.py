@@ -9,13 +9,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from airflow_provider_aigen.core.models import RunIdentity, Table
+from airflow_provider_aigen.core.announcing import News
+from airflow_provider_aigen.core.config import PipelineConfig
+from airflow_provider_aigen.core.models import RunIdentity, RunReport, Table
+from airflow_provider_aigen.core.upkeep.redrive import RedriveRequest
 from airflow_provider_aigen.core.uris import S3Prefix
-from airflow_provider_aigen.pipeline import Stop
+from airflow_provider_aigen.pipeline import Stop, announce_stage, process_stage, report_stage
 from airflow_provider_aigen.pipeline.upkeep.rebuild import RebuildRequest, rebuild
+from airflow_provider_aigen.pipeline.upkeep.redrive import redrive_plan, redrive_scope
 from airflow_provider_aigen.runtime.assembly import PortSettings, open_ports
+from airflow_provider_aigen.runtime.sent_events import Extras
 
-__all__ = ["rebuild_request", "rebuild_tables"]
+__all__ = ["preview_redrive", "rebuild_request", "rebuild_tables", "redrive", "redrive_request"]
 
 
 def rebuild_request(run: RunIdentity, given: Mapping[str, Any]) -> RebuildRequest:
@@ -38,6 +43,46 @@ async def rebuild_tables(request: RebuildRequest, settings: PortSettings, stop: 
     """Rebuild, and return the counts."""
     async with open_ports(settings) as ports:
         return asdict(await stop.or_result(rebuild(request, ports)))
+
+
+def redrive_request(run: RunIdentity, given: Mapping[str, Any]) -> RedriveRequest:
+    """Which dead letters to try again. The parameters are part of the run's identity."""
+    names = ("destination", "dead_letter", "document_type", "error_codes", "older_than", "max_documents")
+    return RedriveRequest(
+        replace(run, parameters=_digest(given, names)),
+        S3Prefix.parse("destination", given["destination"]).uri,
+        S3Prefix.parse("dead_letter", given["dead_letter"]).uri,
+        given["document_type"],
+        given["error_codes"],
+        given["older_than"],
+        given["max_documents"],
+    )
+
+
+async def preview_redrive(request: RedriveRequest, settings: PortSettings, stop: Stop) -> dict[str, Any]:
+    """What a redrive would try again, and what it would cost at most; nothing is called or written."""
+    async with open_ports(settings) as ports:
+        scope = await stop.or_result(redrive_scope(request, ports))
+    price = settings.price
+    cost = None if price is None else price.cost(paid_calls=scope.documents, answers_reused=0, billed_retries=0)
+    return {
+        "documents": scope.documents,
+        "error_codes": dict(scope.error_codes),
+        "cost": None if cost is None else float(cost.paid),
+        "currency": None if cost is None else cost.currency,
+    }
+
+
+async def redrive(
+    request: RedriveRequest, settings: PortSettings, config: PipelineConfig, stop: Stop, sent: Extras | None
+) -> tuple[RunReport, str, News | None]:
+    """Try the letters again, commit, report."""
+    async with open_ports(settings) as ports:
+        plan = await stop.or_result(redrive_plan(request, ports))
+        counts = await process_stage(plan, ports, config=config, stop=stop, price=settings.price)
+        report, uri = await stop.or_result(report_stage(plan, ports, counts, settings.price))
+        news = None if sent is None else await stop.or_result(announce_stage(report.run_key, ports, sent))
+        return report, uri, news
 
 
 def _digest(given: Mapping[str, Any], names: tuple[str, ...]) -> str:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.providers.common.compat.sdk import DAG
 
+from airflow_provider_aigen.operators.dead_letter import AigenDeadLetterRedriveOperator
 from airflow_provider_aigen.operators.tables import AigenRebuildTablesOperator
 from tests.acceptance.conftest import Lake
 from tests.scans import scan
@@ -64,3 +65,20 @@ def test_a_destination_that_no_run_has_written_is_refused(run_one, connections, 
     assert run_one(AigenRebuildTablesOperator, destination=lake.uri("lake/other/")).state == "failed"
     assert "destination: has no state" in caplog.text + "".join(capfd.readouterr())
     assert lake.keys("lake/") == []
+
+
+def test_a_redrive_previews_and_then_reads_what_was_refused(run_one, execute, connections, lake, simulator):
+    connections.aigen(simulator.url, price_per_call=1.5, currency="THB")
+    lake.put("scans/in/bad.jpg", scan({"color": "แดง"}, status=400, code="1001", times=1))
+    lake.put("scans/in/good.jpg", scan({"province": "เชียงใหม่"}))
+    assert execute()["dead_letter"] == 1
+    places = {"destination": lake.uri("lake/books/"), "dead_letter": lake.uri("lake/dead/")}
+    seen = run_one(AigenDeadLetterRedriveOperator, preview=True, **places).xcom_pull(task_ids="work")
+    assert seen == {"documents": 1, "error_codes": {"1001": 1}, "cost": 1.5, "currency": "THB"}
+    assert simulator.stats()["calls"] == 2
+    assert run_one(AigenDeadLetterRedriveOperator, error_codes=["1002"], **places).state == "failed"
+    done = run_one(AigenDeadLetterRedriveOperator, error_codes=["1001"], **places).xcom_pull(task_ids="work")
+    assert simulator.stats()["calls"] == 3
+    assert (done["documents"], done["extracted"]) == (1, 1)
+    assert [key for key in lake.keys("lake/dead/") if "error_code" in key] == []
+    assert {row["field_name"] for row in rows(lake, "fields")} == {"province", "color"}

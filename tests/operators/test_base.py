@@ -23,6 +23,7 @@ from airflow_provider_aigen.core.errors import (
     StorageUnavailableError,
 )
 from airflow_provider_aigen.operators.base import AigenCallingOperator, AigenOperator
+from airflow_provider_aigen.operators.dead_letter import AigenDeadLetterRedriveOperator
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
 from airflow_provider_aigen.operators.plan import AigenOcrPlanOperator
 from airflow_provider_aigen.operators.report import AigenOcrReportOperator
@@ -197,7 +198,14 @@ def test_on_kill_stops_the_work_in_order(ran):
 
 @pytest.mark.parametrize(
     "kind",
-    [AigenCallingOperator, AigenOcrOperator, AigenOcrPlanOperator, AigenOcrReportOperator, AigenRebuildTablesOperator],
+    [
+        AigenCallingOperator,
+        AigenOcrOperator,
+        AigenOcrPlanOperator,
+        AigenOcrReportOperator,
+        AigenRebuildTablesOperator,
+        AigenDeadLetterRedriveOperator,
+    ],
 )
 def test_an_operator_keeps_the_fields_of_its_base(kind):
     for base in kind.__bases__:

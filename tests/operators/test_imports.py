@@ -35,6 +35,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 FOR_A_DAG_FILE = (
     "airflow_provider_aigen.assets",
     "airflow_provider_aigen.hooks.aigen",
+    "airflow_provider_aigen.operators.dead_letter",
     "airflow_provider_aigen.operators.ocr",
     "airflow_provider_aigen.operators.plan",
     "airflow_provider_aigen.operators.report",

@@ -8,8 +8,10 @@ of a later commit, so a late writer changes nothing. No value of a field is in a
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,12 +19,14 @@ from typing import Any, Final
 from airflow_provider_aigen.adapters.tables.documents import dead_letter_folder, dead_letter_name, document_facts
 from airflow_provider_aigen.core.errors import (
     AlreadyExists,
+    ConfigurationError,
     ObjectChanged,
     ObjectDenied,
     ObjectNotFound,
     ObjectUnreadable,
 )
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, OutputSettings, SourceObject
+from airflow_provider_aigen.core.upkeep.redrive import LetterRecord
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.ports import ObjectStore, StoredObject
 
@@ -30,6 +34,7 @@ __all__ = ["MAX_COPY_BYTES", "S3DeadLetters"]
 
 MAX_COPY_BYTES: Final = 5 * 1024**3  # the largest object that one CopyObject takes
 MAX_READ_BYTES: Final = 32 * 1024**2  # the largest object that is read and written where CopyObject is denied
+_READ_AT_ONCE = 16
 _EXTENSION = re.compile(r"[^/]\.([A-Za-z0-9]{1,10})\Z")
 
 
@@ -44,6 +49,30 @@ class S3DeadLetters:
     async def probe(self) -> None:
         """Write ``_aigen_probe``. Raises ``ConfigurationError`` where the prefix cannot be written."""
         await self._store.put(self._prefix.bucket, self._prefix.join("_aigen_probe"), b"", content_type="text/plain")
+
+    async def codes(self) -> set[str]:
+        """The error codes under which there are letters, as the prefix names them."""
+        folder = self._prefix.join("error_code=")
+        found: set[str] = set()
+        async for listed in self._store.list(self._prefix.bucket, folder):
+            code, _, name = listed.key.removeprefix(folder).partition("/")
+            if name.endswith(".json"):
+                found.add(code)
+        return found
+
+    async def records(self, code: str) -> AsyncIterator[LetterRecord]:
+        """The records of the letters with this code, in order, without those that are resolved. Raises
+        ``ConfigurationError`` for one that cannot be read."""
+        folder = self._prefix.join(f"error_code={code}", "")
+        listing = self._store.list(self._prefix.bucket, folder)
+        names = [listed.key async for listed in listing if listed.key.endswith(".json")]
+        for start in range(0, len(names), _READ_AT_ONCE):
+            some = names[start : start + _READ_AT_ONCE]
+            read = await asyncio.gather(*(self._read(self._prefix.bucket, key) for key in some))
+            for key, stored in zip(some, read, strict=True):
+                record = None if stored is None else _record(key.removeprefix(folder), code, stored.body)
+                if record is not None:
+                    yield record
 
     async def write(self, entry: CommitEntry, outcome: DocumentOutcome) -> None:
         """Write image and record. A record of the same or a later commit stays, and an image that cannot be had stops
@@ -131,6 +160,28 @@ class S3DeadLetters:
                 raise
             stored = await self._store.get(source.bucket, source.key, if_match=source.etag or None)
             await self._store.put(bucket, key, stored.body, content_encoding=stored.content_encoding)
+
+
+def _record(file: str, code: str, body: bytes) -> LetterRecord | None:
+    """What a record says; None where it is resolved."""
+    try:
+        facts = json.loads(body)
+        if "resolved_by" in facts:
+            return None
+        return LetterRecord(
+            file.removesuffix(".json"),
+            code,
+            int(facts["commit"]),
+            None if facts.get("state_id") is None else str(facts["state_id"]),
+            None if facts["image"] is None else str(facts["image"]),
+            facts,
+        )
+    except (ValueError, KeyError, TypeError):
+        raise ConfigurationError(
+            "dead_letter",
+            f"the record of a letter with the code {code} cannot be read: it was changed. Restore it, or delete it; "
+            "then the document is not tried again",
+        ) from None
 
 
 def _commit(record: bytes) -> int:

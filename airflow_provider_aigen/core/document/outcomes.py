@@ -6,12 +6,14 @@ An outcome follows from the kept answer alone, so that a retry, a clear or anoth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from airflow_provider_aigen.core.answers import split_answer_key
 from airflow_provider_aigen.core.document.reading import Reading
 from airflow_provider_aigen.core.errors import ReconciliationError
-from airflow_provider_aigen.core.models import DocumentOutcome, ErrorOrigin, Outcome, Retake, SourceObject
+from airflow_provider_aigen.core.models import DocumentOutcome, ErrorOrigin, FieldRow, Outcome, Retake, SourceObject
 from airflow_provider_aigen.core.service.classify import Extracted, Failed, Refused
 
 __all__ = ["LastCall", "Round", "answered", "failed", "gone", "rejected"]
@@ -79,10 +81,12 @@ def failed(
     call the reason lies in the state."""
     rounds = retake.rounds + this.counts if retake else 0
     all_rounds = retake.all_rounds + 1 if retake else 0
+    content_sha256, answer = _split(content_sha256)
     outcome = DocumentOutcome(
         document,
         Outcome.DEAD_LETTER,
         content_sha256=content_sha256,
+        answer=answer,
         error_codes=verdict.error_codes,
         messages=verdict.messages,
         error_origin=ErrorOrigin.API if last.calls else ErrorOrigin.STATE,
@@ -126,10 +130,12 @@ def answered(
             pages, failed_pages = verdict.pages, verdict.failed_pages
         case _:
             raise ReconciliationError(f"a kept answer reads as {type(verdict).__name__}, which is never kept")
+    content_sha256, answer = split_answer_key(kept.content_sha256)
     answered = DocumentOutcome(
         document=document,
         outcome=outcome,
-        content_sha256=kept.content_sha256,
+        content_sha256=content_sha256,
+        answer=answer,
         error_codes=error_codes,
         messages=messages,
         error_origin=ErrorOrigin.API if error_codes else None,
@@ -143,8 +149,47 @@ def answered(
         extracted_at=kept.received_at,
         source_version_id=version_id,
     )
-    return _retaken(answered, retake)
+    return _retaken(answered, retake, reading.rows)
 
 
-def _retaken(outcome: DocumentOutcome, retake: Retake | None) -> DocumentOutcome:
-    return outcome if retake is None else replace(outcome, retakes=retake.commit)
+def _retaken(outcome: DocumentOutcome, retake: Retake | None, rows: Sequence[FieldRow] = ()) -> DocumentOutcome:
+    if retake is None:
+        return outcome
+    outcome = replace(outcome, retakes=retake.commit)
+    return outcome if retake.former is None else _redriven(outcome, retake.former, rows)
+
+
+def _redriven(outcome: DocumentOutcome, former: DocumentOutcome, rows: Sequence[FieldRow]) -> DocumentOutcome:
+    """What a redrive makes of a dead letter. The good pages of a partial document have their rows already, so only
+    pages that had failed are taken. Where nothing came of it, the letter stays as it is."""
+    stays = replace(
+        former,
+        retakes=outcome.retakes,
+        field_count=0,
+        took_pages=() if former.has_rows else None,
+    )
+    if outcome.outcome is Outcome.GONE or (outcome.passing and not former.passing):
+        return stays
+    if former.outcome is not Outcome.PARTIAL:
+        return outcome
+    good = {*range(1, (outcome.pages or 0) + 1)}.difference(outcome.failed_pages) if outcome.has_rows else set()
+    took = tuple(page for page in former.failed_pages if page in good)
+    if not took:
+        # Its answer is kept, so the next redrive has to ask for another one. No row of it is read.
+        return stays if outcome.passing else replace(stays, answer=outcome.answer)
+    left = tuple(page for page in former.failed_pages if page not in good)
+    read = replace(
+        outcome,
+        pages=max(former.pages or 0, outcome.pages or 0),
+        failed_pages=left,
+        took_pages=took,
+        field_count=sum(row.page_number in took for row in rows),
+    )
+    if left:
+        codes = outcome.error_codes or former.error_codes
+        return replace(read, outcome=Outcome.PARTIAL, error_codes=codes, error_origin=former.error_origin)
+    return replace(read, outcome=Outcome.EXTRACTED, error_codes=(), messages=(), error_origin=None)
+
+
+def _split(key: str | None) -> tuple[str | None, int]:
+    return (None, 0) if key is None else split_answer_key(key)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work on data that is written already, over ports: :mod:`.rebuild`."""
+"""Work on data that is written already, over ports: :mod:`.rebuild`, :mod:`.redrive`."""

@@ -17,6 +17,7 @@ from airflow_provider_aigen.core.records.schema import RecordSchema, record_sche
 from airflow_provider_aigen.core.report import counted
 from airflow_provider_aigen.core.upkeep.parts import MOST_DOCUMENTS, PartFacts, Rebuild, Unit, groups, unit_of
 from airflow_provider_aigen.pipeline.effects import Effects, finish_commits
+from airflow_provider_aigen.pipeline.history import newest_commit
 from airflow_provider_aigen.pipeline.parts import Parts
 from airflow_provider_aigen.pipeline.runs import write_row
 from airflow_provider_aigen.pipeline.timing import at_once
@@ -90,7 +91,7 @@ async def _begun(request: RebuildRequest, parts: Parts, state: StateStore) -> Re
 async def _begin(request: RebuildRequest, parts: Parts, ports: Ports) -> Rebuild | None:
     """Create the next rebuild. Where another one is created at the same time, this one is built on it."""
     state = ports.state
-    last = await _newest(state)
+    last = await newest_commit(state)
     first = await _first_since(state, request.since, last)
     unapplied = set(await state.unapplied_commits())
     commits: list[tuple[CommitEntry, int]] = []
@@ -192,16 +193,6 @@ async def _entries(state: StateStore, destination: str, first: int, last: int) -
             return
         if entry.settings.destination == destination:
             yield entry
-
-
-async def _newest(state: StateStore) -> int:
-    """The number of the newest commit; 0 where there is none."""
-    newest = 0
-    for span in await state.segments():
-        newest = max(newest, span.last)
-    async for entry in state.commits_after(newest):
-        newest = entry.number
-    return newest
 
 
 async def _first_since(state: StateStore, since: datetime | None, last: int) -> int:
