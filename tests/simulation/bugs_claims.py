@@ -95,7 +95,7 @@ def _() -> list[Patch]:
     "a claim whose acknowledgement did not come is not given back",
     law="claims are given back",
     profile="stop",
-    first=11300,
+    first=13800,
 )
 def _() -> list[Patch]:
     in_flight = " or task in self._line.claiming"
