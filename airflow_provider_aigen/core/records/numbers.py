@@ -38,7 +38,7 @@ def read_decimal(value: str) -> Decimal | None:
     if len(whole) > DIGITS - SCALE or len(part) > SCALE:
         return None
     number = Decimal(f"{whole}.{part}" if part else whole)
-    return -number if found["sign"] == "-" and number else number
+    return -number if found["sign"] == "-" else number
 
 
 def read_integer(value: str) -> int | None:

@@ -80,5 +80,4 @@ _PREFIX = re.compile(r"\A(?:จังหวัด|จว?\.|จว?\s)\s?")
 def read_province(value: str) -> Province | None:
     """The province that ``value`` names, with a prefix or without; None for anything else. Betong, which is a province
     to plates only, keeps its name and has the code of Yala."""
-    text = tidy(value)
-    return _BY_NAME.get(loose(text)) or _BY_NAME.get(loose(_PREFIX.sub("", text, count=1)))
+    return _BY_NAME.get(loose(_PREFIX.sub("", tidy(value), count=1)))

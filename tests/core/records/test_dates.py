@@ -145,6 +145,12 @@ def test_no_date(text):
     assert read_date(text) is None
 
 
+def test_a_year_has_the_era_that_stands_before_it():
+    assert read_year("ค.ศ. 2560") is read_year("พ.ศ. 2017") is None
+    assert read_year("ปี พ.ศ. ๒๕๖๐") == 2017
+    assert read_date("5 Sept. 2017") == date(2017, 9, 5)
+
+
 def test_new_year_before_1941_is_no_matter():
     """The year is 543 less in every month, as registers compute it."""
     assert read_date("2 ก.พ. 2480") == date(1937, 2, 2)

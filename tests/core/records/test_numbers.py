@@ -49,3 +49,5 @@ def test_what_an_eye_reads():
     assert read_decimal("1, 798 ซี.ซี.") == 1798
     assert read_decimal("฿1,250.50") == Decimal("1250.50")
     assert read_integer("๕ คน") == 5
+    assert read_decimal("000000000000001179.50000000") == Decimal("1179.5")
+    assert str(read_decimal("-0.0")) == "0"
