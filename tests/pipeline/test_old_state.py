@@ -22,6 +22,7 @@ from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import OutputSettings, RunIdentity, RunReport
 from airflow_provider_aigen.core.planning import parameters_digest
+from airflow_provider_aigen.pipeline.upkeep.rebuild import RebuildRequest, rebuild
 from tests.docs.markdown import blocks
 from tests.kit.ocr import answer, png
 from tests.kit.tables import read_part
@@ -253,3 +254,23 @@ def test_spark_reads_parts_of_both_versions(lake):
             assert all(old.where(f"{column} IS NOT NULL").count() == 0 for column in columns)
     finally:
         spark.stop()
+
+
+def test_a_rebuild_gives_old_commits_what_new_ones_have(world):
+    """``records`` and the new columns, without a call; each document's rows are there once."""
+    run(world, "tuesday", WITH_RECORDS)
+    calls, rows = len(world.ocr.calls), {}
+    for table in ("fields", "documents"):
+        rows[table] = [row for uri in world.store.keys(f"{BOOKS}{table}/") for row in read_part(world.store.read(uri))]
+    request = RebuildRequest("0" * 32, BOOKS, record_schema=WITH_RECORDS.record_schema)
+    counts = world.go(rebuild(request, world.ports()))
+    assert (counts.left, len(world.ocr.calls)) == (0, calls)
+    pages = {(row["document_id"], row["page_number"]) for row in rows["fields"]}
+    found = [row for uri in world.store.keys(f"{BOOKS}records/") for row in read_part(world.store.read(uri))]
+    assert {(row["document_id"], row["page_number"]) for row in found} == pages
+    assert len(found) == len(pages) == 20
+    for table, before in rows.items():
+        after = [row for uri in world.store.keys(f"{BOOKS}{table}/") for row in read_part(world.store.read(uri))]
+        key = [(row["document_id"], row.get("page_number"), row.get("field_name")) for row in after]
+        assert len(after) == len(set(key)) == len(before)
+        assert all(set(NEW_COLUMNS[table]) <= row.keys() for row in after)
