@@ -12,7 +12,7 @@ PYTEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install format format-check lint types import-rules package check tests tests-oldest test matrix cells sbom mutants files soak crash airflow-campaign fleet-campaign demo up docs docs-serve lock clean
+.PHONY: help install format format-check lint types import-rules package check tests tests-oldest test matrix cells sbom mutants bench files soak crash airflow-campaign fleet-campaign demo up docs docs-serve lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -94,6 +94,10 @@ fleet-campaign: $(INSTALLED)  ## many tasks on one plan on a real Airflow, EXECU
 
 mutants: $(INSTALLED)  ## mutation testing of core: what no test notices, JOBS=2 at once; REPORT=1: the last run's table only
 	@$(PY) scripts/mutants.py --jobs $(or $(JOBS),2) $(if $(REPORT),--report)
+
+bench: $(INSTALLED)  ## documents per second, processor time and memory beside scripts that do less; some five minutes on a quiet machine
+	@$(PY) -m benchmarks.documents 500 0 5
+	@$(PY) -m benchmarks.documents 500 300 5
 
 files: $(INSTALLED)  ## preflight against Pillow, pillow-heif and pikepdf over the test files of public packages
 	@$(PY) scripts/files.py
