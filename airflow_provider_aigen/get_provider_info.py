@@ -25,6 +25,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_aigen.operators.base",
                     "airflow_provider_aigen.operators.dead_letter",
+                    "airflow_provider_aigen.operators.erase",
                     "airflow_provider_aigen.operators.ocr",
                     "airflow_provider_aigen.operators.plan",
                     "airflow_provider_aigen.operators.report",

@@ -144,7 +144,7 @@ class Announcement:
             "partitions": ",".join(self.partitions(with_rows=with_rows)),
             "rows": self.rows,
             "documents": outcomes.total(),
-            **{outcome.value: outcomes[outcome] for outcome in Outcome},
+            **{outcome.value: outcomes[outcome] for outcome in Outcome if outcome is not Outcome.ERASED},
         }
 
 

@@ -68,7 +68,7 @@ class Taken:
         self.others.add(taken_ids(entry))
         for outcome in entry.outcomes:
             document_id = outcome.document.document_id
-            if outcome.has_rows:
+            if outcome.has_rows or outcome.outcome is Outcome.ERASED:
                 self.without_rows.pop(document_id, None)
             else:
                 self.without_rows[document_id] = entry.number

@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from json.encoder import encode_basestring_ascii as _json
 
@@ -80,6 +80,8 @@ class SourceObject:
     @property
     def document_id(self) -> str:
         """32 hex digits over bucket, key and version id or ETag: a replaced object is a new document (design §3)."""
+        if self.is_erased:
+            return self.key
         # A JSON list keeps the three apart whatever characters they hold. Written so, it takes a third of the time.
         identity = f"[{_json(self.bucket)}, {_json(self.key)}, {_json(self.version_id or self.etag)}]"
         return hashlib.sha256(identity.encode()).hexdigest()[:32]
@@ -87,6 +89,16 @@ class SourceObject:
     @property
     def uri(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether only the id is left: it stands as the key, and there is no bucket."""
+        return not self.bucket
+
+    @classmethod
+    def erased(cls, document_id: str) -> SourceObject:
+        """What is left of a document that is erased."""
+        return cls("", document_id, "", 0, datetime(1970, 1, 1, tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +216,7 @@ class Outcome(StrEnum):
     PARTIAL = "partial"
     DEAD_LETTER = "dead_letter"
     GONE = "gone"
+    ERASED = "erased"  # of no plan: an erasure takes the document for good
 
 
 class ErrorOrigin(StrEnum):

@@ -56,6 +56,8 @@ class Reconciliation:
         for outcome in entry.outcomes:
             document_id = outcome.document.document_id
             if document_id not in self.missing:
+                if outcome.document.is_erased:
+                    continue  # from the plan, too
                 raise ReconciliationError(
                     f"document {document_id} was committed with batch {entry.batch} of run {self.run_key} without "
                     "being planned there, or twice"
@@ -122,7 +124,8 @@ class Reconciliation:
         )
 
     def _count(self, outcome: DocumentOutcome) -> None:
-        self.outcomes[outcome.outcome] += 1
+        # A document that was erased before it was read is gone, to the run that had planned it.
+        self.outcomes[Outcome.GONE if outcome.outcome is Outcome.ERASED else outcome.outcome] += 1
         self.rows += outcome.field_count
         if outcome.error_code is not None:
             self.error_codes[path_segment(outcome.error_code)] += 1

@@ -62,7 +62,7 @@ class Parts:
         """Write the parts of merged commits, and then delete the parts that had their rows before. Returns the unit
         that was written: a later rebuild may have merged it into another one meanwhile."""
         while True:
-            entries = [await self._read_commit(number) for number in unit.numbers]
+            entries = [await self.read_commit(number) for number in unit.numbers]
             known = [self._settings(entry) for entry in entries]
             documents = [await self._documents(entry, {}) for entry in entries]
             for table in Table:
@@ -89,7 +89,8 @@ class Parts:
     def _settings(self, entry: CommitEntry) -> dict[Table, OutputSettings]:
         return {table: settings_of(entry, table, self.rebuilds) for table in Table}
 
-    async def _read_commit(self, number: int) -> CommitEntry:
+    async def read_commit(self, number: int) -> CommitEntry:
+        """The commit, which is one of a unit. Raises ``ReconciliationError`` where it is missing."""
         entry = await self._state.read_commit(number)
         if entry is None:
             raise ReconciliationError(f"commit {number} is part of a rebuild, but is not there")
@@ -102,8 +103,9 @@ class Parts:
             async with some:
                 return await self._rows(entry, outcome, at_hand)
 
-        read_rows = await asyncio.gather(*(rows(outcome) for outcome in entry.outcomes))
-        return list(zip(entry.outcomes, read_rows, strict=True))
+        outcomes = [outcome for outcome in entry.outcomes if not outcome.document.is_erased]
+        read_rows = await asyncio.gather(*(rows(outcome) for outcome in outcomes))
+        return list(zip(outcomes, read_rows, strict=True))
 
     async def _rows(self, entry: CommitEntry, outcome: DocumentOutcome, at_hand: Rows) -> Sequence[FieldRow]:
         if not outcome.adds_rows or outcome.answer_key is None:

@@ -14,7 +14,7 @@ from airflow_provider_aigen.core.document.content_encoding import Decoder
 from airflow_provider_aigen.ports.endpoint import Clock, OcrClient, RateLimiter, Turn
 from airflow_provider_aigen.ports.results import DeadLetters, NoObserver, Observer, Tables
 from airflow_provider_aigen.ports.state import LATER_ID, Ledger, RunsToWrite, StateStore, StoredSpend
-from airflow_provider_aigen.ports.storage import Manifests, ObjectStore, StoredObject
+from airflow_provider_aigen.ports.storage import Manifests, ObjectStore, StoredObject, Versions
 
 __all__ = [
     "LATER_ID",
@@ -34,6 +34,7 @@ __all__ = [
     "StoredSpend",
     "Tables",
     "Turn",
+    "Versions",
 ]
 
 

@@ -47,6 +47,10 @@ class Tables(Protocol):
         """The same for commits that have one part together, in order: the rows of each, with its own settings."""
         ...
 
+    def place(self, table: Table, unit: Unit, last: CommitEntry) -> tuple[str, str]:
+        """Bucket and key of the part of ``unit``, whose last commit is ``last``."""
+        ...
+
     async def prove_removal(self, settings: OutputSettings) -> None:
         """Raise ``ConfigurationError`` unless parts can be deleted."""
         ...
@@ -88,6 +92,10 @@ class DeadLetters(Protocol):
     async def write(self, entry: CommitEntry, outcome: DocumentOutcome) -> None:
         """Write record and, where ``settings.copy_image``, the image. Writing again changes nothing, nor does writing
         what a later commit has written."""
+        ...
+
+    def places(self, entry: CommitEntry, outcome: DocumentOutcome) -> list[tuple[str, str]]:
+        """Bucket and key of the record that the entry gives this outcome, and of the image."""
         ...
 
     async def remove(self, entry: CommitEntry, outcome: DocumentOutcome, *, resolved_by: int) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -171,6 +171,22 @@ class StateStore(Protocol):
 
     async def note_rebuilt(self, number: int, commit: int | None) -> None:
         """Say that rebuild ``number`` is done up to ``commit``; None: as a whole."""
+        ...
+
+    async def erase_in_plans(self, document_ids: Collection[str]) -> int:
+        """Take the documents out of every plan. Returns how many batches named one of them."""
+        ...
+
+    async def erase_in_commit(self, number: int, document_ids: Collection[str]) -> None:
+        """Leave only the ids of these documents in the commit, and what came of them."""
+        ...
+
+    def rewritten_places(self) -> list[tuple[str, str]]:
+        """Bucket and prefix of what an erasure writes again."""
+        ...
+
+    def content_places(self, document_type: str, content_sha256: str) -> list[tuple[str, str]]:
+        """Bucket and prefix of the answers about these bytes, then of their claims."""
         ...
 
     async def write_report(self, report: RunReport) -> str:

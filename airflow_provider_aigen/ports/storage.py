@@ -12,7 +12,7 @@ from airflow_provider_aigen.core.models import (
     SourceObject,
 )
 
-__all__ = ["Manifests", "ObjectStore", "StoredObject"]
+__all__ = ["Manifests", "ObjectStore", "StoredObject", "Versions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,23 @@ class ObjectStore(Protocol):
 
     async def delete(self, bucket: str, key: str) -> None:
         """Delete; no error where nothing is there."""
+        ...
+
+
+class Versions(Protocol):
+    """Objects with all of their versions."""
+
+    async def purge(self, bucket: str, key: str, *, keep_newest: bool = False, etag: str | None = None) -> int:
+        """Delete every version of an object. ``keep_newest`` leaves the newest one; ``etag``: only versions with these
+        bytes. Returns 1, or 0 where there was nothing to delete."""
+        ...
+
+    async def purge_replaced(self, bucket: str, prefix: str) -> int:
+        """Delete all but the newest version of all that lies under ``prefix``. Returns of how many objects."""
+        ...
+
+    async def purge_all(self, bucket: str, prefix: str) -> int:
+        """Delete every version of all that lies under ``prefix``. Returns of how many objects."""
         ...
 
 

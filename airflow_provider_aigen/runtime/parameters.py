@@ -24,6 +24,7 @@ from airflow_provider_aigen.core.uris import S3Prefix, Source, check_disjoint
 __all__ = ["check_parameters", "is_template"]
 
 _LOCATIONS = ("source", "destination", "dead_letter", "state")
+_DOCUMENT_ID = re.compile(r"[0-9a-f]{32}")
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
 
 
@@ -45,6 +46,8 @@ def check_parameters(values: Mapping[str, Any], templated: Collection[str] = ())
     }
     if (schema := known.get("record_schema")) and "partition" in known:
         check_record_schema(schema, "dt=" if known["partition"] is None else known["partition"])
+    if "source_uris" in known and "document_ids" in known and bool(known["source_uris"]) == bool(known["document_ids"]):
+        raise ConfigurationError("source_uris", "or document_ids must be given: one of the two")
     check_disjoint({name: known[name] for name in _LOCATIONS if known.get(name)})
     return known
 
@@ -203,6 +206,29 @@ def _error_codes(name: str, value: Any) -> Any:
     return tuple(codes)
 
 
+def _texts(name: str, value: Any) -> Any:
+    if value in (None, "", "None"):
+        return None
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, Sequence) or not texts or not all(isinstance(one, str) and one for one in texts):
+        raise ConfigurationError(name, "must be a list of texts")
+    return tuple(texts)
+
+
+def _source_uris(name: str, value: Any) -> Any:
+    uris = _texts(name, value)
+    if any(not one.startswith("s3://") for one in uris or ()):
+        raise ConfigurationError(name, "must be S3 URIs of objects, such as s3://scans/incoming/1.jpg")
+    return uris
+
+
+def _document_ids(name: str, value: Any) -> Any:
+    ids = _texts(name, value)
+    if any(_DOCUMENT_ID.fullmatch(one) is None for one in ids or ()):
+        raise ConfigurationError(name, "must be ids of documents: 32 hex digits each")
+    return ids
+
+
 def _optional_seconds(name: str, value: Any) -> Any:
     value = _to_number(name, value)
     return None if value is None else _seconds(name, value)
@@ -264,4 +290,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "error_codes": _error_codes,
     "older_than": _optional_seconds,
     "preview": _switch,
+    "source_uris": _source_uris,
+    "document_ids": _document_ids,
+    "delete_source": _switch,
 }

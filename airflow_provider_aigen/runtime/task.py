@@ -41,6 +41,8 @@ from airflow_provider_aigen.runtime.results import (
 from airflow_provider_aigen.runtime.sent_events import Extras, sent_events
 from airflow_provider_aigen.runtime.shared_plan import check_address, ocr_shard, plan_in_shards, report_plan
 from airflow_provider_aigen.runtime.upkeep import (
+    erase_documents,
+    erase_request,
     preview_redrive,
     rebuild_request,
     rebuild_tables,
@@ -132,6 +134,15 @@ class Task:
         keep_pointers(self._context, run_key=request.run_key)
         self._keep_link(AigenOutputLink, settings, self._destination)
         return self.run(lambda stop: rebuild_tables(request, settings, stop))
+
+    def erase(self) -> dict[str, Any]:
+        """Erase documents, and return the receipt."""
+        request = erase_request(run_identity(self._context), self.parameters)
+        settings = self._port_settings()
+        self._begin(settings, request.run.run_key)
+        receipt = self.run(lambda stop: erase_documents(request, settings, stop))
+        self._operator.log.info("Erased: %s", receipt)
+        return receipt
 
     def redrive(self, config: PipelineConfig | None = None) -> dict[str, Any]:
         """Try dead letters again, and return the task's XCom; with ``preview`` only what that would be."""

@@ -9,18 +9,29 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from airflow_provider_aigen.adapters.s3.versions import S3Versions
 from airflow_provider_aigen.core.announcing import News
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.models import RunIdentity, RunReport, Table
+from airflow_provider_aigen.core.upkeep.erasure import EraseRequest
 from airflow_provider_aigen.core.upkeep.redrive import RedriveRequest
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.pipeline import Stop, announce_stage, process_stage, report_stage
+from airflow_provider_aigen.pipeline.upkeep.erase import erase
 from airflow_provider_aigen.pipeline.upkeep.rebuild import RebuildRequest, rebuild
 from airflow_provider_aigen.pipeline.upkeep.redrive import redrive_plan, redrive_scope
 from airflow_provider_aigen.runtime.assembly import PortSettings, open_ports
 from airflow_provider_aigen.runtime.sent_events import Extras
 
-__all__ = ["preview_redrive", "rebuild_request", "rebuild_tables", "redrive", "redrive_request"]
+__all__ = [
+    "erase_documents",
+    "erase_request",
+    "preview_redrive",
+    "rebuild_request",
+    "rebuild_tables",
+    "redrive",
+    "redrive_request",
+]
 
 
 def rebuild_request(run: RunIdentity, given: Mapping[str, Any]) -> RebuildRequest:
@@ -83,6 +94,27 @@ async def redrive(
         report, uri = await stop.or_result(report_stage(plan, ports, counts, settings.price))
         news = None if sent is None else await stop.or_result(announce_stage(report.run_key, ports, sent))
         return report, uri, news
+
+
+def erase_request(run: RunIdentity, given: Mapping[str, Any]) -> EraseRequest:
+    """Which documents to erase. The parameters are part of the run's identity, so a retry finds what it began."""
+    names = ("destination", "dead_letter", "source_uris", "document_ids", "delete_source")
+    return EraseRequest(
+        replace(run, parameters=_digest(given, names)),
+        S3Prefix.parse("destination", given["destination"]).uri,
+        S3Prefix.parse("dead_letter", given["dead_letter"]).uri,
+        given["source_uris"] or (),
+        given["document_ids"] or (),
+        given["delete_source"],
+    )
+
+
+async def erase_documents(request: EraseRequest, settings: PortSettings, stop: Stop) -> dict[str, Any]:
+    """Erase, and return the receipt."""
+    async with open_ports(settings) as ports:
+        versions = S3Versions(settings.client, settings.expected_bucket_owner)
+        receipt = await stop.or_result(erase(request, ports, versions))
+    return {**asdict(receipt), "erased_at": receipt.erased_at.isoformat()}
 
 
 def _digest(given: Mapping[str, Any], names: tuple[str, ...]) -> str:

@@ -4,16 +4,11 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import runpy
-import sys
 from collections.abc import Iterator
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.parquet as pq
-import pytest
 from pyarrow import BufferReader
 
 from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig
@@ -66,17 +61,6 @@ class World:
             price=Price(1.5, "THB"),
         )
         return asyncio.run(work)
-
-    def program(self, name: str, *arguments: str) -> str:
-        """Run ``python -m airflow_provider_aigen.cli.<name>``; what it prints."""
-        printed = io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
-            patch.setenv("AWS_ACCESS_KEY_ID", self.s3.access_key)
-            patch.setenv("AWS_SECRET_ACCESS_KEY", self.s3.secret_key)
-            patch.setenv("AWS_ENDPOINT_URL", self.s3.endpoint_url)
-            patch.setattr(sys, "argv", [name, *arguments])
-            runpy.run_module(f"airflow_provider_aigen.cli.{name}", run_name="__main__")
-        return printed.getvalue()
 
     def versions(self) -> Iterator[tuple[str, str, bytes]]:
         """(bucket, key, content) of everything there is; a delete marker is empty."""

@@ -66,6 +66,9 @@ class JsonTables:
             bucket, key = _place(table, unit, parts[-1][0])
             await self._store.put(bucket, key, to_json(part))
 
+    def place(self, table: Table, unit: Unit, last: CommitEntry) -> tuple[str, str]:
+        return _place(table, unit, last)
+
     async def prove_removal(self, settings: OutputSettings) -> None:
         """Whoever runs the tests may delete."""
 

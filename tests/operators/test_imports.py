@@ -36,6 +36,7 @@ FOR_A_DAG_FILE = (
     "airflow_provider_aigen.assets",
     "airflow_provider_aigen.hooks.aigen",
     "airflow_provider_aigen.operators.dead_letter",
+    "airflow_provider_aigen.operators.erase",
     "airflow_provider_aigen.operators.ocr",
     "airflow_provider_aigen.operators.plan",
     "airflow_provider_aigen.operators.report",
@@ -71,7 +72,6 @@ FOR_PARSING = {
 # What is imported once a task runs or a connection is used, and programs of their own.
 AT_RUN_TIME = (
     "airflow_provider_aigen.adapters",
-    "airflow_provider_aigen.cli",
     "airflow_provider_aigen.connections.redis",
     "airflow_provider_aigen.connections.s3",
     "airflow_provider_aigen.hooks.extractor",

@@ -36,6 +36,7 @@ from typing import TypeVar
 from airflow_provider_aigen.adapters.state.applied import AppliedMarks
 from airflow_provider_aigen.adapters.state.claims import ClaimStore
 from airflow_provider_aigen.adapters.state.codec import ANNOUNCED, ANSWER, BATCH, COMMIT, PLAN, REPORT
+from airflow_provider_aigen.adapters.state.erasure import ErasureStore
 from airflow_provider_aigen.adapters.state.objects import content_names, decode
 from airflow_provider_aigen.adapters.state.ownership import identify, own
 from airflow_provider_aigen.adapters.state.probe import probe
@@ -75,7 +76,7 @@ _ZSTD = "application/zstd"
 T = TypeVar("T")
 
 
-class S3StateStore(ClaimStore, SpendStore, AppliedMarks, RebuildStore):
+class S3StateStore(ClaimStore, SpendStore, AppliedMarks, RebuildStore, ErasureStore):
     """Fulfils ``ports.StateStore`` over any object store that honours conditions.
 
     Every method may raise what the store raises, and ``ConfigurationError`` for a state object that is damaged or of a

@@ -98,6 +98,12 @@ class S3DeadLetters:
                 continue
             return
 
+    def places(self, entry: CommitEntry, outcome: DocumentOutcome) -> list[tuple[str, str]]:
+        """Bucket and key of the record that the entry gives this outcome, and of the image."""
+        folder, name = dead_letter_folder(entry.settings, outcome), dead_letter_name(entry.settings, outcome)
+        keys = (f"{name}.json", name + image_extension(outcome.document.key))
+        return [(folder.bucket, folder.join(key)) for key in keys]
+
     async def remove(self, entry: CommitEntry, outcome: DocumentOutcome, *, resolved_by: int) -> None:
         """Remove the letter that ``entry`` gave this outcome, image first; where it may not be deleted, its record says
         that commit ``resolved_by`` resolved it. A letter of another state or a later commit stays."""

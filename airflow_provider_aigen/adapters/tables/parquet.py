@@ -69,6 +69,10 @@ class ParquetTables:
         body = await asyncio.to_thread(_part, table, with_rows)
         await self._store.put(bucket, key, body, content_type="application/vnd.apache.parquet")
 
+    def place(self, table: Table, unit: Unit, last: CommitEntry) -> tuple[str, str]:
+        """Bucket and key of the unit's part, whose last commit is ``last``."""
+        return _place(table, unit, last)
+
     async def prove_removal(self, settings: OutputSettings) -> None:
         """Write ``_aigen_probe`` beside the tables and delete it. Raises ``ConfigurationError`` where that is
         denied."""
@@ -114,11 +118,11 @@ class ParquetTables:
 
 
 def has_part(table: Table, entry: CommitEntry, rows: Rows) -> bool:
-    """Whether the commit has a part of the table: of ``documents`` always, of the others where a document has a row,
-    and of ``records`` only with a schema."""
+    """Whether the commit has a part of the table: of ``documents`` unless all of them are erased, of the others where a
+    document has a row, and of ``records`` only with a schema."""
     if table is Table.RECORDS and not entry.settings.record_schema:
         return False
-    return table is Table.DOCUMENTS or any(fields for _, fields in rows)
+    return bool(rows) and (table is Table.DOCUMENTS or any(fields for _, fields in rows))
 
 
 def part_name(entry: CommitEntry) -> str:
