@@ -126,7 +126,7 @@ class RunSummary:
             day=run_day(self.plan, records),
             started_at=started_at,
             ended_at=max([started_at, *ends, *([self._committed_at] if self._committed_at else [])]),
-            outcomes={outcome: self.outcomes[outcome] for outcome in Outcome},
+            outcomes={outcome: self.outcomes[outcome] for outcome in Outcome if outcome is not Outcome.ERASED},
             passing=self.passing,
             healed=self.healed,
             final=self.final,
