@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from itertools import accumulate, chain
 from typing import Any
 
@@ -38,6 +39,9 @@ from airflow_provider_aigen.ports import ObjectStore, StoredObject
 __all__ = ["ParquetTables", "documents_part", "fields_part", "has_part", "part_name", "records_part", "run_part"]
 
 Rows = Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
+
+# Rows whose boxes pyarrow reads within some 5 ms.
+_PIECE_ROWS = 8192
 
 
 class ParquetTables:
@@ -158,8 +162,8 @@ def _fields(entry: CommitEntry, rows: Rows) -> pa.Table:
         "value": [field.value for field in fields],
         "confidence": [field.confidence for field in fields],
         "needs_review": [needs_review(field, entry.settings.min_confidence) for field in fields],
-        "bboxes": _boxes([field.bboxes for field in fields]),
-        "bboxes_norm": _boxes([field.bboxes_norm for field in fields]),
+        "bboxes": _in_pieces([field.bboxes for field in fields], _boxes),
+        "bboxes_norm": _in_pieces([field.bboxes_norm for field in fields], _boxes),
         "document_type": [entry.settings.document_type] * len(fields),
         "extracted_at": repeated(outcome.extracted_at for outcome in outcomes),
         "commit": [entry.number] * len(fields),
@@ -215,6 +219,13 @@ def run_part(row: RunRow) -> bytes:
     return _parquet(_arrow({name: [value] for name, value in run_facts(row).items()}, RUNS_SCHEMA))
 
 
+def _in_pieces(column: Sequence[Any], build: Callable[[Sequence[Any]], pa.Array]) -> pa.Array:
+    """The array that ``build`` makes of the column. pyarrow does not let go of the interpreter while it reads a list,
+    and the event loop stands for as long: so it reads a bounded number of rows at a time. The array is the same."""
+    pieces = [build(column[start : start + _PIECE_ROWS]) for start in range(0, len(column), _PIECE_ROWS)]
+    return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces) if pieces else build(column)
+
+
 def _boxes(column: Sequence[tuple[Box, ...] | None]) -> pa.Array:
     """Built from flat columns and offsets: pyarrow's way through one dict a point takes many times longer."""
     boxes = [box for cell in column for box in cell or ()]
@@ -242,7 +253,7 @@ def _part(table: Table, parts: Sequence[tuple[CommitEntry, Rows]]) -> bytes:
 
 def _arrow(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
     arrays = [
-        column if isinstance(column, pa.Array) else pa.array(column, field.type)
+        column if isinstance(column, pa.Array) else _in_pieces(column, partial(pa.array, type=field.type))
         for field in schema
         for column in (columns[field.name],)
     ]

@@ -14,6 +14,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from airflow_provider_aigen.core.models import Answer, Box, FieldRow, Point
@@ -141,7 +142,7 @@ def _json(value: Any) -> str:
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, float) and not isfinite(value):
         return repr(value)
     if isinstance(value, Mapping):
         return {name: _finite(item) for name, item in value.items()}
@@ -169,22 +170,29 @@ def _boxes(value: Any) -> tuple[Box, ...] | None:
     """Boxes of points; None where any part of it has another shape, for half a box would be a wrong one."""
     if not isinstance(value, list):
         return None
-    boxes = [_box(box) for box in value]
-    return None if None in boxes else tuple(box for box in boxes if box is not None)
+    boxes: list[Box] = []
+    for item in value:
+        if (box := _box(item)) is None:
+            return None
+        boxes.append(box)
+    return tuple(boxes)
 
 
 def _box(value: Any) -> Box | None:
     if not isinstance(value, list) or not value:
         return None
-    points = [_point(point) for point in value]
-    return None if None in points else tuple(point for point in points if point is not None)
-
-
-def _point(value: Any) -> Point | None:
-    if not isinstance(value, list) or len(value) != 2:
-        return None
-    x, y = (_coordinate(number) for number in value)
-    return None if x is None or y is None else (x, y)
+    points: list[Point] = []
+    for item in value:
+        if not isinstance(item, list) or len(item) != 2:
+            return None
+        x, y = item
+        # An answer has hundreds of coordinates. These tests are cheap, and nearly all coordinates pass them.
+        if type(x) is not float or type(y) is not float or not isfinite(x) or not isfinite(y):
+            x, y = _coordinate(x), _coordinate(y)
+            if x is None or y is None:
+                return None
+        points.append((x, y))
+    return tuple(points)
 
 
 def _coordinate(value: Any) -> float | None:
@@ -194,7 +202,7 @@ def _coordinate(value: Any) -> float | None:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    return number if isfinite(number) else None
 
 
 # Members of a field object that have a column, and how they are read: None where they are of no use.

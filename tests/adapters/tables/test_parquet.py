@@ -170,6 +170,13 @@ def test_no_row_at_all_is_still_a_table():
     assert table(documents_part(samples.entry(), ())).num_rows == 0
 
 
+@pytest.mark.parametrize("rows_at_a_time", [1, 2])
+def test_a_part_that_is_built_in_pieces_has_the_same_bytes(monkeypatch, rows_at_a_time):
+    whole = fields_part(ENTRY, PARTS), documents_part(ENTRY, PARTS)
+    monkeypatch.setattr("airflow_provider_aigen.adapters.tables.parquet._PIECE_ROWS", rows_at_a_time)
+    assert (fields_part(ENTRY, PARTS), documents_part(ENTRY, PARTS)) == whole
+
+
 def test_equal_input_gives_equal_bytes_in_any_process():
     program = (
         "import hashlib; from airflow_provider_aigen.adapters.tables.parquet import documents_part, fields_part;"
