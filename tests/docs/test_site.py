@@ -17,7 +17,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from airflow_provider_aigen.operators.dead_letter import AigenDeadLetterRedriveOperator
+from airflow_provider_aigen.operators.erase import AigenEraseOperator
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
+from airflow_provider_aigen.operators.tables import AigenRebuildTablesOperator
 from tests.docs.markdown import NAMES, ROOT, blocks, prose, slugs, text
 from tests.kit.servers.process import free_port
 from tests.kit.servers.s3 import SeaweedPorts
@@ -74,9 +77,11 @@ def test_parameters_of_the_operator_exist(page):
     from airflow.providers.common.compat.sdk import DAG
 
     of_dag = set(inspect.signature(DAG).parameters)
+    operators = (AigenOcrOperator, AigenRebuildTablesOperator, AigenDeadLetterRedriveOperator, AigenEraseOperator)
     known = {
         name
-        for kind in AigenOcrOperator.__mro__
+        for operator in operators
+        for kind in operator.__mro__
         for name in inspect.signature(inspect.unwrap(kind.__init__)).parameters
     }
     calls = re.findall(
