@@ -68,7 +68,7 @@ def _() -> list[Patch]:
     "newer entries are looked for only before a letter is written",
     law="letters are those of the newest|when they are written again",
     profile="letters",
-    first=2700,
+    first=1300,
 )
 def _() -> list[Patch]:
     return [edit(effects.Effects, "_settle", ("again = await self._chains(entry, lettered)", "again = chains"))]
