@@ -177,7 +177,7 @@ def test_the_source_stays_unless_it_is_to_be_deleted_and_is_not_read_again(world
     assert world.served.stats()["calls"] == calls
 
 
-@pytest.mark.parametrize("at", (1, 8))
+@pytest.mark.parametrize("at", [1, 8])
 def test_one_that_is_killed_goes_on_and_finds_the_rest_by_the_uri(world, monkeypatch, at):
     known = world.ids()
     uris = (f"{world.source}b-secret-name.jpg", f"{world.source}d-secret-copy.jpg", f"{world.source}f-secret-cat.jpg")
