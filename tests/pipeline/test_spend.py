@@ -437,3 +437,32 @@ def test_max_spend_bounds_no_call_that_costs_nothing():
     world = World()
     world.scans(10)
     assert run_within(world, 0.01, price=Price(0.0)).extracted == 10
+
+
+def test_only_the_first_plan_of_a_day_looks_at_all_days():
+    """Or a plan would list the whole history again."""
+    world = World()
+    world.scans(1)
+
+    def listings(run_id: str) -> int:
+        world.store.log.clear()
+        world.go(world.run(run_id))
+        return world.store.log.count(("list", "books/_aigen/tries/"))
+
+    assert [listings(run_id) for run_id in ("one", "two", "three")] == [2, 1, 1]
+    world.go(world.clock.sleep(86_400.0))
+    assert [listings(run_id) for run_id in ("four", "five")] == [2, 1]
+
+
+def test_rows_that_one_plan_leaves_are_written_by_the_next_ones_of_that_day():
+    world = World()
+    world.scans(1)
+    world.ocr.latency_s = 100.0
+    killed_runs(world, 25)
+    world.ocr.latency_s = 0.1
+    world.go(world.clock.sleep(10 * 86_400.0))
+    world.go(world.run("next"))
+    assert len(world.run_rows()) == 20 + 1
+    for number in range(2):  # as far as the first of them knew, the killed ones may have been alive
+        world.go(world.run(f"later-{number}"))
+    assert len(world.run_rows()) == 25 + 3
