@@ -95,9 +95,8 @@ fleet-campaign: $(INSTALLED)  ## many tasks on one plan on a real Airflow, EXECU
 mutants: $(INSTALLED)  ## mutation testing of core: what no test notices, JOBS=2 at once; REPORT=1: the last run's table only
 	@$(PY) scripts/mutants.py --jobs $(or $(JOBS),2) $(if $(REPORT),--report)
 
-bench: $(INSTALLED)  ## documents per second, processor time and memory beside scripts that do less; some five minutes on a quiet machine
-	@$(PY) -m benchmarks.documents 500 0 5
-	@$(PY) -m benchmarks.documents 500 300 5
+bench: $(INSTALLED)  ## the provider beside scripts that do less, at 0 and 300 ms; some ten minutes on a quiet machine; WRITE=1: into docs/performance.md
+	@$(PY) -m benchmarks.documents $(if $(WRITE),--write)
 
 files: $(INSTALLED)  ## preflight against Pillow, pillow-heif and pikepdf over the test files of public packages
 	@$(PY) scripts/files.py
