@@ -47,6 +47,7 @@ class Effects:
         await self._parts.write(entry, at_hand or {})
         await self._settle(entry, lettered, chains)
         await self._state.mark_applied(entry.number)
+        await self._parts.remove_replaced(entry)  # once per process, and last, so that no row waits for it
 
     async def _settle(self, entry: CommitEntry, lettered: Sequence[DocumentOutcome], chains: Chains) -> None:
         """Leave the letters of the newest outcomes, and no others. A newer entry may come at any time: it may have

@@ -8,17 +8,29 @@ So a writer that was late leaves no part that is out of date.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from airflow_provider_aigen.core.document.reading import Reading, read
-from airflow_provider_aigen.core.errors import DamagedState, ReconciliationError
+from airflow_provider_aigen.core.errors import AigenError, DamagedState, ReconciliationError
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, OutputSettings, Table
+from airflow_provider_aigen.core.report import counted
 from airflow_provider_aigen.core.service.classify import Unknown
-from airflow_provider_aigen.core.upkeep.parts import Rebuild, Unit, older_units, part_name, settings_of, unit_of
+from airflow_provider_aigen.core.upkeep.parts import (
+    Rebuild,
+    Unit,
+    older_units,
+    part_name,
+    replaced,
+    settings_of,
+    unit_of,
+)
 from airflow_provider_aigen.ports import StateStore, Tables
 
 __all__ = ["Parts", "Rows"]
+
+log = logging.getLogger(__name__)
 
 # The field rows of answers, by their names (``DocumentOutcome.answer_key``).
 Rows = Mapping[str, Sequence[FieldRow]]
@@ -35,6 +47,7 @@ class Parts:
         self._state = state
         self._tables = tables
         self._looked = False
+        self._cleared: set[str] = set()
         self.rebuilds: tuple[Rebuild, ...] = ()
 
     async def look(self) -> None:
@@ -85,6 +98,27 @@ class Parts:
                 last = entries[unit.numbers[-1]]
                 if part_name(unit, last) in there:
                     await self._tables.remove(table, unit, last)
+
+    async def remove_replaced(self, entry: CommitEntry) -> None:
+        """Delete the parts whose rows lie in a merged part too: a late writer that was killed before it looked has left
+        them. Lists the tables of the commit's destination, once, and only where a rebuild has merged parts. What cannot
+        be deleted is a warning."""
+        destination, removed = entry.settings.destination, 0
+        if destination in self._cleared or not any(one.merged for one in self.rebuilds):
+            return
+        self._cleared.add(destination)
+        try:
+            for table in Table:
+                there = [path async for path in self._tables.paths(table, destination)]
+                for path in replaced(there, self.rebuilds, entry.state_id):
+                    await self._tables.remove_path(table, destination, path)
+                    removed += 1
+        except AigenError as error:
+            log.warning(
+                "Parts whose rows lie in a merged part too could not be deleted, the next run tries it: %s", error
+            )
+        if removed:
+            log.info("Deleted %s of late writers, whose rows lie in merged parts", counted(removed, "part"))
 
     def _settings(self, entry: CommitEntry) -> dict[Table, OutputSettings]:
         return {table: settings_of(entry, table, self.rebuilds) for table in Table}

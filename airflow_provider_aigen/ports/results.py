@@ -63,6 +63,14 @@ class Tables(Protocol):
         """Delete the part of ``unit``, whose last commit is ``last``; nothing happens where none is there."""
         ...
 
+    def paths(self, table: Table, destination: str) -> AsyncIterator[str]:
+        """The paths of all objects of ``table`` at a destination, in the table's folder."""
+        ...
+
+    async def remove_path(self, table: Table, destination: str, path: str) -> None:
+        """Delete one of them; nothing happens where none is there."""
+        ...
+
     async def read_run(self, plan: Plan, day: date) -> StoredObject | None:
         """What is there of the run's row in ``runs``."""
         ...

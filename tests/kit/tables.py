@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any
@@ -79,6 +79,14 @@ class JsonTables:
 
     async def remove(self, table: Table, unit: Unit, last: CommitEntry) -> None:
         await self._store.delete(*_place(table, unit, last))
+
+    async def paths(self, table: Table, destination: str) -> AsyncIterator[str]:
+        bucket, folder = location(f"{destination}{table}/")
+        async for one in self._store.list(bucket, folder):
+            yield one.key.removeprefix(folder)
+
+    async def remove_path(self, table: Table, destination: str, path: str) -> None:
+        await self._store.delete(*location(f"{destination}{table}/{path}"))
 
     async def read_run(self, plan: Plan, day: date) -> StoredObject | None:
         try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import Table
+from airflow_provider_aigen.core.upkeep.parts import Rebuild, replaced, unit_of
 from airflow_provider_aigen.pipeline.effects import Effects
+from airflow_provider_aigen.pipeline.parts import Parts
 from airflow_provider_aigen.pipeline.upkeep.rebuild import RebuildCounts, RebuildRequest, rebuild
 from tests.kit.ocr import refusal
 from tests.kit.store import MemoryStore
@@ -142,6 +145,91 @@ def test_a_late_writer_leaves_no_part_beside_the_merged_one():
     world.tables.write = slow  # type: ignore[method-assign]
     world.go(late.apply(entry))
     assert parts(world) == merged[0]
+
+
+def wake_after_a_rebuild(world: World, killed_after: Table) -> None:
+    """A writer of commit 1 stops before its first part, a rebuild comes, and the writer goes on until it has written
+    its part of a table. There it is killed, before it has looked for rebuilds."""
+    late = Parts(world.state, world.tables)
+    world.go(late.look())
+    entry = world.go(late.read_commit(1))
+    unit = unit_of(1, late.rebuilds)
+    write, write_unit = world.tables.write, world.tables.write_unit
+    begun: list[Table] = []
+
+    def slow(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        async def go_on(table: Table, *arguments: Any) -> None:
+            if not begun:
+                begun.append(table)
+                await rebuilt(world)
+                begun.append(table)
+            await original(table, *arguments)
+            if table is killed_after and len(begun) == 2:
+                raise Killed
+
+        return go_on
+
+    world.tables.write = slow(write)  # type: ignore[method-assign]
+    world.tables.write_unit = slow(write_unit)  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        world.go(late.write_unit(unit) if unit.rebuild else late.write(entry, {}))
+    world.tables.write, world.tables.write_unit = write, write_unit  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("killed_after", [Table.FIELDS, Table.RECORDS, Table.DOCUMENTS])
+@pytest.mark.parametrize("merged_before", [False, True])
+def test_what_a_late_writer_leaves_that_is_killed_before_it_looks_is_removed_by_the_next_run(
+    killed_after, merged_before, caplog
+):
+    world = world_of(4, 2, 1)
+    if merged_before:
+        world.go(rebuilt(world, run_key="1" * 32, most_documents=6))
+    before = Counter(rows(world))
+    wake_after_a_rebuild(world, killed_after)
+    assert max(Counter(rows(world)).values()) == 2, "the part is there again"
+    world.scan("new.png")
+    with caplog.at_level("INFO"):
+        world.go(world.run("next"))
+    after = Counter(rows(world))
+    assert before <= after
+    assert set(after.values()) == {1}
+    assert len(world.store.keys(FIELDS)) == len(world.store.keys(FIELDS.replace("fields", "documents"))) == 2
+    assert "of late writers, whose rows lie in merged parts" in caplog.text
+
+
+def test_a_part_is_left_while_its_merged_part_is_not_there():
+    world = world_of(4, 2)
+    everything = documents(world).keys()
+    begun = Rebuild(1, "0" * 32, 1, 2, tuple(Table), merged=((1, 2),))
+    assert world.go(world.state.create_rebuild(begun)), "and it was killed before it wrote a part"
+    world.scan("new.png")
+    world.go(world.run("next"))
+    assert documents(world).keys() > everything
+
+
+def test_a_run_that_may_not_delete_warns_of_the_part_of_a_late_writer_and_goes_on(caplog):
+    world = world_of(4, 2)
+    wake_after_a_rebuild(world, Table.FIELDS)
+
+    async def denied(table: Table, destination: str, path: str) -> None:
+        raise ConfigurationError("destination", "s3:DeleteObject is denied")
+
+    world.tables.remove_path = denied  # type: ignore[method-assign]
+    world.scan("new.png")
+    world.go(world.run("next"))
+    assert "could not be deleted, the next run tries it" in caplog.text
+    assert len(world.store.keys(FIELDS)) == 3
+
+
+def test_only_parts_of_this_state_that_lie_beside_their_merged_part_are_replaced():
+    one, two = Rebuild(1, "0" * 32, 1, 3, (), merged=((1, 3),)), Rebuild(2, "0" * 32, 1, 4, (), merged=((1, 3, 4),))
+    own = ["dt=1/c00000001-00000-id.parquet", "dt=1/c00000002-00000-id.parquet", "dt=1/c00000003-00000.parquet"]
+    first, second = "dt=1/m00000001-00000003-00001-id.parquet", "dt=1/m00000001-00000004-00002-id.parquet"
+    others = ["dt=1/c00000001-00000-other.parquet", "dt=2/c00000001-00000-id.parquet", "dt=1/", "dt=1/notes.txt"]
+    assert replaced([*own, *others], [one, two], "id") == []
+    assert replaced([*own, *others, first], [one, two], "id") == [own[0], own[2]]
+    assert replaced([*own, *others, first, second], [one, two], "id") == [own[0], own[2], first]
+    assert replaced([*own, second], [one], "id") == [], "a rebuild that is not known here"
 
 
 def test_records_of_older_commits_are_written_if_a_schema_is_given_or_built_in():

@@ -7,7 +7,7 @@ Rows stand in plan order, and everything that a library might choose is chosen h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import date
 from functools import partial
 from itertools import accumulate, chain
@@ -98,6 +98,18 @@ class ParquetTables:
     async def remove(self, table: Table, unit: Unit, last: CommitEntry) -> None:
         """Delete the part of ``unit``, whose last commit is ``last``; nothing happens where none is there."""
         await self._store.delete(*_place(table, unit, last))
+
+    async def paths(self, table: Table, destination: str) -> AsyncIterator[str]:
+        """The paths of all objects of the table, in its folder."""
+        root = S3Prefix.parse("destination", destination)
+        folder = root.join(table, "")
+        async for listed in self._store.list(root.bucket, folder):
+            yield listed.key.removeprefix(folder)
+
+    async def remove_path(self, table: Table, destination: str, path: str) -> None:
+        """Delete one of them; nothing happens where none is there."""
+        root = S3Prefix.parse("destination", destination)
+        await self._store.delete(root.bucket, root.join(table, path))
 
     async def read_run(self, plan: Plan, day: date) -> StoredObject | None:
         """What is there of the run's row in ``runs``."""

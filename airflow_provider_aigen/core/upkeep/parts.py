@@ -7,7 +7,8 @@ from these objects alone, so it does not matter which process writes it, how oft
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from airflow_provider_aigen.core.models import CommitEntry, OutputSettings, Table
@@ -21,12 +22,19 @@ __all__ = [
     "groups",
     "older_units",
     "part_name",
+    "replaced",
     "settings_of",
     "unit_of",
 ]
 
 # Parts are merged up to so many documents.
 MOST_DOCUMENTS = 2000
+
+# What :func:`part_name` gives, in a partition's folder.
+_OWN = re.compile(r"(?P<folder>.*/)?c(?P<number>\d{8,})-\d{5,}(-(?P<state>[^-/]+))?\.parquet")
+_MERGED = re.compile(
+    r"(?P<folder>.*/)?m(?P<first>\d{8,})-(?P<last>\d{8,})-(?P<rebuild>\d{5,})(-(?P<state>[^-/]+))?\.parquet"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,36 @@ def older_units(unit: Unit, rebuilds: Sequence[Rebuild]) -> list[Unit]:
         if one.number < unit.rebuild and numbers.intersection(group)
     ]
     return [*(Unit((number,)) for number in unit.numbers), *merged]
+
+
+def replaced(paths: Collection[str], rebuilds: Sequence[Rebuild], state_id: str | None) -> list[str]:
+    """Those of a table's parts, named by their paths in the table's folder, whose rows lie in a merged part that is
+    there too. A writer that was late leaves such a part where it is killed before it has looked.
+
+    What is no part of this state is left out. A merged part is never taken apart, so a listing that is old by now does
+    not matter."""
+    there = [(path, found) for path in paths if (found := _found(path, rebuilds, state_id)) is not None]
+    newest: dict[tuple[str, int], int] = {}
+    for _, (folder, unit) in there:
+        for number in unit.numbers:
+            newest[folder, number] = max(unit.rebuild, newest.get((folder, number), 0))
+    return [path for path, (folder, unit) in there if all(newest[folder, one] > unit.rebuild for one in unit.numbers)]
+
+
+def _found(path: str, rebuilds: Sequence[Rebuild], state_id: str | None) -> tuple[str, Unit] | None:
+    """The folder of a part, and what it has; None for what is no part of this state."""
+    own, merged = _OWN.fullmatch(path), _MERGED.fullmatch(path)
+    name = own or merged
+    if name is None or name["state"] not in (None, state_id):
+        return None
+    folder = name["folder"] or ""
+    if own:
+        return folder, Unit((int(own["number"]),))
+    for one in rebuilds:
+        for group in one.merged:
+            if (group[0], group[-1], one.number) == (int(name["first"]), int(name["last"]), int(name["rebuild"])):
+                return folder, Unit(group, one.number)
+    return None
 
 
 def part_name(unit: Unit, last: CommitEntry) -> str:

@@ -343,10 +343,17 @@ def test_without_a_row_there_is_a_part_of_documents_only(store, bucket, s3_clien
         refused, destination=f"s3://{bucket}/lake/", partition=partition, record_schema=(("color", "text"),)
     )
 
+    folder = f"{partition}/" if partition else ""
+    path = f"{folder}c00000042-00003.parquet"
+
     async def scenario():
         for one in Table:
             await tables.write(one, entry, [(refused, ())])
+        destination = entry.settings.destination
+        assert [[found async for found in tables.paths(one, destination)] for one in Table] == [[], [], [path]]
+        await tables.remove_path(Table.FIELDS, destination, path)
 
     asyncio.run(scenario())
-    folder = f"{partition}/" if partition else ""
-    assert download(s3_client, bucket, tmp_path) == [f"lake/documents/{folder}c00000042-00003.parquet"]
+    assert download(s3_client, bucket, tmp_path) == [f"lake/documents/{path}"]
+    asyncio.run(tables.remove_path(Table.DOCUMENTS, entry.settings.destination, path))
+    assert download(s3_client, bucket, tmp_path / "later") == []
