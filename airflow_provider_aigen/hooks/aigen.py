@@ -91,7 +91,7 @@ class AigenHook(BaseHook):
         return self._extractor.connection.price
 
     def async_client(self, document_type: str = DEFAULT_DOCUMENT_TYPE, *, max_in_flight: int = 1) -> HttpOcrClient:
-        """The client that the pipeline uses: an async context manager with ``call(body)``. It neither waits for a
+        """The client that the pipeline uses: an async context manager with ``call(image)``. It neither waits for a
         limiter nor retries."""
         return self._extractor.client(document_type, max_in_flight)
 

@@ -28,7 +28,6 @@ from airflow_provider_aigen.core.models import Answer, ApiResponse, CallFailure
 from airflow_provider_aigen.core.service.classify import Extracted, Refused, Unknown
 from airflow_provider_aigen.core.service.codes import ACCESS_REFUSED, SERVICE_ERROR
 from airflow_provider_aigen.core.service.suspects import MAX_CALLS
-from airflow_provider_aigen.core.service.wire import encode_request
 from airflow_provider_aigen.pipeline import Stop
 from airflow_provider_aigen.pipeline.calls import Caller, FailedCall, Received, Request
 from airflow_provider_aigen.ports import NoObserver, RateLimiter
@@ -105,7 +104,7 @@ class Extractor:
 
         async def send(endpoint: EndpointConfig) -> ApiResponse | CallFailure:
             async with HttpOcrClient(endpoint, max_in_flight=1) as client:
-                return await client.call(encode_request(b""))
+                return await client.call(b"")
 
         try:
             return judge(asyncio.run(send(self.connection.endpoint(DEFAULT_DOCUMENT_TYPE))))

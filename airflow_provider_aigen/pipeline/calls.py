@@ -21,7 +21,6 @@ from airflow_provider_aigen.core.service.breaker import BreakerState
 from airflow_provider_aigen.core.service.classify import Failed, Verdict, classify, is_paid
 from airflow_provider_aigen.core.service.health import CallRecord, Health
 from airflow_provider_aigen.core.service.retry import Attempts, Decision, EndRun, Keep, Later, Retry, decide
-from airflow_provider_aigen.core.service.wire import encode_request
 from airflow_provider_aigen.pipeline.budget import Budget
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.ports import Clock, Observer, OcrClient, RateLimiter, Turn
@@ -125,7 +124,6 @@ class Caller:
         ``instead`` is awaited before each call, which may have waited long for its turn: what it returns, unless None,
         is returned in place of a call. Raises what ends the run: ``AuthenticationError``, ``AccountError``,
         ``ContractError``, ``SpendLimitError``, ``ServiceUnavailableError``, and what ``keep`` and ``instead`` raise."""
-        body = encode_request(request.image)
         attempts, first_call_at = Attempts(), None
         while True:
             async with self._slots, self._budget.one_call():
@@ -135,7 +133,7 @@ class Caller:
                         return found
                     called_at, began_at = self._clock.now(), self._clock.monotonic()
                     first_call_at = began_at if first_call_at is None else first_call_at
-                    result = await self._send(body, turn, repeats=request.may_repeat and attempts.calls == 1)
+                    result = await self._send(request.image, turn, repeats=request.may_repeat and attempts.calls == 1)
                     record = self._record(request, result, began_at)
                     error = self._learn(record)
                     if record.answered:
@@ -169,7 +167,7 @@ class Caller:
         if self._stop.is_set:
             raise asyncio.CancelledError
 
-    async def _send(self, body: bytes, turn: Turn, *, repeats: bool) -> ApiResponse | CallFailure:
+    async def _send(self, image: bytes, turn: Turn, *, repeats: bool) -> ApiResponse | CallFailure:
         self.last_call_at = self._clock.monotonic()
         sent = False
 
@@ -182,7 +180,7 @@ class Caller:
         task = asyncio.current_task()
         self.sent_at[task] = self.last_call_at
         try:
-            result = await self._client.call(body, before_send=starting)
+            result = await self._client.call(image, before_send=starting)
         except asyncio.CancelledError:
             self._budget.paid_calls += sent  # nobody will know what came of it
             raise

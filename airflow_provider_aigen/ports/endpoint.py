@@ -19,10 +19,10 @@ class OcrClient(Protocol):
     """The endpoint of one document type."""
 
     async def call(
-        self, body: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None
+        self, image: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None
     ) -> ApiResponse | CallFailure:
-        """Send one encoded request (``core.service.wire.encode_request``), once. ``before_send`` is awaited when the
-        next thing is the request's first byte on the wire. Never raises for what the network or the endpoint does:
+        """Send one image, once. ``before_send`` is awaited when the next thing is the request's first byte on the wire.
+        Never raises for what the network or the endpoint does:
         that is data for ``core.service.classify``."""
         ...
 

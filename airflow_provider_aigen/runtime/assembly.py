@@ -85,7 +85,7 @@ class _NoCalls:
 
     async def call(
         self,
-        body: bytes,  # noqa: ARG002 - as the port has it
+        image: bytes,  # noqa: ARG002 - as the port has it
         *,
         before_send: Callable[[], Awaitable[None]] | None = None,  # noqa: ARG002
     ) -> ApiResponse | CallFailure:

@@ -25,7 +25,6 @@ from airflow_provider_aigen.core.errors import (
     ServiceUnavailableError,
 )
 from airflow_provider_aigen.core.models import Answer
-from airflow_provider_aigen.core.service.wire import encode_request
 from airflow_provider_aigen.hooks.aigen import AigenHook
 from airflow_provider_aigen.simulator import DEFAULT_KEY, RunningSimulator, running_simulator
 from tests.kit.servers.process import free_port
@@ -225,7 +224,7 @@ def test_extract_calls_the_endpoint_of_the_document_type(simulated, simulator):
 def test_the_client_of_a_hook_calls_the_endpoint_of_the_document_type(simulated, simulator):
     async def send() -> None:
         async with simulated.async_client("idcard/v2") as client:
-            await client.call(encode_request(scan({"color": "แดง"})))
+            await client.call(scan({"color": "แดง"}))
 
     asyncio.run(send())
     assert [call["document_type"] for call in simulator.journal()] == ["idcard/v2"]

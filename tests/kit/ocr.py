@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -58,10 +57,9 @@ class ScriptedOcr:
     def times(self, image: bytes) -> int:
         return sum(call.image == image for call in self.calls)
 
-    async def call(self, body: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None) -> Result:
+    async def call(self, image: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None) -> Result:
         if before_send is not None:
             await before_send()
-        image = base64.b64decode(json.loads(body)["image"])
         script = self.answers.get(image)
         result = self.default(image) if script is None else script[min(self.times(image), len(script) - 1)]
         call = Call(image, self._clock.monotonic())

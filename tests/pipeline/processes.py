@@ -102,8 +102,8 @@ class _FrozenOcr:
         self._ocr = ocr
         self._thaw = thaw
 
-    async def call(self, body: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None) -> Result:
+    async def call(self, image: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None) -> Result:
         await self._thaw()
-        result = await self._ocr.call(body, before_send=before_send)
+        result = await self._ocr.call(image, before_send=before_send)
         await self._thaw()
         return result

@@ -7,9 +7,7 @@ Faults and troubles come on top of it (:mod:`.failures`).
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import struct
 import zlib
 from collections.abc import Awaitable, Callable
@@ -80,9 +78,8 @@ def content(kind: str, number: int) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _read_request(body: bytes) -> tuple[str, str, int]:
+def _read_image(image: bytes) -> tuple[str, str, int]:
     """SHA-256 of the image, its kind, and its size."""
-    image = base64.b64decode(json.loads(body)["image"], validate=True)
     kind = image.partition(b"kind\0")[2].partition(b" ")[0].decode()
     return hashlib.sha256(image).hexdigest(), kind, len(image)
 
@@ -181,12 +178,12 @@ class _Client:
         self._process = process
 
     async def call(
-        self, body: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None
+        self, image: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None
     ) -> ApiResponse | CallFailure:
         if before_send is not None:
             await before_send()
         endpoint, network = self._endpoint, self._endpoint.network
-        sha256, kind, size = _read_request(body)
+        sha256, kind, size = _read_image(image)
         call = Call(sha256, network.loop.now, process=self._process, kind=kind, image_bytes=size)
         call.after_keep = sha256 in endpoint.kept
         endpoint.add(call)

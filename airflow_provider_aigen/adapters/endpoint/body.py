@@ -2,15 +2,14 @@
 """Reads an answer's body without trusting it: never more than a given number of bytes, received or decoded.
 
 The request asks for ``identity``. An answer that comes compressed nevertheless may be paid for already, so gzip and
-deflate (zlib) are decoded, one bounded piece at a time. httpx's own decoders have no bound, and a small compressed body
-may expand a thousandfold.
+deflate (zlib) are decoded, one bounded piece at a time. The decoders of HTTP clients have no bound, and a small
+compressed body may expand a thousandfold.
 """
 
 from __future__ import annotations
 
 import zlib
-
-import httpx
+from collections.abc import AsyncIterable, Mapping
 
 __all__ = ["BodyTooLarge", "BodyUnreadable", "read_body"]
 
@@ -25,17 +24,18 @@ class BodyUnreadable(Exception):
     """The body is not what its headers say: its encoding is unknown or broken."""
 
 
-async def read_body(response: httpx.Response, max_bytes: int) -> bytes:
-    """The decoded body. Raises ``BodyTooLarge``, ``BodyUnreadable``, and what httpx raises while reading."""
-    if _declared_length(response) > max_bytes:
+async def read_body(headers: Mapping[str, str], pieces: AsyncIterable[bytes], max_bytes: int) -> bytes:
+    """The decoded body, whose ``pieces`` are as received. Raises ``BodyTooLarge``, ``BodyUnreadable``, and what
+    reading a piece raises."""
+    if _declared_length(headers) > max_bytes:
         raise BodyTooLarge
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    encoding = headers.get("content-encoding", "identity").strip().lower()
     inflate = _Inflate() if encoding in ("gzip", "x-gzip", "deflate") else None
     if inflate is None and encoding not in ("", "identity"):
         raise BodyUnreadable
     body = bytearray()
     received = 0
-    async for chunk in response.aiter_raw():
+    async for chunk in pieces:
         received += len(chunk)
         if received > max_bytes:
             raise BodyTooLarge
@@ -45,8 +45,8 @@ async def read_body(response: httpx.Response, max_bytes: int) -> bytes:
     return bytes(body)
 
 
-def _declared_length(response: httpx.Response) -> int:
-    declared = response.headers.get("content-length", "")
+def _declared_length(headers: Mapping[str, str]) -> int:
+    declared = headers.get("content-length", "")
     return int(declared) if declared.isascii() and declared.isdigit() else 0
 
 

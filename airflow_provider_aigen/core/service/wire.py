@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Request bytes out, answer bytes in (contract, Request and Answer).
+"""The bytes of an answer (contract, Answer).
 
 What comes in is foreign: whatever the bytes are, the result is an :class:`~.models.Answer` or ``MalformedAnswer``, in
 time linear in their length. The body itself is kept elsewhere as received, so what is lost here is not lost for good:
@@ -9,7 +9,6 @@ more than 300 digits becomes text.
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -26,7 +25,6 @@ __all__ = [
     "MAX_CODE_LENGTH",
     "MAX_DEPTH",
     "MalformedAnswer",
-    "encode_request",
     "is_contract",
     "parse_answer",
     "parse_retry_after",
@@ -54,11 +52,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 class MalformedAnswer(ValueError):
     """The body is no answer of the contract. The message is one of this module's sentences, never foreign text."""
-
-
-def encode_request(image: bytes) -> bytes:
-    """``{"image": "<base64>"}``, made by joining bytes: a JSON encoder would read all of the string again."""
-    return b"".join((b'{"image":"', binascii.b2a_base64(image, newline=False), b'"}'))
 
 
 def parse_answer(status: int, body: bytes) -> Answer:

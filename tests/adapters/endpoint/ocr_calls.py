@@ -13,32 +13,44 @@ from pathlib import Path
 
 import trustme
 
+from airflow_provider_aigen.adapters.endpoint import client
 from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
+from airflow_provider_aigen.adapters.endpoint.proxied import ProxiedTransport
 from airflow_provider_aigen.core.config import EndpointConfig
 from airflow_provider_aigen.core.models import CallFailure
 
-__all__ = ["BODY", "CLIENT", "KEY", "call", "config", "failure", "run_client", "trusted_authority"]
+__all__ = ["CLIENT", "IMAGE", "KEY", "call", "config", "failure", "over_httpx", "run_client", "trusted_authority"]
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "key-that-nobody-may-see"
-BODY = b'{"image": "' + b"aW1hZ2U=" * 40_000 + b'"}'  # more than a socket takes at once
+IMAGE = b"image" * 50_000  # more than a socket takes at once
 
 
 def config(url, **changes):
     return EndpointConfig(**{"base_url": url, "api_key": KEY, "allow_http": True, "timeout_s": 10.0, **changes})
 
 
-def call(server, *, calls=1, body=BODY, url=None, before_send=None, **changes):
+def call(server, *, calls=1, image=IMAGE, url=None, before_send=None, **changes):
     """The results of so many calls, one after the other, by one client."""
 
     async def scenario():
         async with (
             server,
-            HttpOcrClient(config(url or server.url, **changes), max_in_flight=2) as client,
+            HttpOcrClient(config(url or server.url, **changes), max_in_flight=2) as ocr,
         ):
-            return [await client.call(body, before_send=before_send) for _ in range(calls)]
+            return [await ocr.call(image, before_send=before_send) for _ in range(calls)]
 
     return asyncio.run(scenario())
+
+
+def over_httpx(monkeypatch):
+    """Requests go the way that they go through a proxy, but without one."""
+
+    def transport(config, url, headers, max_in_flight):
+        ssl_context = client._ssl_context(url)
+        return ProxiedTransport(config, headers, ssl_context, None, max_idle=max_in_flight)
+
+    monkeypatch.setattr(client, "_transport", transport)
 
 
 def failure(result):

@@ -13,7 +13,7 @@ import trustme
 from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import FailureKind
-from tests.adapters.endpoint.ocr_calls import BODY, KEY, call, config, failure, trusted_authority
+from tests.adapters.endpoint.ocr_calls import IMAGE, KEY, call, config, failure, trusted_authority
 from tests.kit.servers.hostile import (
     HostileServer,
     answer,
@@ -32,7 +32,7 @@ def test_a_redirect_comes_back_as_itself(status):
         async with HostileServer() as second:
             first = HostileServer(answer(status, Location=f"{second.url}/elsewhere"), answer())
             async with first, HttpOcrClient(config(first.url), max_in_flight=1) as client:
-                return await client.call(BODY), first, second
+                return await client.call(IMAGE), first, second
 
     result, first, second = asyncio.run(scenario())
     assert result.status == status
@@ -82,7 +82,7 @@ def test_the_environments_proxy_is_used(monkeypatch):
         async with HostileServer() as proxy:
             monkeypatch.setenv("http_proxy", f"http://user:secret@localhost:{proxy.port}")
             async with HttpOcrClient(config("http://ocr.example"), max_in_flight=1) as client:
-                return await client.call(b"{}"), proxy
+                return await client.call(b""), proxy
 
     result, proxy = asyncio.run(scenario())
     assert result.status == 200
@@ -96,7 +96,7 @@ def test_a_host_may_be_left_out_of_the_proxying(monkeypatch):
             monkeypatch.setenv("all_proxy", f"localhost:{proxy.port}")
             monkeypatch.setenv("no_proxy", "localhost")
             async with HttpOcrClient(config(server.url), max_in_flight=1) as client:
-                return await client.call(b"{}"), proxy
+                return await client.call(b""), proxy
 
     result, proxy = asyncio.run(scenario())
     assert result.status == 200
@@ -108,7 +108,7 @@ def test_a_proxy_that_refuses_the_tunnel_never_sees_the_key(monkeypatch):
         async with HostileServer(answer(407)) as proxy:
             monkeypatch.setenv("https_proxy", f"localhost:{proxy.port}")
             async with HttpOcrClient(config("https://ocr.example"), max_in_flight=1) as client:
-                return await client.call(b"{}"), proxy
+                return await client.call(b""), proxy
 
     result, proxy = asyncio.run(scenario())
     assert failure(result) == (FailureKind.CONNECT, False)
@@ -138,7 +138,7 @@ def test_a_key_goes_through_a_tunnel_inside_tls_only(monkeypatch, authority):
         async with server, HostileServer(on_connect=tunnel) as proxy:
             monkeypatch.setenv("https_proxy", f"http://localhost:{proxy.port}")
             async with HttpOcrClient(config("https://ocr.example"), max_in_flight=1) as client:
-                return await client.call(b"{}"), server
+                return await client.call(b""), server
 
     result, server = asyncio.run(scenario())
     assert result.status == 200
@@ -192,7 +192,7 @@ def test_a_server_that_speaks_no_tls_never_gets_the_key():
 
     async def scenario():
         async with server, HttpOcrClient(config(f"https://localhost:{server.port}"), max_in_flight=1) as client:
-            return await client.call(BODY)
+            return await client.call(IMAGE)
 
     assert failure(asyncio.run(scenario())) == (FailureKind.TLS, False)
     assert received

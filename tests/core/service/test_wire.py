@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import base64
 import json
 import math
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,6 @@ from airflow_provider_aigen.core.models import Answer, ApiError
 from airflow_provider_aigen.core.service.shapes import UnknownShape
 from airflow_provider_aigen.core.service.wire import (
     MalformedAnswer,
-    encode_request,
     is_contract,
     parse_answer,
     parse_retry_after,
@@ -43,11 +41,6 @@ def nested(levels: int) -> bytes:
     """An answer that nests ``levels`` deep: the object, the list of pages and the page are three of them."""
     inside = levels - 3
     return b'{"data":[{"f":' + b"[" * inside + b"]" * inside + b"}]}"
-
-
-@given(st.binary(max_size=2000))
-def test_the_request_is_the_json_that_an_encoder_would_write(image):
-    assert json.loads(encode_request(image)) == {"image": base64.b64encode(image).decode()}
 
 
 def test_pages_keep_their_order_and_a_null_page_is_empty():
