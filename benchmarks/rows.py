@@ -20,7 +20,17 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-__all__ = ["EXPERT", "EXPERT_SAME_REQUESTS", "IN_FLIGHT", "PROVIDER", "ROWS", "THREADS", "Job"]
+__all__ = [
+    "EXPERT",
+    "EXPERT_SAME_REQUESTS",
+    "IN_FLIGHT",
+    "PROVIDER",
+    "ROWS",
+    "THREADS",
+    "Job",
+    "ocr_operator",
+    "task_context",
+]
 
 THREADS = "pool of 32 threads, requests + boto3"
 EXPERT = "bare script, obstore + Rust HTTP, uvloop"
@@ -163,39 +173,39 @@ async def _bare(job: Job, post: Callable[[bytes], Awaitable[bytes]], *, keep: bo
 
 def provider(job: Job) -> None:
     """The operator's ``execute``: hook, plan, preflight, pace, claims, answers, tables, report, metrics, progress."""
+    done = ocr_operator(job).execute(task_context())
+    assert done["extracted"] == job.documents, done
+
+
+def ocr_operator(job: Job) -> Any:
+    """The operator over the job's documents, with its connections in this process's environment."""
+    aigen = {"allow_http": True, "requests_per_second": _REQUESTS_PER_SECOND}
+    aws = {"endpoint_url": job.s3, "region_name": "us-east-1"}
     os.environ |= {
         "AIRFLOW_CONN_AIGEN_DEFAULT": json.dumps(
-            {
-                "conn_type": "aigen",
-                "host": job.url,
-                "password": _KEY,
-                "extra": {"allow_http": True, "requests_per_second": _REQUESTS_PER_SECOND},
-            }
+            {"conn_type": "aigen", "host": job.url, "password": _KEY, "extra": aigen}
         ),
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(
-            {
-                "conn_type": "aws",
-                "login": _ACCESS,
-                "password": _SECRET,
-                "extra": {"endpoint_url": job.s3, "region_name": "us-east-1"},
-            }
+            {"conn_type": "aws", "login": _ACCESS, "password": _SECRET, "extra": aws}
         ),
     }
     from airflow_provider_aigen.operators.ocr import AigenOcrOperator  # noqa: PLC0415
 
-    run = uuid.uuid4().hex[:8]
-    operator = AigenOcrOperator(
+    logging.getLogger("airflow_provider_aigen").setLevel(logging.INFO)
+    out = uuid.uuid4().hex[:8]
+    return AigenOcrOperator(
         task_id="ocr",
         source=f"s3://scans/{job.prefix}",
-        destination=f"s3://lake/{run}/",
-        dead_letter=f"s3://lake/{run}-dead/",
+        destination=f"s3://lake/{out}/",
+        dead_letter=f"s3://lake/{out}-dead/",
         max_in_flight=job.in_flight,
     )
-    instance = SimpleNamespace(dag_id="books", task_id="ocr", run_id=run, map_index=-1)
-    context: Any = {"ti": instance, "logical_date": datetime(2026, 11, 22, tzinfo=UTC)}
-    logging.getLogger("airflow_provider_aigen").setLevel(logging.INFO)
-    done = operator.execute(context)
-    assert done["extracted"] == job.documents, done
+
+
+def task_context() -> Any:
+    """As much of a task's context as the operator needs."""
+    instance = SimpleNamespace(dag_id="books", task_id="ocr", run_id=uuid.uuid4().hex[:8], map_index=-1)
+    return {"ti": instance, "logical_date": datetime(2026, 11, 22, tzinfo=UTC)}
 
 
 def _headers() -> dict[str, str]:
