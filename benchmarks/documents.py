@@ -33,26 +33,31 @@ from tests.kit.servers.s3 import S3Server, seaweedfs
 from tests.scans import scan
 
 _IMAGE_BYTES = 300_000
-_WARM_UP = 64
+WARM_UP = 64
 
 
 def measure(row: str, job: Job) -> Measured:
     """Run a row in this process."""
     work = ROWS[row]
-    work(replace(job, documents=min(_WARM_UP, job.documents), prefix="warm-up/"))
+    work(replace(job, documents=WARM_UP, prefix="warm-up/"))
     gc.collect()
-    base_kib = _reset_peak_kib()
+    base_kib = reset_peak_kib()
     began_s, cpu_s = time.monotonic(), time.process_time()
     work(job)
     took_s, cpu_s = time.monotonic() - began_s, time.process_time() - cpu_s
-    peak_mib = (_status_kib("VmHWM") - base_kib) / 1024
+    peak_mib = (peak_kib() - base_kib) / 1024
     return Measured(job.documents / took_s, cpu_s / job.documents * 1000, peak_mib)
 
 
-def _reset_peak_kib() -> int:
+def reset_peak_kib() -> int:
     """Linux forgets the peak so far. Gives what the process has now."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return _status_kib("VmRSS")
+
+
+def peak_kib() -> int:
+    """The most that the process had since then."""
+    return _status_kib("VmHWM")
 
 
 def _status_kib(name: str) -> int:
@@ -62,7 +67,8 @@ def _status_kib(name: str) -> int:
 
 @contextmanager
 def scans(documents: int, image_bytes: int = _IMAGE_BYTES) -> Iterator[S3Server]:
-    """A server with so many different images under ``s3://scans/in/``, and others under ``warm-up/``."""
+    """A server with so many different images under ``s3://scans/in/``, and others of 300 KB or less under
+    ``warm-up/``."""
     image = scan({"color": "แดง"})
 
     with tempfile.TemporaryDirectory() as folder, seaweedfs(Path(folder)) as server:
@@ -71,11 +77,12 @@ def scans(documents: int, image_bytes: int = _IMAGE_BYTES) -> Iterator[S3Server]
             client.create_bucket(Bucket=bucket)
 
         def put(key: str) -> None:
-            body = image + os.urandom(max(16, image_bytes - len(image)))  # behind its end: every image is another one
+            size = min(image_bytes, _IMAGE_BYTES) if key.startswith("warm-up/") else image_bytes
+            body = image + os.urandom(max(16, size - len(image)))  # behind its end: every image is another one
             client.put_object(Bucket="scans", Key=key, Body=body)
 
         with ThreadPoolExecutor(8) as pool:
-            for prefix, count in (("warm-up/", min(_WARM_UP, documents)), ("in/", documents)):
+            for prefix, count in (("warm-up/", WARM_UP), ("in/", documents)):
                 list(pool.map(put, Job("", "", count, prefix).keys))
         yield server
 
