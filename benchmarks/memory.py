@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a task's memory rises by, against its bound: ``python -m benchmarks.memory [--cases large many] [--trace]``.
 
-The bound is 64 MB + 3 times the largest image for each document in flight. ``large``: images of nearly 10 MB, 8 and 32 in flight.
-``many``: images of 8 KB, 1,000 and 20,000 documents (``--documents``). Every case is a process of its own. Its memory
-rises from two bases: what it has before ``execute``, and what it has after a small task, when everything is imported
-and connected. ``--trace`` shows the lines that hold most of Python's memory at its peak; it makes the task slower.
+The bound is 64 MB + 3 times the largest image for each document in flight. ``large``: images of nearly 10 MB, 8 and 32
+in flight. ``many``: images of 8 KB, 1,000 and 20,000 documents (``--documents``). Every case is a process of its own.
+Its memory rises from two bases: what it has before ``execute``, and what it has after a small task, when everything is
+imported and connected. ``--trace`` shows the lines that hold most of Python's memory at its peak; it makes the task
+slower.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class _Tracing:
             if tracemalloc.get_traced_memory()[0] > 1.05 * self._most:
                 snapshot = tracemalloc.take_snapshot()
                 self._most = sum(trace.size for trace in snapshot.traces)
-                top = snapshot.statistics("traceback")[:12]
+                top = snapshot.statistics("traceback")[:5]
                 texts = (f"{at.size / _MB:.1f} MB in {at.count}\n" + "\n".join(at.traceback.format(6)) for at in top)
                 self._seen = f"{self._most / _MB:.0f} MB of Python's\n" + "\n".join(texts)
 
