@@ -183,7 +183,7 @@ def test_by_code_by_age_and_the_oldest_first():
             {"document_type": "idcard/v2"},
             "document_type: the dead letters are of the type vehicle-registration-book/v2",
         ),
-        ({"destination": "s3://lake/other/"}, "state: the destination belongs to the state None"),
+        ({"destination": "s3://lake/other/"}, "destination: has no state: no run has written there"),
     ],
 )
 def test_a_wrong_request_is_refused_and_nothing_is_changed(changes, said):

@@ -20,6 +20,7 @@ from tests.simulation.campaign import run_seeds, seeds_prepared
 from tests.simulation.draw import draw
 from tests.simulation.driver import simulate
 from tests.simulation.mutations import MUTATIONS, mutated
+from tests.simulation.upkeep import draw_upkeep, simulate_upkeep
 
 _CHUNK = 250
 _COUNTED = (
@@ -33,15 +34,18 @@ _COUNTED = (
     "letters",
     "healed",
     "final",
+    "redriven",
+    "merged",
+    "erased",
 )
 
 
-def replay(seed: int, mutation: str | None) -> int:
-    scenario = draw(seed)
-    print(scenario)
+def replay(seed: int, mutation: str | None, *, upkeep: bool = False) -> int:
+    work = partial(simulate_upkeep, draw_upkeep(seed)) if upkeep else partial(simulate, draw(seed))
+    print(work.args[0])
     with seeds_prepared(), mutated(mutation) if mutation else nullcontext():
         try:
-            simulate(scenario, trace=print)
+            work(trace=print)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this seed's
             print(f"seed {seed}: {type(error).__name__}: {error}")
             return 1
@@ -49,13 +53,13 @@ def replay(seed: int, mutation: str | None) -> int:
     return 0
 
 
-def soak(first: int, schedules: int, jobs: int, mutation: str | None) -> int:
+def soak(first: int, schedules: int, jobs: int, mutation: str | None, *, upkeep: bool = False) -> int:
     began = time.monotonic()
     chunks = [range(at, min(at + _CHUNK, first + schedules)) for at in range(first, first + schedules, _CHUNK)]
-    work = partial(run_seeds, mutation=mutation)
+    work = partial(run_seeds, mutation=mutation, upkeep=upkeep)
     gc.collect()
     gc.freeze()  # for the children
-    failures = _report(_in_children(work, chunks, jobs), mutation, began)
+    failures = _report(_in_children(work, chunks, jobs), mutation, began, upkeep=upkeep)
     took = time.monotonic() - began
     print(f"{failures} of {schedules} schedules failed; {took:.0f} s, {schedules / took:.0f} a second")
     return 1 if failures else 0
@@ -86,10 +90,10 @@ def _child(work: Any, chunk: range, sender: Connection) -> None:
     sender.send(work(chunk))
 
 
-def _report(results: Iterable[Any], mutation: str | None, began: float) -> int:
+def _report(results: Iterable[Any], mutation: str | None, began: float, *, upkeep: bool) -> int:
     counts: Counter[str] = Counter()
     failures = 0
-    options = f"--mutation {shlex.quote(mutation)} " if mutation else ""
+    options = ("--upkeep " if upkeep else "") + (f"--mutation {shlex.quote(mutation)} " if mutation else "")
     for number, (some, failed) in enumerate(results, start=1):
         counts.update(some)
         failures += len(failed)
@@ -112,10 +116,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--mutation", choices=list(MUTATIONS), help="with this deliberate bug")
+    parser.add_argument("--upkeep", action="store_true", help="with redrives, rebuilds and erasures beside the runs")
     options = parser.parse_args(arguments)
     if options.seed is not None:
-        return replay(options.seed, options.mutation)
-    return soak(options.first, options.schedules, options.jobs, options.mutation)
+        return replay(options.seed, options.mutation, upkeep=options.upkeep)
+    return soak(options.first, options.schedules, options.jobs, options.mutation, upkeep=options.upkeep)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from airflow_provider_aigen.pipeline import source
 from tests.simulation.draw import draw
 from tests.simulation.driver import simulate
 from tests.simulation.mutations import mutated
+from tests.simulation.upkeep import draw_upkeep, simulate_upkeep
 
 __all__ = ["run_seeds", "seeds_prepared"]
 
@@ -81,14 +82,16 @@ def seeds_prepared() -> Iterator[None]:
         sys.unraisablehook = hook
 
 
-def run_seeds(seeds: range, mutation: str | None = None) -> tuple[Counter[str], list[tuple[int, str]]]:
+def run_seeds(
+    seeds: range, mutation: str | None = None, *, upkeep: bool = False
+) -> tuple[Counter[str], list[tuple[int, str]]]:
     """Statistics, and the failing seeds with what broke. They leave their garbage, half a megabyte each."""
     counts: Counter[str] = Counter()
     failed = []
     with seeds_prepared(), mutated(mutation) if mutation else nullcontext():
         for seed in seeds:
             try:
-                result = simulate(draw(seed))
+                result: Any = simulate_upkeep(draw_upkeep(seed)) if upkeep else simulate(draw(seed))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this seed's
                 failed.append((seed, f"{type(error).__name__}: {error}"))
                 continue

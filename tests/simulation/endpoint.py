@@ -22,7 +22,7 @@ from tests.simulation.failures import PASSING_SHAPES, REFUSED, SHAPES, TROUBLES,
 from tests.simulation.loop import Process
 from tests.simulation.network import Network
 
-__all__ = ["ANSWERS", "NO_CALL", "PASSING", "POISON", "Call", "Endpoint", "content"]
+__all__ = ["ANSWERS", "HEALING", "NO_CALL", "PASSING", "POISON", "Call", "Endpoint", "content"]
 
 
 def _field(value: str | None, confidence: Any) -> dict[str, Any]:
@@ -58,6 +58,7 @@ ANSWERS: dict[str, tuple[int, list[Any], list[Any]]] = {
 POISON = tuple(f"poison-{shape}" for shape in PASSING_SHAPES)  # always this failure
 PASSING = "passing"  # a 500 at the first call, then a success
 NO_CALL = ("empty", "text")  # never sent
+HEALING = {"heals": ("not-found", "success"), "heals-page": ("partial", "two-pages")}  # before and after ``heals_at``
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -109,6 +110,7 @@ class Endpoint:
         self.calls: list[Call] = []
         self.by_content: dict[str, list[Call]] = {}
         self.kept: dict[str, float] = {}
+        self.heals_at = 0.0
         self.watch: Callable[[Call], None] = lambda _: None
 
     def client(self, process: Process) -> _Client:
@@ -165,6 +167,9 @@ class Endpoint:
         if call.kind == PASSING:
             before = any(one.perhaps_paid for one in self.by_content[call.sha256])
             return _BODIES["success"] if before else SHAPES["500"]
+        if call.kind in HEALING:
+            before_it, after_it = HEALING[call.kind]
+            return _BODIES[after_it if self.network.loop.now >= self.heals_at else before_it]
         if call.kind in _BODIES:
             return _BODIES[call.kind]
         return SHAPES[call.kind.removeprefix("poison-")]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-__all__ = ["MUTATIONS", "Mutation", "Patch", "edit", "mutated", "mutation"]
+__all__ = ["MUTATIONS", "UPKEEP", "Mutation", "Patch", "edit", "mutated", "mutation"]
 
 Patch = tuple[Any, str, Any]
 
@@ -34,6 +34,8 @@ class Mutation:
 
 
 MUTATIONS: dict[str, Mutation] = {}
+# The profile of bugs that the schedules of :mod:`tests.simulation.upkeep` show.
+UPKEEP = "upkeep"
 
 
 @contextmanager
@@ -73,5 +75,5 @@ def edit(owner: Any, attribute: str, *changes: tuple[str, str]) -> Patch:
     return owner, attribute, namespace[attribute]
 
 
-for _bugs in ("protocol", "claims", "letters", "ledger", "money", "service"):
+for _bugs in ("protocol", "claims", "letters", "ledger", "money", "service", "upkeep"):
     import_module(f"tests.simulation.bugs_{_bugs}")

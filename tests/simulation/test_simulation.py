@@ -9,6 +9,8 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,9 +21,10 @@ from tests.simulation.campaign import seeds_prepared
 from tests.simulation.draw import draw
 from tests.simulation.driver import Crashed, simulate
 from tests.simulation.loop import Stuck
-from tests.simulation.mutations import MUTATIONS, mutated
+from tests.simulation.mutations import MUTATIONS, UPKEEP, mutated
 from tests.simulation.overlap import overlap
 from tests.simulation.scenario import Scenario
+from tests.simulation.upkeep import draw_upkeep, simulate_upkeep
 from tests.simulation.violation import Violation
 
 # Coverage would make them several times slower, and has enough from the other tests.
@@ -29,6 +32,7 @@ pytestmark = pytest.mark.no_cover
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEDULES = 5_000
+UPKEEP_SCHEDULES = 40
 PARTS = 4  # that the test workers share
 MUTATION_SEEDS = 2_000  # one of them shows nearly every bug in the first hundred, the rarest ones in one of two hundred
 
@@ -59,6 +63,12 @@ def test_schedules(part):
     assert f"0 of {size} schedules failed" in done.stdout
 
 
+def test_schedules_with_redrives_rebuilds_and_erasures():
+    done = _command("--upkeep", "--schedules", str(UPKEEP_SCHEDULES), "--jobs", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"0 of {UPKEEP_SCHEDULES} schedules failed" in done.stdout
+
+
 def test_a_seed_is_replayed_exactly():
     traces = {_command("--seed", "11", PYTHONHASHSEED=hash_seed).stdout for hash_seed in ("1", "2")}
     assert len(traces) == 1
@@ -80,8 +90,12 @@ def test_real_parquet_and_disk_ledger(seed):
 
 
 def _failure(scenario: Scenario) -> Exception | None:
+    return _failure_of(partial(simulate, scenario))
+
+
+def _failure_of(work: Callable[[], object]) -> Exception | None:
     try:
-        simulate(scenario)
+        work()
     except (Violation, Stuck, Crashed) as failure:
         return failure
     return None
@@ -90,9 +104,15 @@ def _failure(scenario: Scenario) -> Exception | None:
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_deliberate_bug_is_caught_by_the_law_that_it_breaks(name):
     law, profile, first, others = MUTATIONS[name].law, MUTATIONS[name].profile, MUTATIONS[name].first, Counter()
+
+    def failure_of(seed: int) -> Exception | None:
+        if profile == UPKEEP:
+            return _failure_of(lambda: simulate_upkeep(draw_upkeep(seed)))
+        return _failure(draw(seed, profile))
+
     with mutated(name):
         for seed in range(first, first + MUTATION_SEEDS):
-            failure = _failure(draw(seed, profile))
+            failure = failure_of(seed)
             if isinstance(failure, Violation) and re.search(law, str(failure)):
                 break
             if failure is not None:
@@ -101,7 +121,7 @@ def test_a_deliberate_bug_is_caught_by_the_law_that_it_breaks(name):
                 gc.collect()
         else:
             pytest.fail(f"in {MUTATION_SEEDS} schedules no law says {law!r}; there were {others.most_common(5)}")
-    assert _failure(draw(seed, profile)) is None  # it was the bug
+    assert failure_of(seed) is None  # it was the bug
 
 
 def test_an_error_that_is_no_law_catches_no_bug(monkeypatch):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import lru_cache
 from random import Random
@@ -186,6 +186,16 @@ class World:
         process.ended.add_done_callback(
             lambda _: self.last_seen.setdefault(process, self.listed(run)), context=self.loop.outside
         )
+        return process
+
+    def start_work(self, run: Run, work: Callable[[Ports, ProcessStore], Coroutine[Any, Any, Any]]) -> Process:
+        """A new process that does other work than a run: a redrive, a rebuild, an erasure."""
+        process = Process(f"{run.run_id}#{len(self.processes)}", self.loop, run)
+        self.processes.append(process)
+        self.runs[process] = run
+        store = ProcessStore(self.buckets, self.network, process)
+        process.start(work(self._ports(process, run, 0.0), store))
+        self.network.say(process, "starts")
         return process
 
     def _request(self, run: Run) -> PlanRequest:

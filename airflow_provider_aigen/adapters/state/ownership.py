@@ -73,15 +73,15 @@ async def identify(
     identity = await _read(store, state.bucket, state.join("state.json"))
     destination = S3Prefix.parse("destination", destination_uri)
     marker = await _read(store, destination.bucket, destination.join(MARKER))
-    if identity is None and marker is None:
-        newest = await newest_commit()
+    if marker is None:
+        newest = await newest_commit() if identity is None else None
         if newest is None or newest.settings.destination != destination.uri:
             raise ConfigurationError(
                 "destination", f"has no state: no run has written there with the state {state.uri}. Check both"
             )
         return None
-    if identity is None or marker is None or marker["state_id"] != identity["state_id"]:
-        raise _other_state(marker or {}, state)
+    if identity is None or marker["state_id"] != identity["state_id"]:
+        raise _other_state(marker, state)
     return str(identity["state_id"])
 
 

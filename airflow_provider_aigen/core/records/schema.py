@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from airflow_provider_aigen.core.checks import partition_keys
@@ -121,6 +122,7 @@ def record_schema(document_type: str, given: Mapping[str, str] | None, partition
     return tuple(given.items())
 
 
+@lru_cache(maxsize=256)
 def built_in_schema(document_type: str, partition: str) -> RecordSchema:
     """The built-in schema of the document type; empty where it has none. It leaves out fields whose columns would have
     the name of a key of the partition: an engine reads the path's value there."""
