@@ -92,7 +92,7 @@ def show(job: Job, image_bytes: int, *, trace: bool) -> None:
         if trace:
             print(done.stderr, file=sys.stderr)
         return
-    raise SystemExit(f"the case failed:\n{done.stdout}\n{done.stderr}")
+    raise SystemExit(f"the case failed:\n{done.stdout[-4000:]}\n{done.stderr}")
 
 
 def main() -> None:
@@ -117,10 +117,9 @@ def main() -> None:
                 for in_flight in given.in_flight:
                     show(Job(server.endpoint_url, ocr.url, documents, in_flight=in_flight), _LARGE, trace=given.trace)
         if "many" in given.cases:
-            with scans(max(given.documents), _SMALL) as server:
-                for documents in given.documents:
-                    job = Job(server.endpoint_url, ocr.url, documents)
-                    show(job, _SMALL, trace=given.trace)
+            for documents in given.documents:
+                with scans(documents, _SMALL) as server:
+                    show(Job(server.endpoint_url, ocr.url, documents), _SMALL, trace=given.trace)
 
 
 if __name__ == "__main__":

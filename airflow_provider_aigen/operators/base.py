@@ -17,8 +17,10 @@ A new operator lists its parameters, sets them in its constructor, and does its 
 
 from __future__ import annotations
 
+import gc
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_aigen.runtime.task import Task
 
-__all__ = ["AigenCallingOperator", "AigenOperator", "AigenPlanningOperator"]
+__all__ = ["AigenCallingOperator", "AigenOperator", "AigenPlanningOperator", "uncollected"]
 
 
 class AigenOperator(BaseOperator):
@@ -98,7 +100,8 @@ class AigenOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Check the rendered parameters and do the work."""
-        from airflow_provider_aigen.runtime.task import Task, problem_text  # noqa: PLC0415 - parsing needs none of it
+        with uncollected():
+            from airflow_provider_aigen.runtime.task import Task, problem_text  # noqa: PLC0415 - parsing needs none of it
 
         # Both are raised from None: otherwise the log would go on, after the error's sentence, with what led to it.
         try:
@@ -129,6 +132,20 @@ class AigenOperator(BaseOperator):
     def _is_native(self) -> bool:
         own: bool | None = getattr(self, "render_template_as_native_obj", None)  # of Airflow 3.2 on
         return bool(getattr(self.get_dag(), "render_template_as_native_obj", False) if own is None else own)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection in here. Modules that are imported stay, and they are so many objects that all of Airflow's
+    were looked at for 0.2 s meanwhile."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class AigenPlanningOperator(AigenOperator):

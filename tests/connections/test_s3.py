@@ -19,3 +19,4 @@ def test_the_s3_client_takes_the_connections_settings_over_its_own(monkeypatch):
     assert (config.read_timeout, config.connect_timeout) == (7, 10)
     assert config.max_pool_connections == 48, "as many as threads call at once"
     assert config.retries["mode"] == "standard"
+    assert "Caller/Aigen" in config.user_agent_extra, "without a look through the whole call stack"
