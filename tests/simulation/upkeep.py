@@ -120,7 +120,8 @@ class Upkeep:
         checks = laws(self)
         checks.rows_are_there_once("after the last run")
         checks.rows_have_the_limits_of_the_rebuilds()
-        await self._last(self._start_work(Work("redrive", "last")))
+        for number in range(1 + len(self.redrives)):  # equal bytes get answers that earlier redrives kept
+            await self._last(self._start_work(Work("redrive", f"last-{number}")))
         if schedule.erased:
             receipt = await self._last(self._start_work(Work("erase", "last", keys=schedule.erased)), never_taken=True)
             assert receipt is None or isinstance(receipt, Receipt)

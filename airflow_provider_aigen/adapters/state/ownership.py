@@ -70,9 +70,10 @@ async def identify(
 ) -> str | None:
     """The id of ``state`` if it is that of the destination, and nothing is written. None where version 0.1 wrote both.
     Raises ``ConfigurationError``."""
-    identity = await _read(store, state.bucket, state.join("state.json"))
     destination = S3Prefix.parse("destination", destination_uri)
+    # The first run may be at work: it writes the marker last, so that is read first.
     marker = await _read(store, destination.bucket, destination.join(MARKER))
+    identity = await _read(store, state.bucket, state.join("state.json"))
     if marker is None:
         newest = await newest_commit() if identity is None else None
         if newest is None or newest.settings.destination != destination.uri:
