@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -14,7 +14,9 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_aigen.operators.dead_letter import AigenDeadLetterRedriveOperator
+from airflow_provider_aigen.operators.erase import AigenEraseOperator
 from airflow_provider_aigen.operators.tables import AigenRebuildTablesOperator
+from airflow_provider_aigen.pipeline.upkeep import erase as erasing
 from tests.acceptance.conftest import Lake
 from tests.scans import scan
 
@@ -82,3 +84,25 @@ def test_a_redrive_previews_and_then_reads_what_was_refused(run_one, execute, co
     assert (done["documents"], done["extracted"]) == (1, 1)
     assert [key for key in lake.keys("lake/dead/") if "error_code" in key] == []
     assert {row["field_name"] for row in rows(lake, "fields")} == {"province", "color"}
+
+
+def test_an_erasure_returns_a_receipt_and_refuses_what_was_never_taken(
+    run_one, execute, lake, monkeypatch, capfd, caplog
+):
+    monkeypatch.setattr(erasing, "WRITER_LIVES", timedelta(0))
+    monkeypatch.setattr(erasing, "_LOOK_S", 0.1)
+    for name in ("a", "b"):
+        lake.put(f"scans/in/{name}.jpg", scan({"color": f"สี{name}"}))
+    execute()
+    places = {"destination": lake.uri("lake/books/"), "dead_letter": lake.uri("lake/dead/"), "delete_source": True}
+    before = lake.contents("lake/")
+    assert run_one(AigenEraseOperator, source_uris=[lake.uri("scans/in/c.jpg")], **places).state == "failed"
+    assert "they were never taken, or are erased already. Nothing was changed" in caplog.text + "".join(
+        capfd.readouterr()
+    )
+    assert lake.contents("lake/") == before
+    done = run_one(AigenEraseOperator, source_uris=[lake.uri("scans/in/a.jpg")], **places)
+    receipt = done.xcom_pull(task_ids="work")
+    assert (receipt["documents"], receipt["answers"], receipt["sources"]) == (1, 1, 1)
+    assert {row["source_uri"] for row in rows(lake, "documents")} == {lake.uri("scans/in/b.jpg")}
+    assert lake.keys("scans/") == ["in/b.jpg"]

@@ -24,6 +24,7 @@ from airflow_provider_aigen.core.errors import (
 )
 from airflow_provider_aigen.operators.base import AigenCallingOperator, AigenOperator
 from airflow_provider_aigen.operators.dead_letter import AigenDeadLetterRedriveOperator
+from airflow_provider_aigen.operators.erase import AigenEraseOperator
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
 from airflow_provider_aigen.operators.plan import AigenOcrPlanOperator
 from airflow_provider_aigen.operators.report import AigenOcrReportOperator
@@ -205,6 +206,7 @@ def test_on_kill_stops_the_work_in_order(ran):
         AigenOcrReportOperator,
         AigenRebuildTablesOperator,
         AigenDeadLetterRedriveOperator,
+        AigenEraseOperator,
     ],
 )
 def test_an_operator_keeps_the_fields_of_its_base(kind):

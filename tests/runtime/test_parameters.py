@@ -12,7 +12,10 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.planning import PlanRequest
+from airflow_provider_aigen.operators.dead_letter import AigenDeadLetterRedriveOperator
+from airflow_provider_aigen.operators.erase import AigenEraseOperator
 from airflow_provider_aigen.operators.ocr import AigenOcrOperator
+from airflow_provider_aigen.operators.tables import AigenRebuildTablesOperator
 from airflow_provider_aigen.runtime.loop import LoopRunner
 from airflow_provider_aigen.runtime.parameters import check_parameters
 from airflow_provider_aigen.runtime.task import Task
@@ -142,6 +145,54 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("sse_kms_key_id", {"sse_kms_key_id": ""}),
 ]
 IDS = [f"{parameter}-{number}" for number, (parameter, _) in enumerate(WRONG)]
+
+
+DESTINATION = {"destination": "s3://lake/books/"}
+PLACES = {**DESTINATION, "dead_letter": "s3://lake/dead/"}
+REBUILD = (AigenRebuildTablesOperator, DESTINATION)
+REDRIVE = (AigenDeadLetterRedriveOperator, PLACES)
+ERASE = (AigenEraseOperator, {**PLACES, "document_ids": ["0" * 32]})
+WRONG_UPKEEP: list[tuple[Any, str, dict[str, Any]]] = [
+    (REBUILD, "destination", {"destination": "lake/books"}),
+    (REBUILD, "since", {"since": "last week"}),
+    (REBUILD, "since", {"since": 7}),
+    (REBUILD, "tables", {"tables": "fields"}),
+    (REBUILD, "tables", {"tables": ["field"]}),
+    (REBUILD, "tables", {"tables": []}),
+    (REBUILD, "min_confidence", {"min_confidence": 80}),
+    (REBUILD, "record_schema", {"record_schema": {"total": "money"}}),
+    (REBUILD, "record_schema", {"record_schema": {"total": "text", "Total": "decimal"}}),
+    (REBUILD, "compact", {"compact": "yes"}),
+    (REDRIVE, "dead_letter", {"dead_letter": "s3://lake/books/dead/"}),
+    (REDRIVE, "error_codes", {"error_codes": []}),
+    (REDRIVE, "error_codes", {"error_codes": [1001]}),
+    (REDRIVE, "older_than", {"older_than": "a week"}),
+    (REDRIVE, "older_than", {"older_than": -1}),
+    (REDRIVE, "max_documents", {"max_documents": 0}),
+    (REDRIVE, "max_spend", {"max_spend": 0}),
+    (REDRIVE, "preview", {"preview": "yes"}),
+    (REDRIVE, "document_type", {"document_type": "idcard"}),
+    (ERASE, "source_uris", {"source_uris": ["s3://scans/in/1.jpg"]}),
+    (ERASE, "source_uris", {"document_ids": None}),
+    (ERASE, "source_uris", {"source_uris": "in/1.jpg", "document_ids": None}),
+    (ERASE, "document_ids", {"document_ids": ["1.jpg"]}),
+    (ERASE, "document_ids", {"document_ids": 7}),
+    (ERASE, "delete_source", {"delete_source": "yes"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("made", "parameter", "changes"),
+    WRONG_UPKEEP,
+    ids=[f"{one[1]}-{number}" for number, one in enumerate(WRONG_UPKEEP)],
+)
+def test_a_wrong_parameter_of_redrive_rebuild_or_erase_is_refused_when_the_dag_is_parsed(made, parameter, changes):
+    kind, good = made
+    kind(task_id="good", **good)
+    with pytest.raises(ConfigurationError) as refused:
+        kind(task_id="wrong", **{**good, **changes})
+    assert parameter in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def operator(**changes: Any) -> AigenOcrOperator:
