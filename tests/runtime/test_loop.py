@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -130,3 +131,20 @@ def test_a_signal_handler_that_only_stops(handler):
 
     with pytest.raises(StoppedError, match="told to stop"):
         runner.run(main, Stop())
+
+
+def test_garbage_collection_leaves_out_what_was_there_before_while_the_loop_runs():
+    async def main(stop: Stop) -> int:
+        return gc.get_freeze_count()
+
+    assert LoopRunner().run(main, Stop()) > 10_000
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_a_parent_process_froze_stays_frozen():
+    gc.freeze()
+    try:
+        LoopRunner().run(_at_once, Stop())
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
