@@ -48,9 +48,11 @@ class DiskLedger:
             self._database.execute(f"PRAGMA {pragma}")
         self._database.execute("CREATE TABLE taken (id BLOB PRIMARY KEY) WITHOUT ROWID")
         self._sorted: list[_SortedIds] = []
+        self._added = False
 
     def add(self, document_ids: Sequence[str]) -> None:
         """Add; ids that are there already change nothing."""
+        self._added = True
         # Sorted ids touch each page of the tree once.
         ids = sorted(bytes.fromhex(document_id) for document_id in document_ids)
         self._database.execute("BEGIN")
@@ -79,6 +81,8 @@ class DiskLedger:
                 if not at % ID_BYTES:
                     return True
                 at += 1  # it lies across two others
+        if not self._added:
+            return False
         return self._database.execute("SELECT 1 FROM taken WHERE id = ?", (wanted,)).fetchone() is not None
 
     def close(self) -> None:

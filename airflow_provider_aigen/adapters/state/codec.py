@@ -26,6 +26,9 @@ __all__ = ["ANNOUNCED", "ANSWER", "BATCH", "CLAIM", "COMMIT", "PLAN", "REBUILD",
 
 SCHEMA = 2
 
+# Of what is written for each document: half the time of level 6, for two per cent more bytes.
+_QUICK = 3
+
 # What was added since schema 1 (version 0.1) has defaults, so both are read alike.
 _READ = (1, SCHEMA)
 
@@ -33,10 +36,11 @@ T = TypeVar("T")
 
 
 class Codec(Generic[T]):
-    """Of one kind of value; ``kind`` names it in the message about one that can't be read."""
+    """Of one kind of value; ``kind`` names it in the message about one that can't be read, ``level`` is gzip's."""
 
-    def __init__(self, kind: str, model: type[T]) -> None:
+    def __init__(self, kind: str, model: type[T], *, level: int = 6) -> None:
         self._kind = kind
+        self._level = level
         self._adapter = TypeAdapter(model)
 
     def to_json(self, value: T, *, indent: int | None = None) -> bytes:
@@ -51,7 +55,7 @@ class Codec(Generic[T]):
         ).encode()
 
     def to_gzip(self, value: T) -> bytes:
-        return gzip.compress(self.to_json(value), compresslevel=6, mtime=0)
+        return gzip.compress(self.to_json(value), compresslevel=self._level, mtime=0)
 
     def from_gzip(self, data: bytes) -> T:
         """Raises ``ConfigurationError`` for what is damaged, or was written by a newer version of this package."""
@@ -140,9 +144,9 @@ def _add_ids(documents: Sequence[SourceObject], stored: Sequence[dict[str, Any]]
 
 
 ANNOUNCED: Codec[Announced] = Codec("account of what is announced", Announced)
-ANSWER: Codec[KeptAnswer] = _AnswerCodec("kept answer", KeptAnswer)
+ANSWER: Codec[KeptAnswer] = _AnswerCodec("kept answer", KeptAnswer, level=_QUICK)
 BATCH: Codec[PlanBatch] = _BatchCodec("batch of a plan", PlanBatch)
-CLAIM: Codec[Claim] = Codec("claim", Claim)
+CLAIM: Codec[Claim] = Codec("claim", Claim, level=_QUICK)
 COMMIT: Codec[CommitEntry] = _CommitCodec("commit", CommitEntry)
 PLAN: Codec[Plan] = Codec("plan", Plan)
 REBUILD: Codec[Rebuild] = Codec("rebuild", Rebuild)

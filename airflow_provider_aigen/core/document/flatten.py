@@ -24,6 +24,8 @@ __all__ = ["confidences", "flatten", "needs_review"]
 
 # Stricter than float(), which takes "nan", "1_0" and digits of other scripts.
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+# No page has more of them.
+_PIXELS = 1_000_000
 # What a path is made of.
 _SYNTAX = re.compile(r'[.\[\]"]')
 
@@ -105,10 +107,10 @@ def _names(paths: Sequence[_Path]) -> list[str]:
 
 
 def _name(path: _Path) -> str:
+    if len(path) == 1:
+        return str(path[0])
     name, *rest = path
-    return (
-        f"{name}{''.join(f'[{step}]' if isinstance(step, int) else f'.{step}' for step in rest)}" if rest else str(name)
-    )
+    return f"{name}{''.join(f'[{step}]' if isinstance(step, int) else f'.{step}' for step in rest)}"
 
 
 def _exact_name(path: _Path) -> str:
@@ -186,8 +188,11 @@ def _box(value: Any) -> Box | None:
         if not isinstance(item, list) or len(item) != 2:
             return None
         x, y = item
-        # An answer has hundreds of coordinates. These tests are cheap, and nearly all coordinates pass them.
-        if type(x) is not float or type(y) is not float or not isfinite(x) or not isfinite(y):
+        # An answer has hundreds of coordinates. These tests are cheap, and nearly all coordinates pass them: pixels are
+        # whole numbers, shares of a page are not.
+        if type(x) is int and type(y) is int and -_PIXELS < x < _PIXELS and -_PIXELS < y < _PIXELS:
+            x, y = float(x), float(y)
+        elif type(x) is not float or type(y) is not float or not isfinite(x) or not isfinite(y):
             x, y = _coordinate(x), _coordinate(y)
             if x is None or y is None:
                 return None
