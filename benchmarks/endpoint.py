@@ -4,8 +4,8 @@
 It answers after a while with a page of 20 fields, and remembers when each request began to arrive: the kernel's own
 time of it (Linux), so that a machine which is busy otherwise, and lets this process wait, does not show. It throws a
 request's body away in the kernel, so that it takes little of the two cores from what is measured.
-``python -m benchmarks.endpoint FROM_S TO_S`` prints its port, then, for each line it reads, the times so far as a JSON
-list, and forgets them.
+``python -m benchmarks.endpoint FROM_S TO_S PAGES`` prints its port, then, for each line it reads, the times so far as a
+JSON list, and forgets them.
 """
 
 from __future__ import annotations
@@ -40,8 +40,13 @@ def _field(number: int) -> dict[str, Any]:
 
 
 _PAGE = {f"field_{number}": _field(number) for number in range(_FIELDS)}
-_BODY = json.dumps({"status": "success", "error": [], "data": [_PAGE]}, ensure_ascii=False).encode()
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+
+
+def _answer(pages: int) -> bytes:
+    body = json.dumps({"status": "success", "error": [], "data": [_PAGE] * pages}, ensure_ascii=False).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
 _HEAD = bytearray(1 << 12)
 _NOWHERE = bytearray(1 << 24)
 _SO_TIMESTAMPNS = 35  # of Linux; the socket module does not name it
@@ -66,10 +71,10 @@ class Endpoint:
 
 
 @contextmanager
-def endpoint(latency_from_s: float, latency_to_s: float) -> Iterator[Endpoint]:
+def endpoint(latency_from_s: float, latency_to_s: float, *, pages: int = 1) -> Iterator[Endpoint]:
     """Runs until the block ends, and answers after a random time between the two."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.endpoint", str(latency_from_s), str(latency_to_s)],
+        [sys.executable, "-m", "benchmarks.endpoint", str(latency_from_s), str(latency_to_s), str(pages)],
         cwd=Path(__file__).resolve().parent.parent,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -85,10 +90,14 @@ def endpoint(latency_from_s: float, latency_to_s: float) -> Iterator[Endpoint]:
 class _Connection:
     """Reads by itself what a transport would, since a transport does not hand on when the kernel received it."""
 
-    def __init__(self, connection: socket.socket, starts: list[float], latency_s: tuple[float, float]) -> None:
+    def __init__(
+        self, connection: socket.socket, starts: list[float], latency_s: tuple[float, float], answer: bytes
+    ) -> None:
         connection.setblocking(False)
         connection.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._socket, self._starts, self._latency_s = connection, starts, latency_s
+        self._answered = answer
+        self._sending: asyncio.Task[None] | None = None
         self._head = b""
         self._left = 0
 
@@ -121,7 +130,13 @@ class _Connection:
 
     def _answer(self) -> None:
         with suppress(OSError):  # who has gone needs none
-            self._socket.send(_ANSWER)
+            sent = self._socket.send(self._answered)
+            if rest := self._answered[sent:]:
+                self._sending = asyncio.create_task(self._send(rest))
+
+    async def _send(self, rest: bytes) -> None:
+        with suppress(OSError):
+            await asyncio.get_running_loop().sock_sendall(self._socket, rest)
 
 
 def _received_at_s(ancillary: list[tuple[int, int, bytes]]) -> float:
@@ -132,14 +147,14 @@ def _received_at_s(ancillary: list[tuple[int, int, bytes]]) -> float:
     return time.time()  # a kernel that has no such stamps
 
 
-async def _serve(latency_s: tuple[float, float]) -> None:
+async def _serve(latency_s: tuple[float, float], answer: bytes) -> None:
     loop = asyncio.get_running_loop()
     starts: list[float] = []
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listener.setblocking(False)
 
     def accept() -> None:
-        connection = _Connection(listener.accept()[0], starts, latency_s)
+        connection = _Connection(listener.accept()[0], starts, latency_s, answer)
         loop.add_reader(connection._socket, connection.readable)  # noqa: SLF001 - of this file
 
     loop.add_reader(listener, accept)
@@ -150,4 +165,4 @@ async def _serve(latency_s: tuple[float, float]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve((float(sys.argv[1]), float(sys.argv[2]))))
+    asyncio.run(_serve((float(sys.argv[1]), float(sys.argv[2])), _answer(int(sys.argv[3]))))

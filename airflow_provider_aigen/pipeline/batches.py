@@ -18,6 +18,11 @@ __all__ = ["OpenBatches", "Part"]
 
 # Outcomes of documents that had failed are committed together, up to so many.
 _LATE_TOGETHER = 100
+# What is read of long documents does not wait for its whole batch: so many rows take some 30 MB, and are built into
+# columns within a second.
+_ROWS_TOGETHER = 20_000
+# New documents wait while so many rows wait for their commit.
+_MOST_ROWS = 2 * _ROWS_TOGETHER
 
 
 @dataclass(slots=True)
@@ -27,12 +32,13 @@ class Part:
     batch: PlanBatch
     outcomes: dict[str, DocumentOutcome] = field(default_factory=dict)
     rows: dict[str, Sequence[FieldRow]] = field(default_factory=dict)
+    row_count: int = 0
 
 
 @dataclass(slots=True)
 class _OpenBatch:
-    """``waiting`` are ids without an outcome that do not fail, ``failing`` those that do. ``first``: nothing of it was
-    given to be committed yet."""
+    """``waiting`` are ids without an outcome that do not fail, ``failing`` those that do. ``first``: those that do not
+    fail were not all given to be committed yet."""
 
     part: Part
     waiting: set[str]
@@ -50,12 +56,18 @@ class OpenBatches:
         self._moved = moved
         self._open: dict[str, _OpenBatch] = {}
         self._held = 0
+        self._rows = 0
         self.complete: asyncio.Queue[Part | None] = asyncio.Queue()
 
     def has_room(self, count: int) -> bool:
         """Whether ``count`` more documents may be opened: the open ones, without those that fail, are at most one such
         batch and ``ahead``."""
         return self._held <= count + self._ahead
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many rows wait for their commit that no document is to be begun."""
+        return self._rows > _MOST_ROWS
 
     def open(self, batch: PlanBatch, works: Sequence[Work]) -> None:
         """Open ``batch`` for those of its documents that nobody took yet."""
@@ -71,7 +83,11 @@ class OpenBatches:
         part.outcomes[document_id] = outcome
         if finished.reading is not None:
             # Only the rows: a parsed answer takes several times their memory.
-            part.rows[finished.reading.kept.content_sha256] = finished.reading.rows
+            content_sha256, rows = finished.reading.kept.content_sha256, finished.reading.rows
+            if content_sha256 not in part.rows:
+                part.rows[content_sha256] = rows
+                part.row_count += len(rows)
+                self._rows += len(rows)
         self._on_end(outcome)
         self._leave(document_id, held=True)
 
@@ -91,6 +107,7 @@ class OpenBatches:
     def committed(self, part: Part) -> None:
         """Make room."""
         self._held -= len(part.outcomes)
+        self._rows -= part.row_count
         self._moved()
 
     def flush_late(self) -> None:
@@ -122,7 +139,9 @@ class OpenBatches:
     def _give(self, opened: _OpenBatch, *, all_of_it: bool = False) -> None:
         outcomes = opened.part.outcomes
         late = opened.first or not opened.failing or len(outcomes) >= _LATE_TOGETHER
-        if outcomes and (all_of_it or (not opened.waiting and late)):
-            part, opened.part, opened.first = opened.part, Part(opened.part.batch), False
+        many = opened.part.row_count >= _ROWS_TOGETHER
+        if outcomes and (all_of_it or many or (not opened.waiting and late)):
+            part, opened.part = opened.part, Part(opened.part.batch)
+            opened.first &= bool(opened.waiting)
             self.complete.put_nowait(part)
         self._moved()

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from airflow_provider_aigen.core.config import PipelineConfig
@@ -23,6 +24,7 @@ from airflow_provider_aigen.core.service.health import CallRecord, Health
 from airflow_provider_aigen.core.service.retry import Attempts, Decision, EndRun, Keep, Later, Retry, decide
 from airflow_provider_aigen.pipeline.budget import Budget
 from airflow_provider_aigen.pipeline.stop import Stop
+from airflow_provider_aigen.pipeline.timing import beside, reading_takes
 from airflow_provider_aigen.ports import Clock, Observer, OcrClient, RateLimiter, Turn
 
 __all__ = ["Caller", "FailedCall", "Received", "Request"]
@@ -134,7 +136,7 @@ class Caller:
                     called_at, began_at = self._clock.now(), self._clock.monotonic()
                     first_call_at = began_at if first_call_at is None else first_call_at
                     result = await self._send(request.image, turn, repeats=request.may_repeat and attempts.calls == 1)
-                    record = self._record(request, result, began_at)
+                    record = await self._record(request, result, began_at)
                     error = self._learn(record)
                     if record.answered:
                         await turn.succeeded()
@@ -197,15 +199,21 @@ class Caller:
             self.repeated_calls += 1
             self._observer.repeated()
 
-    def _record(self, request: Request, result: ApiResponse | CallFailure, began_at: float) -> CallRecord:
-        verdict = classify(result, self._clock.now(), image_bytes=len(request.image))
+    async def _record(self, request: Request, result: ApiResponse | CallFailure, began_at: float) -> CallRecord:
+        ended_at, size = self._clock.monotonic(), len(request.image)
+        takes = reading_takes(result.body) if isinstance(result, ApiResponse) else 0
+        try:
+            verdict = await beside(takes, partial(classify, result, self._clock.now(), image_bytes=size))
+        except asyncio.CancelledError:
+            self._budget.paid_calls += 1  # nobody will know what it says
+            raise
         self._budget.paid_calls += is_paid(verdict)
         return CallRecord(
             request.document_id,
             verdict,
             began_at,
-            self._clock.monotonic(),
-            len(request.image),
+            ended_at,
+            size,
             again=request.failures > 0 or request.aged,
             letter=request.letter,
         )

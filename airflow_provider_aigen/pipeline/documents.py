@@ -35,6 +35,7 @@ from airflow_provider_aigen.core.uris import split_object
 from airflow_provider_aigen.pipeline.calls import Caller, FailedCall, Received, Request
 from airflow_provider_aigen.pipeline.heartbeat import Heartbeat
 from airflow_provider_aigen.pipeline.source import Image, Source, Unsendable
+from airflow_provider_aigen.pipeline.timing import beside, reading_takes
 from airflow_provider_aigen.pipeline.work import (
     DeniedDocument,
     FailedDocument,
@@ -232,7 +233,7 @@ class DocumentLine:
             return None
         self.answers_reused += 1
         self._observer.reused()
-        return self._finished(work, read(kept), reused=True)
+        return self._finished(work, await beside(reading_takes(kept.body), read, kept), reused=True)
 
     def _finished(self, work: Work, reading: Reading, *, reused: bool) -> FinishedDocument:
         """Raises ``ContractError`` for an answer whose shape is not understood: it is no document's fault."""
@@ -308,7 +309,8 @@ class DocumentLine:
                 self._claims.pop(content_sha256, None)
                 raise
             # The bytes are read again only where another process's answer stands.
-            reading = read(kept, received.verdict if kept == answer else None)
+            known = received.verdict if kept == answer else None
+            reading = await beside(reading_takes(kept.body), read, kept, known)
             return self._finished(work, reading, reused=False)
 
         async def instead() -> FinishedDocument | HeldDocument | None:

@@ -106,6 +106,7 @@ class Feed:
             await self._room_for(len(wanted))
             self.batches.open(batch, wanted)
             for work in wanted:
+                await self._room_for_rows()
                 self._new_under_way += 1
                 await self.queue.put(work)
                 await self._call_again()
@@ -203,6 +204,12 @@ class Feed:
             self.batches.flush_late()  # they may be all that takes the room
             await self._wait()
             await self._call_again()
+
+    async def _room_for_rows(self) -> None:
+        """Wait while too many rows wait for their commit."""
+        while self.batches.is_full:
+            self.batches.flush()  # the rows may be spread over parts that wait for more
+            await self._wait()
 
     async def _finish(self) -> None:
         """Everything new is handed out. What is left: work under way, documents held by others, suspects."""

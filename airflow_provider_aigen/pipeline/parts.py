@@ -26,6 +26,7 @@ from airflow_provider_aigen.core.upkeep.parts import (
     settings_of,
     unit_of,
 )
+from airflow_provider_aigen.pipeline.timing import beside, reading_takes
 from airflow_provider_aigen.ports import StateStore, Tables
 
 __all__ = ["Parts", "Rows"]
@@ -161,4 +162,4 @@ class Parts:
             kept = await self._state.read_answer(entry.settings.document_type, answer_key)
         except DamagedState as damaged:
             raise ReconciliationError(f"commit {entry.number} cannot be written: {damaged}; restore it") from None
-        return read(kept) if kept is not None else None
+        return await beside(reading_takes(kept.body), read, kept) if kept is not None else None

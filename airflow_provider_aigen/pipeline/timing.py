@@ -5,16 +5,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, TypeVar
 
 from airflow_provider_aigen.ports import Clock
 
-__all__ = ["at_once", "beside", "wait_up_to"]
+__all__ = ["at_once", "beside", "reading_takes", "wait_up_to"]
 
 T = TypeVar("T")
 
 # Bytes that are parsed, sorted or written within a few milliseconds.
 _LARGE = 256 * 1024
+# An answer takes so much longer, for each of its bytes, to be parsed, flattened or written to the state.
+_OF_AN_ANSWER = 8
 
 
 async def wait_up_to(clock: Clock, seconds: float, tasks: Iterable[asyncio.Task[Any]]) -> None:
@@ -49,9 +53,21 @@ async def at_once(most: int, items: Iterable[T], work: Callable[[T], Awaitable[N
         raise failed.exceptions[0] from None
 
 
+def reading_takes(body: bytes) -> int:
+    """The ``size`` of work on the body of an answer. One of many pages takes tens of milliseconds, and as many answers
+    may come at once as calls are in flight."""
+    return len(body) * _OF_AN_ANSWER
+
+
 async def beside(size: int, work: Callable[..., T], *arguments: Any) -> T:
     """What ``work`` returns. It runs in a thread if it takes longer than the event loop may stand still, as it does for
     ``size`` bytes or more."""
     if size < _LARGE:
         return work(*arguments)
-    return await asyncio.to_thread(work, *arguments)
+    return await asyncio.get_running_loop().run_in_executor(_one_thread(), work, *arguments)
+
+
+@cache
+def _one_thread() -> ThreadPoolExecutor:
+    """Several would only take the interpreter from each other, and the event loop would wait for all of them."""
+    return ThreadPoolExecutor(1, thread_name_prefix="aigen-beside")

@@ -11,7 +11,10 @@ import pytest
 from airflow_provider_aigen.adapters.state.codec import CLAIM
 from airflow_provider_aigen.core.errors import AccountError, AigenError, ServiceUnavailableError, StoppedError
 from airflow_provider_aigen.core.models import ApiResponse, CommitEntry
-from tests.kit.ocr import Result, refusal
+from airflow_provider_aigen.pipeline import batches
+from airflow_provider_aigen.pipeline.batches import OpenBatches
+from airflow_provider_aigen.pipeline.work import FinishedDocument
+from tests.kit.ocr import Result, answer, refusal
 from tests.kit.world import World
 
 BROKEN = ApiResponse(500, b"", 0.5)
@@ -223,3 +226,52 @@ def test_five_tries_in_two_days_and_ten_in_an_hour_are_too_few():
             with pytest.raises(ServiceUnavailableError):
                 world.go(world.run())
             world.go(world.clock.sleep(pause_s))
+
+
+def long_answer(rows: int) -> Result:
+    return answer({f"f{number}": number for number in range(rows)})
+
+
+def test_long_documents_are_committed_before_their_batch_is_complete(monkeypatch):
+    """So memory is bounded by rows, however many pages a document has."""
+    monkeypatch.setattr(batches, "_ROWS_TOGETHER", 100)
+    monkeypatch.setattr(batches, "_MOST_ROWS", 200)
+    world = World()
+    for image in world.scans(60):
+        world.ocr.answers[image] = [long_answer(30)]
+    held: list[int] = []
+    give = OpenBatches.end
+
+    def end(self: OpenBatches, finished: FinishedDocument) -> None:
+        give(self, finished)
+        held.append(self._rows)
+
+    monkeypatch.setattr(OpenBatches, "end", end)
+    report = world.go(world.run(batch_size=60, config={"max_in_flight": 4}))
+    assert (report.extracted, rows(world)) == (60, 60)
+    sizes = [len(entry.outcomes) for entry in entries(world)]
+    assert sum(sizes) == 60
+    assert max(sizes) <= 5 + 4  # four that are in flight may come while one is committed
+    assert max(held) <= 200 + 30 * 9  # and what was begun before: in flight, or fetched ahead
+
+
+def test_the_rest_of_a_batch_of_long_documents_does_not_wait_for_one_that_fails(monkeypatch):
+    monkeypatch.setattr(batches, "_ROWS_TOGETHER", 100)
+    world = World()
+    images = world.scans(7)
+    for image in images:
+        world.ocr.answers[image] = [long_answer(30)]
+    world.ocr.answers[images[0]] = [BROKEN, BROKEN, long_answer(30)]
+    world.go(world.run(batch_size=7, config={"max_in_flight": 1}))
+    assert [len(entry.outcomes) for entry in entries(world)] == [4, 2, 1]
+
+
+def test_rows_that_are_spread_over_open_batches_hold_up_nobody(monkeypatch):
+    """Each open batch has too few rows to be committed early, and together they are too many."""
+    monkeypatch.setattr(batches, "_ROWS_TOGETHER", 1000)
+    monkeypatch.setattr(batches, "_MOST_ROWS", 100)
+    world = World()
+    for image in world.scans(40):
+        world.ocr.answers[image] = [long_answer(30)]
+    report = world.go(world.run(batch_size=5, config={"max_in_flight": 2}))
+    assert (report.extracted, rows(world)) == (40, 40)

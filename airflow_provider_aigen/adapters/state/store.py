@@ -64,7 +64,7 @@ from airflow_provider_aigen.core.models import (
     PlanBatch,
     RunReport,
 )
-from airflow_provider_aigen.pipeline.timing import beside
+from airflow_provider_aigen.pipeline.timing import beside, reading_takes
 
 __all__ = ["S3StateStore"]
 
@@ -129,7 +129,7 @@ class S3StateStore(ClaimStore, SpendStore, AppliedMarks, RebuildStore, ErasureSt
     async def keep_answer(self, answer: KeptAnswer) -> KeptAnswer:
         """Create, or return the one that is there: the first answer stands. Raises ``DamagedState``."""
         names = content_names("answers", answer.document_type, answer.content_sha256)
-        if await self._create(ANSWER.to_gzip(answer), *names):
+        if await self._create(await beside(reading_takes(answer.body), ANSWER.to_gzip, answer), *names):
             return answer
         return decode(ANSWER, await self._get_existing(*names), "answer", answer.content_sha256)
 
