@@ -29,6 +29,11 @@ SCHEMA = 2
 # Of what is written for each document: half the time of level 6, for two per cent more bytes.
 _QUICK = 3
 
+# Window and memory of zlib, as gzip has them, and for what is little: a third of the time, with the same bytes or nearly.
+_USUAL = (16 + 15, 8)
+_LITTLE = (16 + 12, 5)
+_LITTLE_BYTES = 16 * 1024
+
 # What was added since schema 1 (version 0.1) has defaults, so both are read alike.
 _READ = (1, SCHEMA)
 
@@ -55,7 +60,9 @@ class Codec(Generic[T]):
         ).encode()
 
     def to_gzip(self, value: T) -> bytes:
-        return gzip.compress(self.to_json(value), compresslevel=self._level, mtime=0)
+        text = self.to_json(value)
+        packer = zlib.compressobj(self._level, zlib.DEFLATED, *(_LITTLE if len(text) <= _LITTLE_BYTES else _USUAL))
+        return packer.compress(text) + packer.flush()
 
     def from_gzip(self, data: bytes) -> T:
         """Raises ``ConfigurationError`` for what is damaged, or was written by a newer version of this package."""
