@@ -29,7 +29,7 @@ SCHEMA = 2
 # Of what is written for each document: half the time of level 6, for two per cent more bytes.
 _QUICK = 3
 
-# Window and memory of zlib, as gzip has them, and for what is little: a third of the time, with the same bytes or nearly.
+# Window and memory of zlib, as gzip has them, and for what is little: a third of the time, nearly the same bytes.
 _USUAL = (16 + 15, 8)
 _LITTLE = (16 + 12, 5)
 _LITTLE_BYTES = 16 * 1024
