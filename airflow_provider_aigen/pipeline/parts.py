@@ -78,7 +78,12 @@ class Parts:
         while True:
             entries = [await self.read_commit(number) for number in unit.numbers]
             known = [self._settings(entry) for entry in entries]
-            documents = [await self._documents(entry, {}) for entry in entries]
+            try:
+                documents = [await self._documents(entry, {}) for entry in entries]
+            except ReconciliationError:
+                if await self._are_as_read(entries):
+                    raise
+                continue  # documents of theirs were erased meanwhile
             for table in Table:
                 settled = [
                     replace(entry, settings=settings[table]) for entry, settings in zip(entries, known, strict=True)
@@ -86,11 +91,28 @@ class Parts:
                 await self._tables.write_unit(table, unit, list(zip(settled, documents, strict=True)))
             await self.look()
             newer = unit_of(unit.numbers[0], self.rebuilds)
-            if newer == unit and [self._settings(entry) for entry in entries] == known:
+            same = newer == unit and [self._settings(entry) for entry in entries] == known
+            if same and await self._are_as_read(entries):
                 break
             unit = newer
         await self._remove(older_units(unit, self.rebuilds), {entry.number: entry for entry in entries})
         return unit
+
+    async def write_again(self, entry: CommitEntry, tables: Sequence[Table]) -> None:
+        """Write the parts of a commit that may be old, so that an erasure may change it meanwhile."""
+        while True:
+            try:
+                await self.write(entry, {}, tables)
+            except ReconciliationError:
+                if await self._are_as_read([entry]):
+                    raise
+            if await self._are_as_read([entry]):
+                return
+            entry = await self.read_commit(entry.number)
+
+    async def _are_as_read(self, entries: Sequence[CommitEntry]) -> bool:
+        """Whether no erasure has changed these commits since they were read."""
+        return all([await self.read_commit(entry.number) == entry for entry in entries])
 
     async def _remove(self, older: Sequence[Unit], entries: Mapping[int, CommitEntry]) -> None:
         for table in Table:

@@ -345,3 +345,45 @@ def test_two_rebuilds_and_a_run_at_once_leave_each_row_once(behind):
     world.go(all_at_once())
     assert not before - Counter(rows(world))
     assert set(documents(world).values()) == {1}
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_what_is_erased_while_a_rebuild_is_at_work_is_in_no_part_that_it_writes(compact):
+    world = world_of(4, 2)
+    entry = world.go(world.state.read_commit(1))
+    erased = {entry.outcomes[1].document.document_id}
+    write = world.tables.write_unit if compact else world.tables.write
+    begun: list[Table] = []
+
+    async def erasing_before_it(table: Table, *arguments: Any) -> None:
+        if not begun:
+            begun.append(table)
+            await world.state.erase_in_commit(1, erased)
+        await write(table, *arguments)
+
+    setattr(world.tables, "write_unit" if compact else "write", erasing_before_it)
+    world.go(rebuilt(world, compact=compact))
+    assert begun
+    assert not erased.intersection(documents(world))
+    assert not [row for row in rows(world) if any(one in row for one in erased)]
+
+
+def test_an_answer_that_is_missing_because_of_an_erasure_stops_no_rebuild():
+    world = world_of(4, 2)
+    entry = world.go(world.state.read_commit(1))
+    outcome = entry.outcomes[1]
+    read = world.state.read_answer
+    gone: list[str] = []
+
+    async def erased_before_it(document_type: str, key: str) -> Any:
+        if key == outcome.answer_key:
+            gone.append(key)
+            await world.state.erase_in_commit(1, {outcome.document.document_id})
+            return None
+        return await read(document_type, key)
+
+    ports = replace(world.ports(), state=world.state)
+    world.state.read_answer = erased_before_it  # type: ignore[method-assign]
+    world.go(rebuild(RebuildRequest("0" * 32, SETTINGS.destination, runs=False), ports))
+    assert gone
+    assert outcome.document.document_id not in documents(world)

@@ -167,7 +167,7 @@ class _Work:
             if unit.rebuild:
                 await self._parts.write_unit(unit)
             else:
-                await self._parts.write(entry, {}, self._rebuild.tables)
+                await self._parts.write_again(entry, self._rebuild.tables)
 
         left = [(unit, entry) for unit, entry in units.items() if unit not in self._units]
         await at_once(_AT_ONCE, left, lambda one: write(*one))
