@@ -34,6 +34,8 @@ def get_provider_info() -> dict[str, Any]:
             },
         ],
         "hooks": [{"integration-name": "AIGEN OCR", "python-modules": ["airflow_provider_aigen.hooks.aigen"]}],
+        # Airflow takes commands from a provider from 3.2 on. Before it there is the program `airflow-aigen`.
+        "cli": ["airflow_provider_aigen.cli.definition.get_aigen_cli_commands"],
         "extra-links": [
             "airflow_provider_aigen.links.AigenDeadLettersLink",
             "airflow_provider_aigen.links.AigenOutputLink",

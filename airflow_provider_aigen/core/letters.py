@@ -13,7 +13,7 @@ from airflow_provider_aigen.core.models import CommitEntry, Outcome, Retake, Sou
 if TYPE_CHECKING:
     from airflow_provider_aigen.core.planning import PlanRequest
 
-__all__ = ["Letter", "PassingLetters", "places_for_letters"]
+__all__ = ["Letter", "PassingLetters", "due_at", "places_for_letters"]
 
 # Of a plan with max_documents, dead letters that are tried again take at most this share, and at least one place.
 _LETTERS_SHARE = 5
@@ -121,8 +121,13 @@ def places_for_letters(request: PlanRequest, planned: int = 0) -> int | None:
     return max(0, max(1, request.max_documents // _LETTERS_SHARE) - planned)
 
 
+def due_at(last_called_at: datetime, all_rounds: int, after_s: float) -> datetime:
+    """From when on a passing dead letter is tried again. The first pause is ``after_s`` seconds, the others are twice
+    as long."""
+    return last_called_at + timedelta(seconds=after_s * (2 if all_rounds else 1))
+
+
 def _is_due(letter: Letter | FoldedLetter, now: datetime, after_s: float) -> bool:
-    """Whether a run that begins now tries it again. The first pause is ``after_s``, the others are twice as long. A
-    call that lies in the future was made by a wrong clock, which holds nobody up."""
-    pause = timedelta(seconds=after_s * (2 if letter.retake.all_rounds else 1))
-    return now >= letter.last_called_at + pause or now < letter.last_called_at
+    """Whether a run that begins now tries it again. A call that lies in the future was made by a wrong clock, which
+    holds nobody up."""
+    return now >= due_at(letter.last_called_at, letter.retake.all_rounds, after_s) or now < letter.last_called_at

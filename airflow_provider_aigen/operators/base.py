@@ -105,7 +105,7 @@ class AigenOperator(BaseOperator):
 
         # Both are raised from None: otherwise the log would go on, after the error's sentence, with what led to it.
         try:
-            return self.work(Task(self, check_parameters(self._parameters()), context, self._runner))
+            return self.work(Task(self, self.checked_parameters(), context, self._runner))
         except PermanentError as error:
             raise AirflowFailException(problem_text(error, getattr(self, "aigen_conn_id", None))) from None
         except TransientError as error:
@@ -118,6 +118,10 @@ class AigenOperator(BaseOperator):
     def on_kill(self) -> None:
         """Stop in order: no new call begins, and answers that arrive within the grace time are kept (design §5)."""
         self._runner.stop()
+
+    def checked_parameters(self) -> dict[str, Any]:
+        """All parameters as the task uses them. Raises ``ConfigurationError`` naming the one that is wrong."""
+        return check_parameters(self._parameters())
 
     def _parameters(self) -> dict[str, Any]:
         """All of them, as they are now. Where a DAG renders to native objects, a text that is no template was rendered

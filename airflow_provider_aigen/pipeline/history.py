@@ -20,7 +20,7 @@ from airflow_provider_aigen.core.models import CommitEntry
 from airflow_provider_aigen.pipeline.timing import beside
 from airflow_provider_aigen.ports import Ledger, StateStore
 
-__all__ = ["History", "commits_about", "newest_commit", "read_history"]
+__all__ = ["History", "commits_about", "newest_commit", "read_history", "read_letters"]
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,19 @@ async def newest_commit(state: StateStore) -> int:
     async for entry in state.commits_after(newest):
         newest = entry.number
     return newest
+
+
+async def read_letters(state: StateStore) -> tuple[PassingLetters, int]:
+    """The passing dead letters of all commits, and the number of the newest commit, 0 if there is none. Nothing is
+    written."""
+    letters, number = PassingLetters(), 0
+    async for segment in _segments(state, dict(await state.segments())):
+        letters.see_segment(segment)
+        number = segment.span.last
+    async for entry in state.commits_after(number):
+        letters.see(entry)
+        number = entry.number
+    return letters, number
 
 
 async def commits_about(state: StateStore, document_ids: Collection[str], after: int) -> AsyncIterator[CommitEntry]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from airflow_provider_aigen.core.models import (
     Table,
 )
 from airflow_provider_aigen.core.runs import RunRow
+from airflow_provider_aigen.core.upkeep.overview import RunFacts
 from airflow_provider_aigen.core.upkeep.parts import Unit
 from airflow_provider_aigen.core.upkeep.redrive import LetterRecord
 from airflow_provider_aigen.ports.storage import StoredObject
@@ -71,6 +72,11 @@ class Tables(Protocol):
         """Delete one of them; nothing happens where none is there."""
         ...
 
+    async def runs(self, destination: str, *, since: date | None = None, most: int | None = None) -> list[RunFacts]:
+        """The rows of the table ``runs``: of the days from ``since`` on, and of the last days only that have at least
+        ``most`` of them together; in no order. A file that cannot be read is left out with a warning."""
+        ...
+
     async def read_run(self, plan: Plan, day: date) -> StoredObject | None:
         """What is there of the run's row in ``runs``."""
         ...
@@ -90,6 +96,10 @@ class DeadLetters(Protocol):
 
     async def codes(self) -> set[str]:
         """The error codes under which there are letters, as the prefix names them."""
+        ...
+
+    async def counts(self, settings: OutputSettings) -> Mapping[str, int]:
+        """How many letters of these settings' destination there are, by error code: one listing."""
         ...
 
     def records(self, code: str) -> AsyncIterator[LetterRecord]:

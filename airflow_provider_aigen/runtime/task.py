@@ -10,16 +10,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_aigen.connections.redis import redis_settings
-from airflow_provider_aigen.connections.s3 import s3_client
 from airflow_provider_aigen.core.announcing import News
 from airflow_provider_aigen.core.config import PipelineConfig
-from airflow_provider_aigen.core.defaults import DEFAULT_MAX_REPEAT_RATIO, DEFAULT_RETRY_PASSING_ROUNDS
 from airflow_provider_aigen.core.models import RunReport
 from airflow_provider_aigen.core.planning import PlanRequest
 from airflow_provider_aigen.core.report import check_dead_letter_ratio, counted
 from airflow_provider_aigen.core.shards import PlanAddress, parse_shard, shard_text
-from airflow_provider_aigen.core.spend import limit_price
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.hooks.aigen import AigenHook
 from airflow_provider_aigen.lineage import WriteCounter, collect_hook_lineage
@@ -39,6 +35,7 @@ from airflow_provider_aigen.runtime.results import (
     return_value,
 )
 from airflow_provider_aigen.runtime.sent_events import Extras, sent_events
+from airflow_provider_aigen.runtime.settings import calling_settings, pipeline_config, port_settings
 from airflow_provider_aigen.runtime.shared_plan import check_address, ocr_shard, plan_in_shards, report_plan
 from airflow_provider_aigen.runtime.upkeep import (
     erase_documents,
@@ -215,50 +212,20 @@ class Task:
 
     def pipeline_config(self) -> PipelineConfig:
         """What the parameters say of how the run works."""
-        given = self.parameters
-        return PipelineConfig(
-            max_in_flight=given["max_in_flight"],
-            max_repeat_ratio=given.get("max_repeat_ratio", DEFAULT_MAX_REPEAT_RATIO),
-            passing_rounds=given.get("retry_passing_rounds", DEFAULT_RETRY_PASSING_ROUNDS),
-            max_spend=given["max_spend"],
-        )
+        return pipeline_config(self.parameters)
 
     def _port_settings(self) -> PortSettings:
-        """Of a task that calls nothing. Looks the AWS connection up, synchronously (design §7)."""
-        given = self.parameters
-        state = given["state"] or f"{self._destination}_aigen/"
-        return PortSettings(
-            client=s3_client(given["aws_conn_id"], given.get("max_in_flight", 1)),
-            destination=given["destination"],
-            state=S3Prefix.parse("state", state).uri,
-            dead_letter=given.get("dead_letter"),
-            expected_bucket_owner=given["expected_bucket_owner"],
-            sse_kms_key_id=given["sse_kms_key_id"],
-        )
+        return port_settings(self.parameters)
 
     def _calling(self, settings: PortSettings) -> PortSettings:
-        """The same for a task that calls the endpoint. Looks its connections up, synchronously."""
-        given = self.parameters
-        hook = AigenHook(given["aigen_conn_id"])
+        """The same for a task that calls the endpoint."""
         metrics = AirflowMetrics(
             dag_id=self._operator.dag_id,
             task_id=self._operator.task_id,
-            document_type=given["document_type"],
+            document_type=self.parameters["document_type"],
             map_index=getattr(self._context.get("ti"), "map_index", None),
         )
-        if given["max_spend"] is not None:
-            limit_price(hook.price)
-        requests_per_second = given["requests_per_second"]
-        return replace(
-            settings,
-            endpoint=hook.endpoint(given["document_type"]),
-            requests_per_second=hook.requests_per_second if requests_per_second is None else requests_per_second,
-            limit_shared_by=given["limit_shared_by"],
-            redis=redis_settings(given["redis_conn_id"]) if given["redis_conn_id"] else None,
-            price=hook.price,
-            observer=Observers(metrics, self.written),
-            max_in_flight=given["max_in_flight"],
-        )
+        return calling_settings(settings, self.parameters, Observers(metrics, self.written))
 
     def _keep_link(
         self, link: type[AigenOutputLink | AigenDeadLettersLink | AigenReportLink], settings: PortSettings, uri: str

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from airflow_provider_aigen.adapters.tables.documents import document_facts
+from airflow_provider_aigen.adapters.tables.run_rows import read_runs
 from airflow_provider_aigen.adapters.tables.runs import run_facts, run_place
 from airflow_provider_aigen.core.document.flatten import needs_review
 from airflow_provider_aigen.core.errors import ObjectNotFound
@@ -18,6 +19,7 @@ from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Fie
 from airflow_provider_aigen.core.records.rows import read_records
 from airflow_provider_aigen.core.records.schema import record_columns
 from airflow_provider_aigen.core.runs import RunRow
+from airflow_provider_aigen.core.upkeep.overview import RunFacts
 from airflow_provider_aigen.core.upkeep.parts import Unit, part_name
 from airflow_provider_aigen.ports import ObjectStore, StoredObject
 from tests.kit.store import location
@@ -88,6 +90,9 @@ class JsonTables:
     async def remove_path(self, table: Table, destination: str, path: str) -> None:
         await self._store.delete(*location(f"{destination}{table}/{path}"))
 
+    async def runs(self, destination: str, *, since: date | None = None, most: int | None = None) -> list[RunFacts]:
+        return await read_runs(self._store, destination, _columns, since=since, most=most)
+
     async def read_run(self, plan: Plan, day: date) -> StoredObject | None:
         try:
             return await self._store.get(*run_place(plan, day))
@@ -99,6 +104,15 @@ class JsonTables:
         if there is None or there.body != body:
             etag = there.etag if there is not None else None
             await self._store.put(*run_place(row.plan, row.day), body, create_only=there is None, if_match=etag)
+
+
+def _columns(body: bytes) -> dict[str, Any]:
+    (row,) = from_json(body)
+    return {
+        name: datetime.fromisoformat(value) if name.endswith("ed_at") else value
+        for name, value in row.items()
+        if value is not None
+    }
 
 
 def _place(table: Table, unit: Unit, last: CommitEntry) -> tuple[str, str]:

@@ -72,11 +72,13 @@ FOR_PARSING = {
 # What is imported once a task runs or a connection is used, and programs of their own.
 AT_RUN_TIME = (
     "airflow_provider_aigen.adapters",
+    "airflow_provider_aigen.cli",
     "airflow_provider_aigen.connections.redis",
     "airflow_provider_aigen.connections.s3",
     "airflow_provider_aigen.hooks.extractor",
     "airflow_provider_aigen.openlineage",
     "airflow_provider_aigen.runtime.assembly",
+    "airflow_provider_aigen.runtime.settings",
     "airflow_provider_aigen.runtime.shared_plan",
     "airflow_provider_aigen.runtime.task",
     "airflow_provider_aigen.runtime.upkeep",

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -35,6 +36,7 @@ __all__ = ["MAX_COPY_BYTES", "S3DeadLetters"]
 MAX_COPY_BYTES: Final = 5 * 1024**3  # the largest object that one CopyObject takes
 MAX_READ_BYTES: Final = 32 * 1024**2  # the largest object that is read and written where CopyObject is denied
 _READ_AT_ONCE = 16
+_ID_LENGTH = 32  # of a document_id, with which each name begins
 _EXTENSION = re.compile(r"[^/]\.([A-Za-z0-9]{1,10})\Z")
 
 
@@ -52,13 +54,28 @@ class S3DeadLetters:
 
     async def codes(self) -> set[str]:
         """The error codes under which there are letters, as the prefix names them."""
-        folder = self._prefix.join("error_code=")
-        found: set[str] = set()
-        async for listed in self._store.list(self._prefix.bucket, folder):
+        return {code async for code, _ in self._names(self._prefix)}
+
+    async def counts(self, settings: OutputSettings) -> Mapping[str, int]:
+        """How many letters lie under each error code at the settings' dead-letter prefix, without those of another
+        state: one listing. Those that a record calls resolved count, since no record is read."""
+        prefix = S3Prefix.parse("dead_letter", settings.dead_letter)
+        length = _ID_LENGTH + len(settings.dead_letter_suffix)
+        return Counter(
+            [
+                code
+                async for code, name in self._names(prefix)
+                if len(name) == length and name.endswith(settings.dead_letter_suffix)
+            ]
+        )
+
+    async def _names(self, prefix: S3Prefix) -> AsyncIterator[tuple[str, str]]:
+        """Code and name of each letter under the prefix."""
+        folder = prefix.join("error_code=")
+        async for listed in self._store.list(prefix.bucket, folder):
             code, _, name = listed.key.removeprefix(folder).partition("/")
             if name.endswith(".json"):
-                found.add(code)
-        return found
+                yield code, name.removesuffix(".json")
 
     async def records(self, code: str) -> AsyncIterator[LetterRecord]:
         """The records of the letters with this code, in order, without those that are resolved. Raises

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_aigen.adapters.tables.documents import document_facts
+from airflow_provider_aigen.adapters.tables.run_rows import columns_of_parquet, read_runs
 from airflow_provider_aigen.adapters.tables.runs import run_facts, run_place
 from airflow_provider_aigen.adapters.tables.schemas import (
     BOXES,
@@ -31,6 +32,7 @@ from airflow_provider_aigen.core.models import Box, CommitEntry, DocumentOutcome
 from airflow_provider_aigen.core.records.rows import read_records
 from airflow_provider_aigen.core.records.schema import record_columns
 from airflow_provider_aigen.core.runs import RunRow
+from airflow_provider_aigen.core.upkeep.overview import RunFacts
 from airflow_provider_aigen.core.upkeep.parts import Unit
 from airflow_provider_aigen.core.upkeep.parts import part_name as name_of_part
 from airflow_provider_aigen.core.uris import S3Prefix
@@ -110,6 +112,10 @@ class ParquetTables:
         """Delete one of them; nothing happens where none is there."""
         root = S3Prefix.parse("destination", destination)
         await self._store.delete(root.bucket, root.join(table, path))
+
+    async def runs(self, destination: str, *, since: date | None = None, most: int | None = None) -> list[RunFacts]:
+        """The rows of ``runs``, of the days from ``since`` on, and of the last days that have ``most`` of them."""
+        return await read_runs(self._store, destination, columns_of_parquet, since=since, most=most)
 
     async def read_run(self, plan: Plan, day: date) -> StoredObject | None:
         """What is there of the run's row in ``runs``."""

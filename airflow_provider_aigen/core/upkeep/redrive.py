@@ -29,6 +29,7 @@ __all__ = [
     "check_codes",
     "chosen",
     "found_letter",
+    "named",
 ]
 
 
@@ -135,9 +136,8 @@ def _is_named(record: LetterRecord, entry: CommitEntry, outcome: DocumentOutcome
     return record.name == name and record.error_code == path_segment(outcome.error_code or "unknown")
 
 
-def chosen(letters: Iterable[FoundLetter], request: RedriveRequest, now: datetime) -> list[FoundLetter]:
-    """Those that the request names, the oldest first. Raises ``ConfigurationError`` where one of them is of another
-    document type."""
+def named(letters: Iterable[FoundLetter], request: RedriveRequest, now: datetime) -> list[FoundLetter]:
+    """Those that the request names, of any document type, the oldest first."""
     codes = None if request.error_codes is None else as_named(request.error_codes)
     oldest = None if request.older_than_s is None else now - timedelta(seconds=request.older_than_s)
     wanted = [
@@ -147,6 +147,14 @@ def chosen(letters: Iterable[FoundLetter], request: RedriveRequest, now: datetim
         and (oldest is None or letter.since is None or letter.since <= oldest)
         and letter.entry.settings.destination == request.destination
     ]
+    wanted.sort(key=lambda letter: (letter.entry.number, letter.outcome.document.key))
+    return wanted
+
+
+def chosen(letters: Iterable[FoundLetter], request: RedriveRequest, now: datetime) -> list[FoundLetter]:
+    """Those of them that the redrive takes. Raises ``ConfigurationError`` where one that the request names is of
+    another document type."""
+    wanted = named(letters, request, now)
     for letter in wanted:
         if (document_type := letter.entry.settings.document_type) != request.document_type:
             raise ConfigurationError(
@@ -154,7 +162,6 @@ def chosen(letters: Iterable[FoundLetter], request: RedriveRequest, now: datetim
                 f"the dead letters are of the type {document_type}, and this task's is {request.document_type}: give "
                 "the task the type of the destination",
             )
-    wanted.sort(key=lambda letter: (letter.entry.number, letter.outcome.document.key))
     return wanted[: request.max_documents]
 
 

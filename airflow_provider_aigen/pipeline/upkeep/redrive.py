@@ -19,13 +19,14 @@ from airflow_provider_aigen.core.upkeep.redrive import (
     check_codes,
     chosen,
     found_letter,
+    named,
 )
 from airflow_provider_aigen.pipeline.announce import begin_announcing
 from airflow_provider_aigen.pipeline.effects import Effects, finish_commits
 from airflow_provider_aigen.pipeline.history import commits_about, newest_commit
 from airflow_provider_aigen.ports import Ports, StateStore
 
-__all__ = ["redrive_plan", "redrive_scope"]
+__all__ = ["dead_letters", "redrive_plan", "redrive_scope"]
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,14 @@ async def redrive_scope(request: RedriveRequest, ports: Ports) -> RedriveScope:
     state_id = await ports.state.identify(request.destination)
     as_of = await newest_commit(ports.state)
     return RedriveScope.of(await _letters(request, ports, state_id, as_of, ports.clock.now()))
+
+
+async def dead_letters(request: RedriveRequest, ports: Ports) -> list[FoundLetter]:
+    """The dead letters that the request names, of any document type, the oldest first. It writes nothing and calls
+    nothing. Raises ``ConfigurationError``."""
+    state_id = await ports.state.identify(request.destination)
+    found = await _found(request, ports, state_id, await newest_commit(ports.state))
+    return named(found, request, ports.clock.now())
 
 
 async def redrive_plan(request: RedriveRequest, ports: Ports) -> Plan:
@@ -97,7 +106,14 @@ async def _batches(request: RedriveRequest, ports: Ports, state_id: str | None) 
 async def _letters(
     request: RedriveRequest, ports: Ports, state_id: str | None, as_of: int, now: datetime, *, known: bool = False
 ) -> list[FoundLetter]:
-    """The letters that the request names, each with what commits up to ``as_of`` say of it. ``known``: an earlier try
+    """Those that the request names. Raises ``ConfigurationError`` where one of them is of another document type."""
+    return chosen(await _found(request, ports, state_id, as_of, known=known), request, now)
+
+
+async def _found(
+    request: RedriveRequest, ports: Ports, state_id: str | None, as_of: int, *, known: bool = False
+) -> Collection[FoundLetter]:
+    """The letters with the request's codes, each with what commits up to ``as_of`` say of it. ``known``: an earlier try
     found letters with these codes, so they need not be there any more."""
     codes = await ports.dead_letters.codes()
     if not known:
@@ -115,7 +131,7 @@ async def _letters(
                 entries[record.commit] = await ports.state.read_commit(record.commit)
             letter = found_letter(record, entries[record.commit])
             found[letter.outcome.document.document_id] = letter
-    return chosen(await _newest(found, ports.state, as_of), request, now)
+    return await _newest(found, ports.state, as_of)
 
 
 async def _newest(found: dict[str, FoundLetter], state: StateStore, as_of: int) -> Collection[FoundLetter]:
