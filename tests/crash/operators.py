@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_aigen.core.config import EndpointConfig, PipelineConfig
-from airflow_provider_aigen.core.errors import TransientError
+from airflow_provider_aigen.core.errors import ReconciliationError, TransientError
 from airflow_provider_aigen.core.models import RunIdentity
 from airflow_provider_aigen.core.upkeep.erasure import EraseRequest
 from airflow_provider_aigen.core.upkeep.redrive import RedriveRequest
@@ -65,7 +65,7 @@ def operate(task: Operation) -> None:
     code = DONE
     try:
         print(task.name, asyncio.run(_work(task)))
-    except TransientError:
+    except (TransientError, ReconciliationError):  # an erasure that was killed, and is not yet tried again
         code = RETRY
         traceback.print_exc()
     except BaseException:  # noqa: BLE001 - it is what the trial looks for

@@ -37,6 +37,7 @@ _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["tests.crash.operators"])
 _LIMIT_S = 120.0
 _MOST_TRIES = 12
+_BETWEEN_TRIES_S = 2.0
 _TABLES = {"fields": ("document_id", "page_number", "field_name"), "documents": ("document_id", "commit")}
 
 
@@ -115,6 +116,7 @@ class UpkeepTrial:
             process.join(_LIMIT_S)
             if process.exitcode == DONE:
                 return
+            time.sleep(_BETWEEN_TRIES_S)
             if process.exitcode not in (RETRY, -signal.SIGKILL):
                 process.kill()
                 self.violations.append(f"{task.kind} {task.name} ended with {process.exitcode}, see {task.log}")
