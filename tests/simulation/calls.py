@@ -122,6 +122,8 @@ class CallLaws:
         planned = journal.plan_of(process)
         if not alone or process.lost or process.store_failed or world.scenario.faults.store_slow or planned is None:
             return
+        if any(at > call.started - _SETTLED_S for at in journal.committed_at.values()):
+            return  # commits are written one after the other, and more of them may stand in line
         first: dict[str, Call] = {}
         last: dict[str, Call] = {}
         for one in own:

@@ -125,17 +125,30 @@ class S3DeadLetters:
         """Remove the letter that ``entry`` gave this outcome, image first; where it may not be deleted, its record says
         that commit ``resolved_by`` resolved it. A letter of another state or a later commit stays."""
         folder, name = dead_letter_folder(entry.settings, outcome), dead_letter_name(entry.settings, outcome)
-        key = folder.join(f"{name}.json")
+        key, image = folder.join(f"{name}.json"), folder.join(name + image_extension(outcome.document.key))
         there = await self._read(folder.bucket, key)
-        if there is None or not _is_letter_of(there.body, entry):
+        if there is None:
+            await self._remove_image_alone(entry, folder.bucket, key, image)
+            return
+        if not _is_letter_of(there.body, entry):
             return
         try:
-            await self._store.delete(folder.bucket, folder.join(name + image_extension(outcome.document.key)))
+            await self._store.delete(folder.bucket, image)
             await self._store.delete(folder.bucket, key)
         except ObjectDenied:
             record = {**json.loads(there.body), "passing": False, "resolved_by": resolved_by}
             with suppress(ObjectChanged, ObjectNotFound):
                 await self._put(folder.bucket, key, record, there)
+
+    async def _remove_image_alone(self, entry: CommitEntry, bucket: str, key: str, image: str) -> None:
+        """Remove an image without a record: its writer ended between the two. A later commit's writer may have put its
+        record there meanwhile. That one is removed as well, so that its letter is seen to be missing, and is written
+        whole."""
+        with suppress(ObjectDenied):
+            await self._store.delete(bucket, image)
+            there = await self._read(bucket, key)
+            if there is not None and _state_of(there.body) == entry.state_id is not None:
+                await self._store.delete(bucket, key)
 
     async def _read(self, bucket: str, key: str) -> StoredObject | None:
         try:
@@ -221,6 +234,14 @@ def _is_letter_of(record: bytes, entry: CommitEntry) -> bool:
         return facts.get("state_id") == entry.state_id is not None and int(facts["commit"]) <= entry.number
     except (ValueError, KeyError, TypeError, AttributeError):
         return False
+
+
+def _state_of(record: bytes) -> str | None:
+    try:
+        state_id: str | None = json.loads(record).get("state_id")
+    except (ValueError, AttributeError):
+        return None
+    return state_id
 
 
 def image_extension(key: str) -> str:

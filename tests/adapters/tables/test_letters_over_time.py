@@ -141,6 +141,32 @@ def test_a_letter_is_removed_with_its_image():
     assert scene.names == [], "nothing happens where nothing is"
 
 
+def test_an_image_whose_record_was_never_written_is_removed():
+    """Its writer ended between the two, and a later commit resolves the document."""
+    scene = Scene()
+    scene.write(scene.entry(1))
+    scene.store.remove(f"{scene.folder}{scene.document.document_id}.json")
+    assert scene.names == ["id.jpg"]
+    scene.remove(scene.entry(1))
+    assert scene.names == []
+
+
+@pytest.mark.parametrize(("state_id", "names"), [(STATE_ID, []), ("ba9876543210", ["id.json"])])
+def test_a_record_that_came_beside_an_image_as_that_was_removed_goes_as_well(state_id, names):
+    """``pipeline.effects`` then finds the letter of the newest commit missing, and writes it with its image."""
+    scene = Scene()
+
+    async def written(verb: str, key: str) -> None:
+        if verb == "delete" and key.endswith(".jpg"):
+            scene.store.before = None
+            entry = scene.entry(7, state_id=state_id)
+            await scene.letters.write(entry, entry.outcomes[0])
+
+    scene.store.before = written
+    scene.remove(scene.entry(1))
+    assert scene.names == names
+
+
 def test_only_the_letter_of_that_code_is_removed():
     scene = Scene()
     scene.write(scene.entry(1))
