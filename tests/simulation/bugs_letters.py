@@ -50,7 +50,7 @@ def _() -> list[Patch]:
 
 @mutation("the image of what has healed stays", law="images are those of the letters", profile="passing")
 def _() -> list[Patch]:
-    image = "await self._store.delete(folder.bucket, folder.join(name + image_extension(outcome.document.key)))"
+    image = "await self._store.delete(folder.bucket, image)"
     return [edit(dead_letters.S3DeadLetters, "remove", (image, "pass"))]
 
 
