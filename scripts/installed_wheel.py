@@ -26,7 +26,7 @@ NEEDS_EXTRA = {
 # Airflow's OpenLineage provider is optional, and imports this module when it is there.
 NEEDS_A_PROVIDER = ("airflow_provider_aigen.openlineage",)
 # Beyond what the newest Airflow and amazon provider bring. Think twice about another name here.
-GAIN = {"obstore", "pyarrow"}
+GAIN = {"obstore", "pyarrow", "pybase64"}
 
 
 def closure(*names: str) -> set[str]:
