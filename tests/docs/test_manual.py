@@ -12,6 +12,7 @@ import inspect
 import json
 import os
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -28,6 +29,7 @@ from urllib.parse import unquote
 import duckdb
 import pytest
 
+from airflow_provider_aigen.cli.entry import parser
 from demo.lake import DEAD_LETTER, DESTINATION
 from tests.docs.manual import MANUAL, python_blocks, runnable
 from tests.docs.markdown import ROOT, blocks, plain, table, text
@@ -43,11 +45,19 @@ OPERATORS, HOOK, TABLES = "docs/reference/operators.md", "docs/reference/hook.md
 
 def test_every_block_has_a_language_that_is_tested_or_says_why_not():
     found = [block for page in MANUAL for block in blocks(page)]
-    assert {block.language for block in found} == {"", "python", "bash", "json", "sql"}
+    assert {block.language for block in found} == {"", "python", "bash", "console", "json", "sql"}
     assert [
         block for block in found if block.language == "" and re.search(r"^(\$|pip|export|python) ", block.text)
     ] == []
     assert sum(block.untested is not None for block in found) <= 3
+
+
+def test_a_command_of_the_provider_has_arguments_that_it_knows():
+    console = [block.text for page in MANUAL for block in blocks(page) if block.language == "console"]
+    typed = [line for text in console for line in text.splitlines() if line.startswith("$ ")]
+    assert len(typed) >= 3
+    for line in typed:
+        assert parser().parse_args(shlex.split(line.removeprefix("$ airflow aigen "))).func
 
 
 @pytest.mark.parametrize("block", python_blocks(), ids=str)
