@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -22,6 +23,9 @@ __all__ = ["LoopRunner"]
 
 T = TypeVar("T")
 
+_TURN_S = 0.0005
+_OLD = 1000  # Python's own value is 10
+
 
 class LoopRunner:
     """A runner of one task's event loop, which a signal handler can stop."""
@@ -35,7 +39,7 @@ class LoopRunner:
     def run(self, main: Callable[[Stop], Coroutine[Any, Any, T]], stop: Stop) -> T:
         """Like ``asyncio.run(main(stop))``, except that what a signal handler raises (a timeout, SIGTERM on Airflow 2)
         stops the run in order, with its grace time, before it goes on. A stop that was asked for before is kept."""
-        with _frozen_heap(), asyncio.Runner() as runner:
+        with _rare_full_collections(), _short_turns(), asyncio.Runner() as runner:
             loop = runner.get_loop()
             self._stop = stop
             loop.set_exception_handler(partial(_stop_for, stop))
@@ -69,17 +73,36 @@ class LoopRunner:
 
 
 @contextmanager
-def _frozen_heap() -> Iterator[None]:
-    """Keep what exists already out of garbage collection. Airflow and its libraries are some 350,000 objects: a full
-    collection looks at each of them, and the event loop stands for 0.4 s."""
-    if gc.get_freeze_count():  # a parent process froze them, and unfreezes them
-        yield
-        return
-    gc.freeze()
+def _rare_full_collections() -> Iterator[None]:
+    """Let garbage collection look at all objects rarely; what is new is looked at as often as ever.
+
+    Airflow and its libraries are some 350,000 objects, and the rows that wait for their commit up to half a million. A
+    full collection looks at each of them, and the event loop stands for 0.3 s. What exists already is left out of it
+    (unless a parent process has done that), and it comes a hundred times more rarely."""
+    young, middle, old = gc.get_threshold()
+    is_frozen = gc.get_freeze_count() > 0
+    gc.set_threshold(young, middle, max(old, _OLD))
+    if not is_frozen:
+        gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        gc.set_threshold(young, middle, old)
+        if not is_frozen:
+            gc.unfreeze()
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Let threads take turns every half millisecond. The event loop gives the interpreter away with each request, and
+    while a thread builds columns or reads a long answer it would get it back after 5 ms, Python's own value, each
+    time."""
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(min(before_s, _TURN_S))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before_s)
 
 
 def _stop_for(stop: Stop, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
