@@ -10,22 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import TypeVar
+from datetime import datetime
 
 from airflow_provider_aigen.core.answers import answer_key
 from airflow_provider_aigen.core.document import outcomes
 from airflow_provider_aigen.core.document.reading import Reading, read
 from airflow_provider_aigen.core.errors import (
-    AigenError,
     DamagedState,
     ObjectChanged,
     ObjectDenied,
     ObjectNotFound,
-    ObjectStoreCondition,
     TransientError,
 )
 from airflow_provider_aigen.core.models import Claim
@@ -33,6 +30,7 @@ from airflow_provider_aigen.core.service.classify import Failed, Unknown
 from airflow_provider_aigen.core.service.codes import DAMAGED_STATE
 from airflow_provider_aigen.core.uris import split_object
 from airflow_provider_aigen.pipeline.calls import Caller, FailedCall, Received, Request
+from airflow_provider_aigen.pipeline.claims import Claims
 from airflow_provider_aigen.pipeline.heartbeat import Heartbeat
 from airflow_provider_aigen.pipeline.source import Image, Source, Unsendable
 from airflow_provider_aigen.pipeline.timing import beside, reading_takes
@@ -51,17 +49,10 @@ __all__ = ["DocumentLine"]
 
 log = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
-
-# A document whose calls failed at the end of so many tries, over so long a time, is no longer a sign of an outage.
-_AGED_TRIES = 6
-_AGED_AFTER = timedelta(hours=24)
-
 
 class DocumentLine:
     """Takes documents of one document type through to their outcome. ``answers_reused`` counts those that cost no call,
-    ``source`` the objects that were read, ``reading`` those that are being read. ``claiming`` has the tasks whose claim
-    a stop lets finish: nobody could give back a claim that nobody knows of."""
+    ``source`` the objects that were read, ``reading`` those that are being read, ``claims`` has this process's."""
 
     def __init__(
         self,
@@ -76,6 +67,7 @@ class DocumentLine:
         passing_rounds: int,
     ) -> None:
         self.source = source
+        self.claims = Claims(state, caller, clock, heartbeat, document_type)
         self._state = state
         self._caller = caller
         self._clock = clock
@@ -85,10 +77,8 @@ class DocumentLine:
         self._passing_rounds = passing_rounds
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._users: defaultdict[str, int] = defaultdict(int)
-        self._claims: dict[str, Claim] = {}
         self.answers_reused = 0
         self.reading = 0
-        self.claiming: set[asyncio.Task[object] | None] = set()
 
     @property
     def writer_id(self) -> str:
@@ -177,17 +167,17 @@ class DocumentLine:
         # Claims and answers have this name: a redrive asks for another answer about the same bytes.
         content_sha256 = answer_key(image.content_sha256, work.retake.answer if work.retake else 0)
         async with self._only_one(content_sha256):
-            claim = await self._claim_new(content_sha256)
+            claim = await self.claims.create(content_sha256)
             if claim is None:
                 found = await self._answered_or_claimed(work, content_sha256)
                 if not isinstance(found, Claim):
                     return found
                 claim = found
             called = await self._call(work, image, claim)
-            claim = self._claims.get(content_sha256, claim)
+            claim = self.claims.as_it_is(claim)
             if isinstance(called, FailedCall):
-                await self._release(claim)
-            self._claims.pop(content_sha256, None)
+                await self.claims.release(claim)
+            self.claims.settle(content_sha256)
             if not isinstance(called, FailedCall):
                 return called
         work = replace(
@@ -196,17 +186,17 @@ class DocumentLine:
             calls=work.calls + called.calls,
             billed=work.billed or called.verdict.billed,
         )
-        return FailedDocument(work, claim, called, self._is_aged(claim))
+        return FailedDocument(work, claim, called, self.claims.is_aged(claim))
 
     async def _answered_or_claimed(self, work: Work, content_sha256: str) -> FinishedDocument | HeldDocument | Claim:
         """Of bytes that were claimed before: the outcome by a kept answer, or who holds them, or an own claim."""
         if (reused := await self._reuse(work, content_sha256)) is None:
-            claim = await self._claim(content_sha256)
+            claim = await self.claims.take(content_sha256)
             if claim.writer_id != self._heartbeat.writer_id:
                 return HeldDocument(work, claim)
             if (reused := await self._reuse(work, content_sha256)) is None:  # kept meanwhile
                 return claim
-        self._claims.pop(content_sha256, None)
+        self.claims.settle(content_sha256)
         return reused
 
     async def beats(self) -> Mapping[str, datetime]:
@@ -245,57 +235,6 @@ class DocumentLine:
         )
         return FinishedDocument(outcome, reading)
 
-    async def _claim_new(self, content_sha256: str) -> Claim | None:
-        """None where the bytes were claimed before. Only then an answer of theirs can be there, for a claim stays."""
-        wanted = await self._wanted(content_sha256)
-        is_new = await self._unless_stopped(self._state.create_claim(wanted))
-        return wanted if is_new else None
-
-    async def _claim(self, content_sha256: str) -> Claim:
-        wanted = await self._wanted(content_sha256)
-        claim, _ = await self._unless_stopped(self._state.claim(wanted))
-        if claim.writer_id == wanted.writer_id:
-            self._claims[content_sha256] = claim
-        else:
-            del self._claims[content_sha256]
-        return claim
-
-    async def _wanted(self, content_sha256: str) -> Claim:
-        """The claim to make, which is given back at the end even where its acknowledgement is lost."""
-        writer_id = await self._heartbeat.alive()
-        wanted = Claim(content_sha256, self._document_type, writer_id, self._clock.now())
-        self._claims[content_sha256] = wanted
-        return wanted
-
-    async def _unless_stopped(self, claiming: Awaitable[_T]) -> _T:
-        task = asyncio.current_task()
-        self.claiming.add(task)
-        try:
-            result = await claiming
-        finally:
-            self.claiming.discard(task)
-        self._caller.raise_if_stopped()
-        return result
-
-    async def give_back(self, failed: Iterable[FailedDocument]) -> None:
-        """At the end: release the claims of documents that have no answer, so that the next try need not wait, and
-        count this try for those that failed in it."""
-        counted = {one.claim.content_sha256: self._with_this_try(one) for one in failed}
-        await asyncio.gather(*(self._release(claim) for claim in (self._claims | counted).values()))
-
-    def _with_this_try(self, failed: FailedDocument) -> Claim:
-        claim = self._claims.get(failed.claim.content_sha256, failed.claim)  # under a later id, where it has one by now
-        first_failed_at = claim.first_failed_at or failed.failed.called_at
-        return replace(claim, tries=claim.tries + 1, first_failed_at=first_failed_at)
-
-    def _is_aged(self, claim: Claim) -> bool:
-        first = claim.first_failed_at
-        return first is not None and claim.tries + 1 >= _AGED_TRIES and self._clock.now() - first >= _AGED_AFTER
-
-    async def _release(self, claim: Claim) -> None:
-        with suppress(AigenError, ObjectStoreCondition):  # it ends with its writer
-            await self._state.release(claim)
-
     async def _call(self, work: Work, image: Image, claim: Claim) -> FinishedDocument | HeldDocument | FailedCall:
         content_sha256 = claim.content_sha256
         calls = 0
@@ -306,7 +245,7 @@ class DocumentLine:
                 kept = await self._state.keep_answer(answer)
             except asyncio.CancelledError:
                 # It may still be on its way: a claim that is given back now would be paid for again before it is there.
-                self._claims.pop(content_sha256, None)
+                self.claims.settle(content_sha256)
                 raise
             # The bytes are read again only where another process's answer stands.
             known = received.verdict if kept == answer else None
@@ -321,7 +260,7 @@ class DocumentLine:
             # The wait for a turn may have been long. A process that was frozen meanwhile has another id by now: claim
             # first, then look for an answer; the process that answers from here on is this one.
             while claim.writer_id != await self._heartbeat.alive():
-                claim = await self._claim(content_sha256)
+                claim = await self.claims.take(content_sha256)
                 if claim.writer_id != self._heartbeat.writer_id:
                     return HeldDocument(work, claim)
                 if (reused := await self._reuse(work, content_sha256)) is not None:
@@ -335,7 +274,7 @@ class DocumentLine:
             work.calls,
             may_repeat=work.billed,
             letter=work.retake is not None and not work.retake.is_redrive,
-            aged=self._is_aged(claim),
+            aged=self.claims.is_aged(claim),
             probe=work.probe,
         )
         return await self._caller.call(request, keep, instead)

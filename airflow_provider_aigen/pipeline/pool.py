@@ -71,7 +71,7 @@ class Pool:
             await self._drain([feeding, *workers])
             self._feed.batches.finish()
             # A stopped process may be killed while it commits: what it has spent is noted meanwhile.
-            ending = [asyncio.create_task(self._line.give_back(self._feed.failing()))]
+            ending = [asyncio.create_task(self._line.claims.give_back(self._feed.failing()))]
             if self._stop.is_set:
                 ending.append(asyncio.create_task(self._beside.spending.note()))
             await committing
@@ -99,7 +99,7 @@ class Pool:
 
     async def _drain(self, tasks: list[asyncio.Task[None]]) -> None:
         """Start no new call, let those in flight and claims finish within the grace time (design §5, Stop)."""
-        in_flight = [task for task in tasks if task in self._caller.in_flight or task in self._line.claiming]
+        in_flight = [task for task in tasks if task in self._caller.in_flight or task in self._line.claims.claiming]
         for task in tasks:
             if task not in in_flight:
                 task.cancel()

@@ -22,8 +22,7 @@ class OcrClient(Protocol):
         self, image: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None
     ) -> ApiResponse | CallFailure:
         """Send one image, once. ``before_send`` is awaited when the next thing is the request's first byte on the wire.
-        Never raises for what the network or the endpoint does:
-        that is data for ``core.service.classify``."""
+        Never raises for what the network or the endpoint does: that is data for ``core.service.classify``."""
         ...
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_aigen.adapters.tables import schemas
-from airflow_provider_aigen.adapters.tables.parquet import documents_part, fields_part, records_part
+from airflow_provider_aigen.adapters.tables.part_bytes import documents_part, fields_part, records_part
 from airflow_provider_aigen.core.models import FieldRow, Outcome
 from airflow_provider_aigen.core.records.schema import built_in_schema, record_columns
 from tests.adapters import samples

@@ -40,7 +40,7 @@ def a_runs_row_says_what_its_commits_and_records_say(store: Snapshot, journal: J
 def _bytes(row: RunRow, like: bytes) -> bytes:
     if not like.startswith(b"PAR1"):
         return to_json([run_facts(row)])
-    from airflow_provider_aigen.adapters.tables.parquet import run_part
+    from airflow_provider_aigen.adapters.tables.part_bytes import run_part
 
     return run_part(row)
 

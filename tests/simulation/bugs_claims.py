@@ -11,6 +11,7 @@ from airflow_provider_aigen import pipeline
 from airflow_provider_aigen.adapters.state import claims
 from airflow_provider_aigen.adapters.state.claims import ClaimStore
 from airflow_provider_aigen.pipeline import documents, heartbeat, pool
+from airflow_provider_aigen.pipeline.claims import Claims
 from tests.simulation.mutations import Patch, edit, mutation
 
 
@@ -58,7 +59,7 @@ def _() -> list[Patch]:
 @mutation("a claim is given back before its call", law="without a claim")
 def _() -> list[Patch]:
     call = "called = await self._call(work, image, claim)"
-    return [edit(documents.DocumentLine, "_extract", (call, f"await self._release(claim)\n        {call}"))]
+    return [edit(documents.DocumentLine, "_extract", (call, f"await self.claims.release(claim)\n        {call}"))]
 
 
 @mutation(
@@ -88,7 +89,7 @@ def _() -> list[Patch]:
     async def nothing(*_: Any) -> None:
         return None
 
-    return [(documents.DocumentLine, "give_back", nothing)]
+    return [(Claims, "give_back", nothing)]
 
 
 @mutation(
@@ -98,7 +99,7 @@ def _() -> list[Patch]:
     first=13800,
 )
 def _() -> list[Patch]:
-    in_flight = " or task in self._line.claiming"
+    in_flight = " or task in self._line.claims.claiming"
     return [edit(pool.Pool, "_drain", (in_flight, ""))]
 
 

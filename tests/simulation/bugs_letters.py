@@ -48,6 +48,14 @@ def _() -> list[Patch]:
     return [(effects.Effects, "_settle", nothing)]
 
 
+@mutation("an image without a record stays", law="images are those of the letters", first=2_093_097)
+def _() -> list[Patch]:
+    async def nothing(*_: Any) -> None:
+        return None
+
+    return [(dead_letters.S3DeadLetters, "_remove_image_alone", nothing)]
+
+
 @mutation("the image of what has healed stays", law="images are those of the letters", profile="passing")
 def _() -> list[Patch]:
     image = "await self._store.delete(folder.bucket, image)"

@@ -201,7 +201,7 @@ def _() -> list[Patch]:
 
 @mutation("a stop cancels the calls in flight", law="nothing is paid again without a reason", profile="stop")
 def _() -> list[Patch]:
-    in_flight = "[task for task in tasks if task in self._caller.in_flight or task in self._line.claiming]"
+    in_flight = "[task for task in tasks if task in self._caller.in_flight or task in self._line.claims.claiming]"
     return [edit(pool.Pool, "_drain", (in_flight, "[]"))]
 
 

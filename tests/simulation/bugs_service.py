@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_aigen.core.service import health, retry, suspects
-from airflow_provider_aigen.pipeline import calls, documents
+from airflow_provider_aigen.pipeline import calls, claims
 from tests.simulation.mutations import Patch, edit, mutation
 
 
@@ -69,4 +69,4 @@ def _() -> list[Patch]:
 
 @mutation("a document never ages", law="documents that fail alone are not routed", profile="alone")
 def _() -> list[Patch]:
-    return [(documents.DocumentLine, "_is_aged", lambda *_: False)]
+    return [(claims.Claims, "is_aged", lambda *_: False)]

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_aigen.adapters.tables.parquet import ParquetTables, documents_part, fields_part
+from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
+from airflow_provider_aigen.adapters.tables.part_bytes import documents_part, fields_part
 from airflow_provider_aigen.adapters.tables.schemas import DOCUMENTS_SCHEMA, FIELDS_SCHEMA, records_schema
 from airflow_provider_aigen.core.checks import COLUMNS
 from airflow_provider_aigen.core.errors import AlreadyExists, ObjectChanged
@@ -173,17 +174,17 @@ def test_no_row_at_all_is_still_a_table():
 @pytest.mark.parametrize("rows_at_a_time", [1, 2])
 def test_a_part_that_is_built_in_pieces_has_the_same_bytes(monkeypatch, rows_at_a_time):
     whole = fields_part(ENTRY, PARTS), documents_part(ENTRY, PARTS)
-    monkeypatch.setattr("airflow_provider_aigen.adapters.tables.parquet._PIECE_ROWS", rows_at_a_time)
+    monkeypatch.setattr("airflow_provider_aigen.adapters.tables.part_bytes._PIECE_ROWS", rows_at_a_time)
     assert (fields_part(ENTRY, PARTS), documents_part(ENTRY, PARTS)) == whole
 
 
 def test_equal_input_gives_equal_bytes_in_any_process():
     program = (
-        "import hashlib; from airflow_provider_aigen.adapters.tables.parquet import documents_part, fields_part;"
+        "import hashlib; from airflow_provider_aigen.adapters.tables.part_bytes import documents_part, fields_part;"
         "from tests.adapters import samples; entry, parts = samples.committed();"
         "print(hashlib.sha256(fields_part(entry, parts) + documents_part(entry, parts)).hexdigest())"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     digests = {
         subprocess.run(
             [sys.executable, "-c", program],

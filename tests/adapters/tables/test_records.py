@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_provider_aigen.adapters.tables.parquet import has_part, records_part
+from airflow_provider_aigen.adapters.tables.parquet import has_part
+from airflow_provider_aigen.adapters.tables.part_bytes import records_part
 from airflow_provider_aigen.adapters.tables.schemas import records_schema
 from airflow_provider_aigen.core.models import FieldRow, Table
 from airflow_provider_aigen.core.records.schema import FIXED_COLUMNS, built_in_schema, record_columns
