@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -77,7 +78,7 @@ class DirectTransport:
                 auto_decompress=False,
                 trust_env=False,
                 # Only connecting has its own time limit; the deadline of the whole call bounds everything else.
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                timeout=aiohttp.ClientTimeout(total=None),
             )
         return self._session
 
@@ -91,22 +92,31 @@ class _Connector(aiohttp.TCPConnector):
         self._connect_timeout_s = connect_timeout_s
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
-        while True:
-            async with asyncio.timeout(self._connect_timeout_s):
-                connection = await super().connect(*args, **kwargs)
-            await _let_read()
-            if not _is_stale(connection):
-                break
+        while _is_stale(connection := await self._connect(*args, **kwargs)):
             connection.close()
-        try:
+        with _closed_on_error(connection):
             await _CURRENT.get().before_send()
-        except BaseException:
-            connection.close()
-            raise
         if _is_stale(connection):
             connection.close()
             raise BodyUnreadable
         return connection
+
+    async def _connect(self, *args: Any, **kwargs: Any) -> Any:
+        async with asyncio.timeout(self._connect_timeout_s):
+            connection = await super().connect(*args, **kwargs)
+        with _closed_on_error(connection):
+            await _let_read()
+        return connection
+
+
+@contextmanager
+def _closed_on_error(connection: Any) -> Iterator[None]:
+    """Close the connection where the call ends while it is waited for."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _is_stale(connection: Any) -> bool:

@@ -26,7 +26,7 @@ __all__ = ["ANNOUNCED", "ANSWER", "BATCH", "CLAIM", "COMMIT", "PLAN", "REBUILD",
 
 SCHEMA = 2
 
-# Of what is written for each document: half the time of level 6, for two per cent more bytes.
+# Of what is written for each document: half the time of level 6, for some six per cent more bytes.
 _QUICK = 3
 
 # Window and memory of zlib, as gzip has them, and for what is little: a third of the time, nearly the same bytes.

@@ -146,17 +146,19 @@ def test_an_answer_that_was_there_before_its_request_is_nobodys(authority, tls):
 
 def test_an_answer_that_comes_while_a_request_waits_for_its_turn_is_nobodys():
     async def scenario():
-        unasked = asyncio.Event()
+        unasked, sent = asyncio.Event(), asyncio.Event()
 
         async def answer_twice(exchange: Exchange) -> None:
             await answer(body=b"{}")(exchange)
             await unasked.wait()
             await answer(body=b"[]")(exchange)
+            sent.set()
 
         async def wait_for_it():
             unasked.set()
-            await asyncio.to_thread(lambda: None)  # the loop turns, and reads what has come
-            await asyncio.sleep(0.05)
+            await sent.wait()
+            for _ in range(20):  # the loop turns, and reads what has come
+                await asyncio.sleep(0)
 
         server = HostileServer(answer_twice, answer(201))
         async with server, HttpOcrClient(config(server.url), max_in_flight=1) as client:
