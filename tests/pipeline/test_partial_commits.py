@@ -266,12 +266,31 @@ def test_the_rest_of_a_batch_of_long_documents_does_not_wait_for_one_that_fails(
     assert [len(entry.outcomes) for entry in entries(world)] == [4, 2, 1]
 
 
-def test_rows_that_are_spread_over_open_batches_hold_up_nobody(monkeypatch):
-    """Each open batch has too few rows to be committed early, and together they are too many."""
+def test_new_documents_wait_while_too_many_rows_wait_for_a_slow_store(monkeypatch):
+    monkeypatch.setattr(batches, "_ROWS_TOGETHER", 100)
+    monkeypatch.setattr(batches, "_MOST_ROWS", 200)
+    world = World()
+    for image in world.scans(60):
+        world.ocr.answers[image] = [long_answer(30)]
+    answered: list[int] = []
+
+    async def slow(verb: str, key: str) -> None:
+        if verb == "put" and "/commits/" in key and key.endswith(".json.gz"):
+            await world.clock.sleep(60.0)
+            answered.append(len(world.ocr.calls))
+
+    world.store.before = slow
+    report = world.go(world.run(batch_size=60, config={"max_in_flight": 4}))
+    assert (report.extracted, rows(world)) == (60, 60)
+    assert answered[0] <= 200 // 30 + 2 * (4 + 4) + 1  # and those that were handed out before: to workers, or in line
+
+
+def test_rows_of_a_batch_that_waits_for_documents_which_nobody_begins_are_committed(monkeypatch):
+    """They are too few to be committed early, and too many for another document to be begun."""
     monkeypatch.setattr(batches, "_ROWS_TOGETHER", 1000)
     monkeypatch.setattr(batches, "_MOST_ROWS", 100)
     world = World()
     for image in world.scans(40):
         world.ocr.answers[image] = [long_answer(30)]
-    report = world.go(world.run(batch_size=5, config={"max_in_flight": 2}))
+    report = world.go(world.run(batch_size=40, config={"max_in_flight": 2}))
     assert (report.extracted, rows(world)) == (40, 40)
