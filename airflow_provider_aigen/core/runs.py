@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Outcome, Plan
 from airflow_provider_aigen.core.path_segments import path_segment
@@ -16,7 +17,7 @@ from airflow_provider_aigen.core.report import MOST_CODES, most_frequent
 from airflow_provider_aigen.core.spend import RunSpend
 from airflow_provider_aigen.core.spend_records import SpendRecord, run_spend
 
-__all__ = ["Latencies", "RunRow", "RunSummary", "run_day"]
+__all__ = ["Latencies", "RunRow", "RunSummary", "run_day", "run_facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +149,60 @@ def _covered_s(records: Iterable[SpendRecord]) -> float:
         covered_s += max(0.0, (ended_at - begins).total_seconds())
         until = ended_at if until is None else max(until, ended_at)
     return covered_s
+
+
+def run_facts(row: RunRow) -> dict[str, Any]:
+    """The columns of ``runs`` by name, in order."""
+    run, spend, latencies = row.plan.run, row.spend, row.latencies
+    return {
+        "run_key": run.run_key,
+        "dag_id": run.dag_id,
+        "task_id": run.task_id,
+        "run_id": run.run_id,
+        "map_index": run.map_index if run.map_index >= 0 else None,
+        "document_type": row.plan.settings.document_type,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+        "tries": spend.tries,
+        "planned": row.plan.documents,
+        "documents": row.documents,
+        "extracted": row.outcomes[Outcome.EXTRACTED],
+        "partial": row.outcomes[Outcome.PARTIAL],
+        "dead_letter": row.outcomes[Outcome.DEAD_LETTER],
+        "gone": row.outcomes[Outcome.GONE],
+        "passing": row.passing,
+        "healed": row.healed,
+        "final": row.final,
+        "rows": row.rows,
+        "commits": row.commits,
+        "error_codes": [{"error_code": code, "documents": count} for code, count in row.error_codes.items()],
+        "calls": spend.calls,
+        "paid_calls": spend.paid_calls,
+        "billed_retries": spend.billed_retries,
+        "answers_reused": spend.answers_reused,
+        "waited_s": spend.waited_s,
+        "currency": spend.currency,
+        "paid": spend.paid,
+        "saved": spend.saved,
+        "paid_twice_at_most": spend.paid_twice_at_most,
+        "calls_per_second": row.calls_per_second,
+        "latency_p50_s": latencies.p50_s,
+        "latency_p90_s": latencies.p90_s,
+        "latency_p99_s": latencies.p99_s,
+        "latency_max_s": latencies.max_s,
+        "pages": row.statistics.pages if row.statistics is not None else None,
+        "fields": _fields(row.statistics) if row.statistics is not None else None,
+    }
+
+
+def _fields(statistics: EntryStatistics) -> list[dict[str, Any]]:
+    return [
+        {
+            "field_name": field.field_name,
+            "filled": field.filled,
+            "fill_rate": round(field.filled / statistics.pages, 6),
+            "confidences": field.confidences,
+            "mean_confidence": round(field.confidence_sum / field.confidences, 6) if field.confidences else None,
+        }
+        for field in statistics.fields
+    ]

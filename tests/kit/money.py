@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from pydantic_core import to_json
 
-from airflow_provider_aigen.adapters.tables.runs import run_facts, run_place
-from airflow_provider_aigen.core.runs import RunRow, RunSummary
+from airflow_provider_aigen.adapters.tables.runs import run_place
+from airflow_provider_aigen.core.runs import RunRow, RunSummary, run_facts
 from tests.kit.journal import Journal
 from tests.kit.snapshot import Snapshot
 

@@ -12,13 +12,13 @@ from pydantic_core import from_json, to_json
 
 from airflow_provider_aigen.adapters.tables.documents import document_facts
 from airflow_provider_aigen.adapters.tables.run_rows import read_runs
-from airflow_provider_aigen.adapters.tables.runs import run_facts, run_place
+from airflow_provider_aigen.adapters.tables.runs import run_place
 from airflow_provider_aigen.core.document.flatten import needs_review
 from airflow_provider_aigen.core.errors import ObjectNotFound
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, OutputSettings, Plan, Table
 from airflow_provider_aigen.core.records.rows import read_records
 from airflow_provider_aigen.core.records.schema import record_columns
-from airflow_provider_aigen.core.runs import RunRow
+from airflow_provider_aigen.core.runs import RunRow, run_facts
 from airflow_provider_aigen.core.upkeep.overview import RunFacts
 from airflow_provider_aigen.core.upkeep.parts import Unit, part_name
 from airflow_provider_aigen.ports import ObjectStore, StoredObject

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_aigen.adapters.tables.documents import document_facts
-from airflow_provider_aigen.adapters.tables.runs import run_facts
 from airflow_provider_aigen.adapters.tables.schemas import (
     BOXES,
     DOCUMENTS_SCHEMA,
@@ -27,7 +26,7 @@ from airflow_provider_aigen.core.document.flatten import confidences, needs_revi
 from airflow_provider_aigen.core.models import Box, CommitEntry, DocumentOutcome, FieldRow, Table
 from airflow_provider_aigen.core.records.rows import read_records
 from airflow_provider_aigen.core.records.schema import record_columns
-from airflow_provider_aigen.core.runs import RunRow
+from airflow_provider_aigen.core.runs import RunRow, run_facts
 
 __all__ = ["Rows", "documents_part", "fields_part", "part_bytes", "records_part", "run_part"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
 from airflow_provider_aigen.core.folding import FoldedLetter
 from airflow_provider_aigen.core.letters import Letter, PassingLetters, due_at
-from airflow_provider_aigen.core.models import Outcome, RunIdentity
-from airflow_provider_aigen.core.runs import RunRow
-from airflow_provider_aigen.core.spend import Price, RunSpend
+from airflow_provider_aigen.core.models import Outcome
+from airflow_provider_aigen.core.runs import RunRow, run_facts
+from airflow_provider_aigen.core.spend import Price
 from airflow_provider_aigen.core.spend_records import SpendRecord, run_spend
 from airflow_provider_aigen.core.upkeep.redrive import FoundLetter
 
@@ -61,29 +61,28 @@ class RunFacts:
     @classmethod
     def of_row(cls, row: RunRow, *, at_work: bool) -> RunFacts:
         """From a row that is not written."""
-        return cls(
-            **_identity(row.plan.run),
-            started_at=row.started_at,
-            ended_at=row.ended_at,
-            planned=row.plan.documents,
-            documents=row.documents,
-            extracted=row.outcomes[Outcome.EXTRACTED],
-            partial=row.outcomes[Outcome.PARTIAL],
-            dead_letter=row.outcomes[Outcome.DEAD_LETTER],
-            gone=row.outcomes[Outcome.GONE],
-            passing=row.passing,
-            **_spent(row.spend),
-            at_work=at_work,
-        )
+        return replace(cls.of_columns(run_facts(row)), at_work=at_work)
 
     @classmethod
     def of_spend(cls, records: Sequence[SpendRecord], *, at_work: bool) -> RunFacts:
         """From what its tries spent, and nothing else. ``records`` is not empty."""
+        run, spend = records[0].run, run_spend(records)
         return cls(
-            **_identity(records[0].run),
+            run_key=run.run_key,
+            dag_id=run.dag_id,
+            task_id=run.task_id,
+            run_id=run.run_id,
+            map_index=run.map_index if run.map_index >= 0 else None,
             started_at=min(one.began_at for one in records),
             ended_at=max(one.ended_at for one in records),
-            **_spent(run_spend(records)),
+            tries=spend.tries,
+            calls=spend.calls,
+            paid_calls=spend.paid_calls,
+            billed_retries=spend.billed_retries,
+            answers_reused=spend.answers_reused,
+            currency=spend.currency,
+            paid=spend.paid,
+            saved=spend.saved,
             at_work=at_work,
         )
 
@@ -245,18 +244,3 @@ class Waiting:
         letters: list[Letter | FoldedLetter] = [*passing.letters.values(), *passing.folded.values()]
         due = [due_at(letter.last_called_at, letter.retake.all_rounds, after_s) for letter in letters]
         return cls(len(due), sum(at <= now for at in due), min(due, default=None))
-
-
-def _identity(run: RunIdentity) -> dict[str, Any]:
-    return {
-        "run_key": run.run_key,
-        "dag_id": run.dag_id,
-        "task_id": run.task_id,
-        "run_id": run.run_id,
-        "map_index": run.map_index if run.map_index >= 0 else None,
-    }
-
-
-def _spent(spend: RunSpend) -> dict[str, Any]:
-    names = ("tries", "calls", "paid_calls", "billed_retries", "answers_reused", "currency", "paid", "saved")
-    return {name: getattr(spend, name) for name in names}
