@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_aigen.cli.output import say, showing_facts
 from airflow_provider_aigen.cli.process import Refused, WrongArgument, ask, checked, command, in_loop, seconds
-from airflow_provider_aigen.core.errors import AigenError
+from airflow_provider_aigen.core.errors import TransientError
 from airflow_provider_aigen.core.models import RunIdentity
 from airflow_provider_aigen.core.report import codes_text, counted
 from airflow_provider_aigen.core.spend import Price
@@ -70,8 +70,9 @@ def redrive(args: Namespace) -> Callable[[], None]:
     seen = in_loop(lambda stop: preview_redrive(request, settings, stop))
     if args.preview:
         return showing_facts(args.output, seen)
-    is_new = args.run_id is None  # an earlier command of this name may have planned what is no letter any more
-    if is_new and not seen["documents"]:
+    if args.run_id is not None:  # an earlier command of this name may have planned what is no letter any more
+        say(f"The run {args.run_id} goes on with the dead letters that it chose when it began. If it has not begun:")
+    elif not seen["documents"]:
         say("There is no such dead letter.")
         return showing_facts(args.output, seen)
     say(_price_text(seen, price))
@@ -143,19 +144,27 @@ def _run(task_id: str, args: Namespace) -> RunIdentity:
 
 
 def _going_on(run: RunIdentity, work: Callable[[], T]) -> T:
-    """Do the work; where it does not end, say how it goes on."""
+    """Do the work; where it is stopped, or the service or S3 fails, say how it goes on."""
     try:
         return work()
-    except (AigenError, Refused):
+    except (TransientError, Refused):
         say(f"The same command with --run-id {run.run_id} goes on where this one stopped.")
         raise
 
 
 def _schema(text: str | None) -> Any:
     try:
-        return None if text is None else json.loads(text)
+        return None if text is None else json.loads(text, object_pairs_hook=_each_once)
     except ValueError:
-        raise WrongArgument('--record-schema: must be JSON such as {"total": "decimal"}') from None
+        raise WrongArgument('--record-schema: must be JSON such as {"total": "decimal"}, each field once') from None
+
+
+def _each_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON takes the last of two members with one name."""
+    found = dict(members)
+    if len(found) < len(members):
+        raise ValueError
+    return found
 
 
 def _price_text(seen: dict[str, Any], price: Price | None) -> str:

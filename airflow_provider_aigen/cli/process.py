@@ -57,6 +57,8 @@ def command(work: Callable[[Namespace], Callable[[], None]]) -> Callable[[Namesp
             _end(str(error), _WRONG)
         except Refused as error:
             _end(str(error), _FAILED)
+        except ConfigurationError as error:
+            _end(_as_typed(error) if hasattr(args, _attribute(error.parameter)) else str(error), _FAILED)
         except AigenError as error:
             _end(problem_text(error, getattr(args, "aigen_conn_id", None)), _FAILED)
         except AirflowException as error:  # a connection that is not there
@@ -73,8 +75,7 @@ def checked(check: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
     try:
         return dict(check())
     except ConfigurationError as error:
-        problem = str(error).removeprefix(f"{error.parameter}: ")
-        raise WrongArgument(f"{_ARGUMENTS.get(error.parameter, _flag(error.parameter))}: {problem}") from None
+        raise WrongArgument(_as_typed(error)) from None
 
 
 def storage(args: Namespace, **others: Any) -> dict[str, Any]:
@@ -105,7 +106,12 @@ def ask(question: str, *, yes: bool) -> None:
         )
     sys.stderr.write(f"{question} Go on? [y/N] ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    try:
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
         raise Refused("Nothing was changed.")
 
 
@@ -131,6 +137,19 @@ def in_loop(main: Callable[[Stop], Coroutine[Any, Any, T]]) -> T:
 # Positional arguments have no dashes.
 _ARGUMENTS = {"destination": "DESTINATION", "dead_letter": "DEAD_LETTER"}
 _FLAGS = {"error_codes": "--error-code", "source_uris": "--source-uri", "document_ids": "--document-id"}
+
+
+def _as_typed(error: ConfigurationError) -> str:
+    """The error's sentence with the argument as a person types it, in place of the operator's parameter."""
+    problem = str(error).removeprefix(f"{error.parameter}: ")
+    for name, flag in _FLAGS.items():
+        problem = problem.replace(name, flag)
+    return f"{_ARGUMENTS.get(error.parameter, _flag(error.parameter))}: {problem}"
+
+
+def _attribute(parameter: str) -> str:
+    """What argparse calls the parameter's argument."""
+    return _flag(parameter).removeprefix("--").replace("-", "_")
 
 
 def _flag(name: str) -> str:

@@ -25,6 +25,7 @@ __all__ = ["check_parameters", "is_template"]
 
 _LOCATIONS = ("source", "destination", "dead_letter", "state")
 _DOCUMENT_ID = re.compile(r"[0-9a-f]{32}")
+_OBJECT_URI = re.compile(r"s3://[^/]+/.+", re.DOTALL)
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
 
 
@@ -217,7 +218,7 @@ def _texts(name: str, value: Any) -> Any:
 
 def _source_uris(name: str, value: Any) -> Any:
     uris = _texts(name, value)
-    if any(not one.startswith("s3://") for one in uris or ()):
+    if any(_OBJECT_URI.fullmatch(one) is None for one in uris or ()):
         raise ConfigurationError(name, "must be S3 URIs of objects, such as s3://scans/incoming/1.jpg")
     return uris
 

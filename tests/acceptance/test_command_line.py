@@ -25,6 +25,13 @@ class Terminal(io.StringIO):
         return True
 
 
+class Interrupted(Terminal):
+    """A person who presses Ctrl-C instead."""
+
+    def readline(self, size: int | None = -1) -> str:
+        raise KeyboardInterrupt
+
+
 @pytest.fixture
 def typed(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, Any, str]]:
     """``typed(*arguments)``: exit code, the JSON of the result if there is one, and standard error."""
@@ -66,6 +73,10 @@ def test_a_destination_is_looked_at_redriven_rebuilt_and_erased(
     code, result, errors = typed("redrive", books, dead)
     assert (code, result, errors.splitlines()[-1].partition("] ")[2]) == (1, None, "Nothing was changed.")
     assert simulator.stats()["calls"] == 2
+    monkeypatch.setattr(sys, "stdin", Interrupted())
+    code, result, errors = typed("redrive", books, dead)
+    assert (code, result, errors.splitlines()[-1]) == (1, None, "Nothing was changed.")
+    assert simulator.stats()["calls"] == 2
     monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
     code, result, errors = typed("redrive", books, dead)
     assert (code, result["extracted"], simulator.stats()["calls"]) == (0, 1, 3)
@@ -92,16 +103,20 @@ def test_a_destination_is_looked_at_redriven_rebuilt_and_erased(
 def test_what_fails_is_one_sentence_and_exit_code_1(connections, lake: Lake, typed):
     books, dead = lake.uri("lake/books/"), lake.uri("lake/dead/")
     for arguments, sentence in (
-        (("status", books), "destination: has no state"),
-        (("redrive", books, dead, "--yes"), "destination: has no state"),
-        (("rebuild", books, "--yes"), "destination: has no state"),
-        (("erase", books, dead, "--document-id", "0" * 32, "--yes"), "destination: has no state"),
-        (("status", books, "--aws-conn-id", "not_there"), "aws_conn_id: the AWS connection has no usable credentials"),
+        (("status", books), "DESTINATION: has no state"),
+        (("redrive", books, dead, "--yes"), "DESTINATION: has no state"),
+        (("rebuild", books, "--yes"), "DESTINATION: has no state"),
+        (("erase", books, dead, "--document-id", "0" * 32, "--yes"), "DESTINATION: has no state"),
+        (
+            ("status", books, "--aws-conn-id", "not_there"),
+            "--aws-conn-id: the AWS connection has no usable credentials",
+        ),
         (("redrive", books, dead, "--aigen-conn-id", "not_there"), "The conn_id `not_there` isn't defined"),
     ):
         code, result, errors = typed(*arguments)
         assert (code, result) == (1, None), arguments
         assert errors.splitlines()[-1].startswith(sentence), arguments
+        assert "goes on where" not in errors, "nothing has begun"
         # Airflow 2 logs with a traceback where it has looked for a connection in vain.
         assert "Traceback" not in errors or "not_there" in arguments
     assert lake.keys("lake/") == []
@@ -114,8 +129,11 @@ def test_wrong_arguments_of_what_changes_something_are_named(connections, lake: 
         (("redrive", books, books), "DE"),
         (("rebuild", books, "--tables", "cells"), "--tables: "),
         (("rebuild", books, "--record-schema", "{"), "--record-schema: "),
+        (("rebuild", books, "--record-schema", '{"total": "decimal", "total": "date"}'), "--record-schema: "),
         (("rebuild", books, "--since", "soon"), "--since: "),
-        (("erase", books, dead), "--source-uri: "),
+        (("erase", books, dead), "--source-uri: or --document-id must be given"),
+        (("erase", books, dead, "--source-uri", "s3:///a.jpg"), "--source-uri: "),
+        (("erase", books, dead, "--source-uri", "s3://scans"), "--source-uri: "),
         (("erase", books, dead, "--document-id", "1"), "--document-id: "),
     ):
         code, _, errors = typed(*arguments, "--yes")
