@@ -8,7 +8,9 @@ sentence: that one carries the object's key.
 from __future__ import annotations
 
 import re
+import ssl
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -22,10 +24,12 @@ from botocore.exceptions import (
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
+    SSLError,
     SSOError,
     TokenRetrievalError,
 )
 from botocore.parsers import ResponseParserError
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from airflow_provider_aigen.core.errors import (
     AlreadyExists,
@@ -125,6 +129,8 @@ _UNREADABLE = {
     "XMinioInvalidObjectName": "unreadable_object",
 }
 
+_UNREADABLE_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+
 
 def translate(error: Exception, call: S3Call) -> Exception:
     """The exception to raise instead of ``error``. Raise it outside the ``except`` clause: a chained traceback would
@@ -136,8 +142,8 @@ def translate(error: Exception, call: S3Call) -> Exception:
         return ConfigurationError("aws_conn_id", f"the AWS connection has no usable credentials ({name})")
     if isinstance(error, ParamValidationError):
         return _not_sent(error, call)
-    if (unreadable := _unreadable_answer(error, call)) is not None:
-        return unreadable
+    if (lasting := _lasting(error, call)) is not None:
+        return lasting
     passing = (
         ConnectionError,
         HTTPClientError,
@@ -152,8 +158,29 @@ def translate(error: Exception, call: S3Call) -> Exception:
     return ConfigurationError(call.buckets, f"{call.operation} could not be sent ({name}): look at the AWS connection")
 
 
-def _unreadable_answer(error: Exception, call: S3Call) -> ConfigurationError | None:
-    """What is wrong where the client itself fails over an answer, and would fail over it again."""
+def _untrusted(error: SSLError) -> ConfigurationError | None:
+    """What is wrong with the certificates; None where the handshake broke off for another reason, which may pass. The
+    host may be another one than the store's: the service that hands out a role's credentials."""
+    reason = next(iter(getattr(error.kwargs.get("error"), "args", ())), None)
+    if isinstance(reason, ssl.SSLCertVerificationError | CertificateError):
+        host = urlsplit(str(error.kwargs.get("endpoint_url"))).hostname
+        why = getattr(reason, "verify_message", "it is another host's")
+        return ConfigurationError(
+            "aws_conn_id",
+            f"the certificate of {host} cannot be trusted ({why}): set verify in the AWS connection's extra to the "
+            "file of the authority that signed it, or correct endpoint_url or this machine's clock",
+        )
+    if isinstance(reason, _UNREADABLE_FILE) or getattr(reason, "reason", None) == "NO_CERTIFICATE_OR_CRL_FOUND":
+        return ConfigurationError(
+            "aws_conn_id", "verify in its extra, or AWS_CA_BUNDLE, names no file of certificates that can be read"
+        )
+    return None
+
+
+def _lasting(error: Exception, call: S3Call) -> ConfigurationError | None:
+    """What is wrong where the client itself fails over a certificate or an answer, and would fail over it again."""
+    if isinstance(error, SSLError):
+        return _untrusted(error)
     if isinstance(error, RecursionError):  # it asks for the bucket's region, and is redirected again
         return _configuration("", 301, "redirects without an end", call)
     if call.operation == "ListObjectsV2" and type(error) is ValueError and "endpoint" not in str(error).lower():

@@ -49,7 +49,8 @@ class ObstoreClient:
     """The requests of ``client``, a boto3 S3 client: same endpoint, region, credentials, certificates.
 
     ``headers`` go with each request (the expected bucket owner), ``encryption`` (``adapters.s3.store.encryption``) with
-    each write. :meth:`get` returns None, and :meth:`put` False, where boto3 has to be asked."""
+    each write. Ask :meth:`serves` first. :meth:`get` returns None, and :meth:`put` False, where boto3 has to be asked;
+    say then whether it succeeded."""
 
     def __init__(
         self,
@@ -67,13 +68,23 @@ class ObstoreClient:
         self._failures: dict[str, int] = {}
         self._pauses: dict[str, float] = {}
 
+    def serves(self, bucket: str, key: str) -> bool:
+        """Whether to try: False where boto3 serves this key or bucket, or this process."""
+        if not _is_plain(key) or self._monotonic() < self._pauses.get(bucket, 0.0):
+            return False
+        _used_by.add(os.getpid())
+        if len(_used_by) > 1:
+            return False
+        if bucket not in self._stores:
+            self._stores[bucket] = self._open(bucket)
+        return self._stores[bucket] is not None
+
     async def get(self, bucket: str, key: str, if_match: str | None) -> StoredObject | None:
         """The object. Raises ``ObjectNotFound`` and ``ObjectChanged``; None where boto3 has to be asked."""
-        store = self._store(bucket, key)
-        if store is None:
-            return None
         try:
-            found = await store.get_async(key, options={"if_match": f'"{if_match}"'} if if_match else None)
+            found = await self._store(bucket).get_async(
+                key, options={"if_match": f'"{if_match}"'} if if_match else None
+            )
             body = (await found.bytes_async()).to_bytes()
         except (BaseError, OSError, ValueError) as error:  # FileNotFoundError is one. Its text holds the key
             code = _code(error)
@@ -110,15 +121,12 @@ class ObstoreClient:
     ) -> bool:
         """Write. Raises ``AlreadyExists`` and ``ObjectChanged``; False where boto3 has to be asked. It may be written
         then: a write whose answer was lost."""
-        store = self._store(bucket, key)
-        if store is None:
-            return False
         attributes = {"Content-Type": content_type}
         if content_encoding:
             attributes["Content-Encoding"] = content_encoding
         mode: Any = "create" if create_only else {"e_tag": f'"{if_match}"'} if if_match else "overwrite"
         try:
-            await store.put_async(key, body, attributes=attributes, mode=mode, use_multipart=False)
+            await self._store(bucket).put_async(key, body, attributes=attributes, mode=mode, use_multipart=False)
         except (BaseError, OSError, ValueError) as error:
             code = _code(error)
         else:
@@ -131,26 +139,19 @@ class ObstoreClient:
         return False
 
     def boto3_succeeded(self, bucket: str) -> None:
-        """Say that boto3 succeeded with what obstore did not do."""
-        if self._stores.get(bucket) is None:
-            return
+        """Say that boto3 succeeded where obstore was tried and failed."""
         self._failures[bucket] = self._failures.get(bucket, 0) + 1
         if self._failures[bucket] >= _FAILURES:
             self._failures[bucket] = 0
             self._pauses[bucket] = self._monotonic() + _PAUSE_S
 
-    def _store(self, bucket: str, key: str) -> S3Store | None:
-        """None where boto3 serves this key or bucket, or this process."""
-        if not _is_plain(key) or self._monotonic() < self._pauses.get(bucket, 0.0):
-            return None
-        _used_by.add(os.getpid())
-        if len(_used_by) > 1:
-            return None
-        if bucket not in self._stores:
-            self._stores[bucket] = self._open(bucket)
-        return self._stores[bucket]
+    def _store(self, bucket: str) -> S3Store:
+        store = self._stores[bucket]
+        assert store is not None, "serves() says so"  # noqa: S101
+        return store
 
     def _open(self, bucket: str) -> S3Store | None:
+        """None where boto3 serves this bucket."""
         client = self._client
         credentials = getattr(client, "_request_signer", None) and client._request_signer._credentials  # noqa: SLF001
         verify = _verify(client)
@@ -167,7 +168,10 @@ class ObstoreClient:
         if verify is False:
             options["allow_invalid_certificates"] = True
         elif isinstance(verify, str):
-            options["root_certificate"] = Path(verify).read_bytes()
+            try:
+                options["root_certificate"] = Path(verify).read_bytes()
+            except OSError:  # boto3 fails over it too, with a sentence
+                return None
         config: S3Config = {
             "endpoint": endpoint,
             "aws_endpoint_url_s3": endpoint,
@@ -190,13 +194,16 @@ class ObstoreClient:
                 "expires_at": datetime.now(UTC) + _CREDENTIALS_KEPT,
             }
 
-        return S3Store(
-            bucket,
-            config=config,
-            client_options=options,
-            retry_config={"max_retries": 0},
-            credential_provider=provide,
-        )
+        try:
+            return S3Store(
+                bucket,
+                config=config,
+                client_options=options,
+                retry_config={"max_retries": 0},
+                credential_provider=provide,
+            )
+        except (BaseError, ValueError):  # a file without a certificate, for example
+            return None
 
 
 def _is_plain(key: str) -> bool:

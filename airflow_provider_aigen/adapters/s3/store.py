@@ -130,7 +130,8 @@ class S3ObjectStore:
     async def get(self, bucket: str, key: str, *, if_match: str | None = None) -> StoredObject:
         """The whole object. Raises ``ObjectNotFound``, ``ObjectChanged``, and ``ObjectUnreadable`` for an object that
         is there and can't be read: archived, or encrypted with the writer's own key."""
-        if self._obstore is not None and (found := await self._obstore.get(bucket, key, if_match)) is not None:
+        obstore = self._through_obstore(bucket, key)
+        if obstore is not None and (found := await obstore.get(bucket, key, if_match)) is not None:
             return found
         condition = {"IfMatch": f'"{if_match}"'} if if_match else {}
         stored: StoredObject = await self._run(
@@ -142,8 +143,8 @@ class S3ObjectStore:
             )
         if if_match and stored.etag != if_match:
             raise ObjectChanged("the object is another one, though the store ignores If-Match")
-        if self._obstore is not None:
-            self._obstore.boto3_succeeded(bucket)
+        if obstore is not None:
+            obstore.boto3_succeeded(bucket)
         return stored
 
     def _get(self, **request: Any) -> StoredObject:
@@ -190,7 +191,8 @@ class S3ObjectStore:
             )
         kind: dict[str, Any] = {"content_type": content_type, "content_encoding": content_encoding}
         conditions: dict[str, Any] = {"create_only": create_only, "if_match": if_match}
-        if self._obstore is not None and await self._obstore.put(bucket, key, body, **kind, **conditions):
+        obstore = self._through_obstore(bucket, key)
+        if obstore is not None and await obstore.put(bucket, key, body, **kind, **conditions):
             return
         condition = {"IfNoneMatch": "*"} if create_only else {"IfMatch": f'"{if_match}"'} if if_match else {}
         request = {"Bucket": bucket, "Key": key, "Body": body, "ContentType": content_type}
@@ -201,8 +203,8 @@ class S3ObjectStore:
             self._client.put_object,
             {**request, **condition, **self._encryption, **self._owner},
         )
-        if self._obstore is not None:
-            self._obstore.boto3_succeeded(bucket)
+        if obstore is not None:
+            obstore.boto3_succeeded(bucket)
 
     async def copy(self, source: SourceObject, bucket: str, key: str) -> None:
         """Copy in S3, without an ACL, which many buckets refuse, and without the source's tags, which would need more
@@ -225,6 +227,9 @@ class S3ObjectStore:
             self._client.delete_object,
             {"Bucket": bucket, "Key": key, **self._owner},
         )
+
+    def _through_obstore(self, bucket: str, key: str) -> ObstoreClient | None:
+        return self._obstore if self._obstore is not None and self._obstore.serves(bucket, key) else None
 
     def _call(self, operation: str, bucket: str, **kind: Any) -> S3Call:
         return S3Call(operation, bucket, expected_bucket_owner=bool(self._owner), kms=bool(self._encryption), **kind)

@@ -19,9 +19,11 @@ from airflow_provider_aigen.adapters.s3 import obstore_client
 from airflow_provider_aigen.adapters.s3.obstore_client import ObstoreClient, _address, _is_plain
 from airflow_provider_aigen.adapters.s3.store import S3ObjectStore, encryption
 from airflow_provider_aigen.core.errors import AlreadyExists, ObjectChanged, ObjectNotFound, StorageUnavailableError
+from tests.kit.servers.hostile import Exchange
 from tests.kit.servers.scripted import Reply, s3_error
 
 _WHOLE = Reply(200, b"image", {"ETag": '"e"', "Last-Modified": "Sun, 22 Nov 2026 00:00:00 GMT"})
+WORKS = Reply(200, headers={"ETag": '"e"'})
 _AWS = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
 
 
@@ -37,6 +39,11 @@ def only_obstore(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def through(client: Any, **settings: Any) -> S3ObjectStore:
     return S3ObjectStore(client, concurrency=4, **settings)
+
+
+def agent(request: Exchange) -> str:
+    """Which client sent it."""
+    return request.headers["user-agent"].partition("/")[0].lower()
 
 
 async def put(store: S3ObjectStore, key: str = "a", **conditions: Any) -> None:
@@ -114,23 +121,23 @@ def test_the_address_is_the_one_that_boto3_uses(region, endpoint, style, bucket,
 )
 def test_configurations_that_boto3_serves(config):
     client = boto3.client("s3", "eu-central-1", config=Config(**config), **_AWS)
-    assert ObstoreClient(client, headers={}, encryption={})._store("bucket", "a") is None
+    assert not ObstoreClient(client, headers={}, encryption={}).serves("bucket", "a")
 
 
 @pytest.mark.parametrize("bucket", ["arn:aws:s3:::a", "a--usw2-az1--x-s3", "Upper"])
 def test_buckets_that_boto3_serves(bucket):
     client = boto3.client("s3", "eu-central-1", **_AWS)
     served = ObstoreClient(client, headers={}, encryption={})
-    assert served._store(bucket, "a") is None
-    assert served._store("bucket", "a") is not None, "this botocore shows its credentials and certificates"
+    assert not served.serves(bucket, "a")
+    assert served.serves("bucket", "a"), "this botocore shows its credentials and certificates"
 
 
 def test_a_proxy_of_the_environment_is_boto3s(monkeypatch):
     monkeypatch.setenv("https_proxy", "http://proxy:1")
     client = boto3.client("s3", "eu-central-1", **_AWS)
-    assert ObstoreClient(client, headers={}, encryption={})._store("bucket", "a") is None
+    assert not ObstoreClient(client, headers={}, encryption={}).serves("bucket", "a")
     monkeypatch.setenv("no_proxy", ".amazonaws.com")
-    assert ObstoreClient(client, headers={}, encryption={})._store("bucket", "a") is not None
+    assert ObstoreClient(client, headers={}, encryption={}).serves("bucket", "a")
 
 
 @pytest.mark.usefixtures("only_obstore")
@@ -207,9 +214,9 @@ def test_a_forked_process_is_boto3s(scripted, monkeypatch):
     """obstore's threads are not in it: a request would wait for ever."""
     monkeypatch.setattr(obstore_client, "_used_by", {os.getpid()})
     store = through(scripted.s3.client())
-    assert store._obstore._store("bucket", "a") is not None  # type: ignore[union-attr]
+    assert store._obstore.serves("bucket", "a")  # type: ignore[union-attr]
     obstore_client._used_by.add(0)
-    assert store._obstore._store("bucket", "a") is None  # type: ignore[union-attr]
+    assert not store._obstore.serves("bucket", "a")  # type: ignore[union-attr]
     store.close()
 
 
@@ -240,22 +247,30 @@ def test_after_three_failures_in_a_row_boto3_serves_for_a_minute(scripted):
     store = through(scripted.s3.client())
     store._obstore._monotonic = lambda: now[0]  # type: ignore[union-attr]
 
-    def requests(*replies: Reply) -> int:
+    def asked(*replies: Reply) -> list[str]:
         scripted.script(*replies)
-        before = len(scripted.requests)
         asyncio.run(put(store))
-        return len(scripted.requests) - before
+        return [agent(one) for one in scripted.requests]
 
-    fails, works = s3_error(400, "InvalidRequest"), Reply(200, headers={"ETag": '"e"'})
-    assert [requests(fails, works) for _ in range(2)] == [2, 2]
-    assert requests(works) == 1, "obstore again"
-    assert [requests(fails, works) for _ in range(3)] == [2, 2, 2]
-    assert [requests(works) for _ in range(3)] == [1, 1, 1]
-    now[0] += 59.0
-    assert requests(works) == 1
-    now[0] += 2.0
-    assert requests(fails, works) == 2, "obstore is tried again"
+    fails = s3_error(400, "InvalidRequest")
+    assert [asked(fails, WORKS) for _ in range(2)] == [["object_store", "boto3"]] * 2
+    assert asked(WORKS) == ["object_store"]
+    assert [asked(fails, WORKS) for _ in range(3)] == [["object_store", "boto3"]] * 3
+    for _ in range(6):  # however busy boto3 is meanwhile
+        assert asked(WORKS) == ["boto3"]
+        now[0] += 9.9
+    now[0] += 0.7
+    assert asked(fails, WORKS) == ["object_store", "boto3"], "obstore is tried again"
     store.close()
+
+
+def test_what_boto3_always_serves_is_no_failure_of_obstore(scripted):
+    store = through(scripted.s3.client())
+    scripted.script(WORKS)
+    for key in ("a", "a//b", "a//b", "a//b", "a"):
+        asyncio.run(put(store, key))
+    store.close()
+    assert [agent(one) for one in scripted.requests] == ["object_store", "boto3", "boto3", "boto3", "object_store"]
 
 
 def test_no_text_of_obstore_leaves(scripted, caplog):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A proxy in front of a real S3 that changes one thing: a header of a request, a header or an element of an answer.
+"""A proxy in front of a real S3 that changes one thing: a header of a request, a header or an element of an answer, or
+that it is behind TLS.
 
 What it changes in a request is signed anew, so that the server sees an ordinary client.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -50,8 +52,8 @@ class OddS3(HostileServer):
     """``change_request`` changes the headers that the server gets, or answers in its place; ``change_answer`` what the
     client gets. Both see the exchange."""
 
-    def __init__(self, server: S3Server) -> None:
-        super().__init__(self._forward)
+    def __init__(self, server: S3Server, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(self._forward, tls=tls)
         self._behind = server
         self.change_request: Callable[[Exchange, dict[str, str]], Answer | None] = lambda *_: None
         self.change_answer: Callable[[Exchange, Answer], Answer] = lambda _, answer: answer
@@ -59,7 +61,7 @@ class OddS3(HostileServer):
     @property
     def s3(self) -> S3Server:
         server = self._behind
-        return S3Server(f"http://127.0.0.1:{self.port}", server.access_key, server.secret_key, server.region)
+        return S3Server(self.url, server.access_key, server.secret_key, server.region)
 
     def is_listing(self, exchange: Exchange) -> bool:
         return "list-type=2" in exchange.target
@@ -109,7 +111,7 @@ def _bytes(answer: Answer, method: str) -> bytes:
 
 
 @contextmanager
-def odd_s3(server: S3Server) -> Iterator[OddS3]:
-    odd = OddS3(server)
+def odd_s3(server: S3Server, tls: ssl.SSLContext | None = None) -> Iterator[OddS3]:
+    odd = OddS3(server, tls)
     with in_a_thread(odd):
         yield odd

@@ -72,7 +72,7 @@ class ScriptedServer(HostileServer):
 
     @property
     def s3(self) -> S3Server:
-        return S3Server(f"http://127.0.0.1:{self.port}", "key", "secret")
+        return S3Server(self.url, "key", "secret")
 
 
 @contextmanager
