@@ -38,7 +38,8 @@ _used_by: set[int] = set()
 _FAILURES = 3
 _PAUSE_S = 60.0
 _TIMEOUT_S = 60.0
-# obstore asks anew five minutes before they end, so every five minutes. boto3 renews those of a role earlier than that.
+# obstore asks anew five minutes before they end, so every five minutes, and at each request once they end within five.
+# boto3 renews those of a role earlier than that.
 _CREDENTIALS_KEPT = timedelta(minutes=10)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CODE = re.compile(r"<Code>(NoSuchKey|PreconditionFailed)</Code>")
@@ -144,6 +145,7 @@ class ObstoreClient:
         if self._failures[bucket] >= _FAILURES:
             self._failures[bucket] = 0
             self._pauses[bucket] = self._monotonic() + _PAUSE_S
+            self._stores.pop(bucket, None)  # opened anew, it asks for the credentials: they may have been revoked
 
     def _store(self, bucket: str) -> S3Store:
         store = self._stores[bucket]
@@ -187,11 +189,13 @@ class ObstoreClient:
         async def provide() -> S3Credential:
             # Those of a role are renewed over the network.
             frozen = await asyncio.to_thread(credentials.get_frozen_credentials)
+            kept_until = datetime.now(UTC) + _CREDENTIALS_KEPT
+            end = getattr(credentials, "_expiry_time", None)
             return {
                 "access_key_id": frozen.access_key,
                 "secret_access_key": frozen.secret_key,
                 "token": frozen.token,
-                "expires_at": datetime.now(UTC) + _CREDENTIALS_KEPT,
+                "expires_at": kept_until if end is None else min(kept_until, end.astimezone(UTC)),
             }
 
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +12,6 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
-from botocore.credentials import RefreshableCredentials
 
 from airflow_provider_aigen.adapters.s3 import obstore_client
 from airflow_provider_aigen.adapters.s3.obstore_client import ObstoreClient, _address, _is_plain
@@ -159,55 +157,6 @@ def test_owner_and_encryption_go_with_the_requests(scripted, key_id):
     }
     assert {name: value for name, value in sent.items() if value} == encryption(key_id)
     assert "x-amz-server-side-encryption" not in read
-
-
-def test_renewed_credentials_are_taken(scripted):
-    """As those of a role: obstore asks for them again."""
-    renewed: list[str] = []
-    soon = (datetime.now(UTC) + timedelta(minutes=12)).isoformat()  # so soon that each use renews them
-
-    def renew() -> dict[str, str]:
-        renewed.append(f"key-{len(renewed)}")
-        return {
-            "access_key": renewed[-1],
-            "secret_key": "s",
-            "token": f"token-of-{renewed[-1]}",
-            "expiry_time": soon,
-        }
-
-    client = scripted.s3.client()
-    client._request_signer._credentials = RefreshableCredentials.create_from_metadata(renew(), renew, "sts-assume-role")
-    store = through(client)
-    scripted.script(_WHOLE)
-    assert asyncio.run(store.get("bucket", "a")).body == b"image"
-    store.close()
-    assert len(scripted.requests) == 1
-    headers = {name.lower(): value for name, value in scripted.requests[0].headers.items()}
-    assert renewed[-1] in headers["authorization"]
-    assert headers["x-amz-security-token"] == f"token-of-{renewed[-1]}"
-
-
-def test_credentials_are_not_asked_for_at_each_request(scripted):
-    asked = []
-
-    class Credentials:
-        def get_frozen_credentials(self) -> SimpleNamespace:
-            asked.append(1)
-            return SimpleNamespace(access_key="a", secret_key="b", token=None)
-
-    client = scripted.s3.client()
-    client._request_signer._credentials = Credentials()
-    store = through(client)
-    scripted.script(_WHOLE)
-
-    async def scenario() -> None:
-        for _ in range(3):
-            await store.get("bucket", "a")
-            await asyncio.sleep(0.15)  # obstore asks no more often than every 0.1 s
-
-    asyncio.run(scenario())
-    store.close()
-    assert (len(asked), len(scripted.requests)) == (1, 3)
 
 
 def test_a_forked_process_is_boto3s(scripted, monkeypatch):
