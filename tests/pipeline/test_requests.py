@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many S3 requests a document costs: counts, which no machine changes."""
+"""What a document costs: S3 requests, readings of its answer, copies of its bytes. These are counts, which no machine
+changes. ``benchmarks`` has the times."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from airflow_provider_aigen.core.service import wire
 from tests.kit.limiter import EvenLimiter
+from tests.kit.ocr import answer
 from tests.kit.world import World
 
 
@@ -41,3 +47,32 @@ def test_a_document_whose_bytes_were_answered_costs_three_too():
     assert (report.extracted, report.api_calls, report.answers_reused) == (40, 0, 40)
     of_documents = Counter(verb for verb, key in world.store.log if "/claims/" in key or "/answers/" in key)
     assert of_documents == {"put": 40, "get": 40}
+
+
+@pytest.mark.parametrize("characters", [10, 200_000], ids=["on the loop", "in a thread"])
+def test_an_answer_is_parsed_once_and_once_more_where_another_run_uses_it(monkeypatch, characters):
+    parsed: Counter[str] = Counter()
+
+    def loads(text: str, **options: Any) -> Any:
+        parsed[text] += 1
+        return json.loads(text, **options)
+
+    monkeypatch.setattr(wire, "json", SimpleNamespace(loads=loads))
+    world = World()
+    images = world.scans(8)
+    world.ocr.answers = {
+        image: [answer({"plate": f"{number}" * characters})] for number, image in enumerate(images, start=1)
+    }
+    assert world.go(world.run("one")).api_calls == 8
+    assert sorted(parsed.values()) == [1] * 8
+    for number, image in enumerate(images):
+        world.store.write(f"s3://scans/in/again-{number}.png", image)
+    assert world.go(world.run("two")).answers_reused == 8
+    assert sorted(parsed.values()) == [2] * 8
+
+
+def test_the_bytes_that_the_store_gave_are_sent_and_no_copy_of_them():
+    world = World()
+    images = world.scans(8)
+    world.go(world.run())
+    assert {id(call.image) for call in world.ocr.calls} == {id(image) for image in images}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -19,7 +19,7 @@ from yarl import URL
 
 from airflow_provider_aigen.adapters.endpoint.body import BodyUnreadable, read_body
 from airflow_provider_aigen.adapters.endpoint.exchange import KEEP_ALIVE_S, Answered, ConnectionBroke, Exchange
-from airflow_provider_aigen.adapters.endpoint.request_body import body_length, body_pieces
+from airflow_provider_aigen.adapters.endpoint.request_body import body_length, body_stream
 from airflow_provider_aigen.core.config import EndpointConfig
 
 __all__ = ["DirectTransport"]
@@ -55,7 +55,7 @@ class DirectTransport:
     async def _exchange(self, image: bytes) -> Answered:
         async with self._open().post(
             self._url,
-            data=_pieces(image),
+            data=body_stream(image),
             headers={"Content-Length": str(body_length(image))},
             allow_redirects=False,
         ) as response:
@@ -127,8 +127,3 @@ async def _let_read() -> None:
     """Let the loop read what has arrived: it looks at its sockets in one turn, and reads them in the next."""
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-
-
-async def _pieces(image: bytes) -> AsyncIterator[bytes]:
-    for piece in body_pieces(image):
-        yield piece

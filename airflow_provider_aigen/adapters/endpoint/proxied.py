@@ -18,7 +18,7 @@ import httpx
 
 from airflow_provider_aigen.adapters.endpoint.body import BodyUnreadable, read_body
 from airflow_provider_aigen.adapters.endpoint.exchange import KEEP_ALIVE_S, Answered, ConnectionBroke, Exchange
-from airflow_provider_aigen.adapters.endpoint.request_body import body_pieces
+from airflow_provider_aigen.adapters.endpoint.request_body import body_length, body_stream
 from airflow_provider_aigen.core.config import EndpointConfig
 
 __all__ = ["ProxiedTransport"]
@@ -84,8 +84,8 @@ class ProxiedTransport:
             httpx.Request(
                 "POST",
                 self._url,
-                headers=self._headers,
-                content=b"".join(body_pieces(image)),
+                headers={**self._headers, "Content-Length": str(body_length(image))},
+                content=body_stream(image),
                 # Only connecting has its own time limit; the deadline of the whole call bounds everything else.
                 extensions={"timeout": {"connect": self._config.connect_timeout_s}, "trace": trace.event},
             )

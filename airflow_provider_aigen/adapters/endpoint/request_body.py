@@ -6,11 +6,11 @@ So a request takes little memory beside its image, and the event loop stands for
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pybase64
 
-__all__ = ["body_length", "body_pieces"]
+__all__ = ["body_length", "body_pieces", "body_stream"]
 
 _BEFORE, _AFTER = b'{"image":"', b'"}'
 # Of the image. Base64 has four characters for three bytes: only pieces of threes can be joined.
@@ -30,3 +30,9 @@ def body_pieces(image: bytes) -> Iterator[bytes]:
         before = b""
     last = len(view) - (len(view) % _PIECE or min(len(view), _PIECE))
     yield before + pybase64.b64encode(view[last:]) + _AFTER
+
+
+async def body_stream(image: bytes) -> AsyncIterator[bytes]:
+    """The same for a client that waits until a piece is sent."""
+    for piece in body_pieces(image):
+        yield piece

@@ -13,14 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_aigen.adapters.endpoint.body import BodyTooLarge, BodyUnreadable, read_body
+from tests.kit.memory import most_held
+
+
+async def in_pieces(wire: bytes, cut: int) -> AsyncIterator[bytes]:
+    for at in range(0, len(wire), cut):
+        yield wire[at : at + cut]
 
 
 def read(wire, max_bytes, *, cut=1 << 16, **headers):
-    async def stream() -> AsyncIterator[bytes]:
-        for at in range(0, len(wire), cut):
-            yield wire[at : at + cut]
-
-    return asyncio.run(read_body(headers, stream(), max_bytes))
+    return asyncio.run(read_body(headers, in_pieces(wire, cut), max_bytes))
 
 
 PARTS = st.lists(st.binary(max_size=300), max_size=4)
@@ -61,3 +63,12 @@ def test_a_body_that_promises_more_than_the_cap_is_not_read():
 def test_an_encoding_that_was_not_asked_for_is_unreadable(encoding):
     with pytest.raises(BodyUnreadable):
         read(b"{}", 10, **{"content-encoding": encoding})
+
+
+def test_an_answer_is_held_twice_at_most_while_it_is_read():
+    wire = bytes(4_000_000)
+
+    async def scenario() -> None:  # it returns nothing, since asyncio.run may make a text of what is returned
+        assert await read_body({}, in_pieces(wire, 1 << 16), len(wire)) == wire
+
+    assert most_held(lambda: asyncio.run(scenario())) < 2.5 * len(wire)

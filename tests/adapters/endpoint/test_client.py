@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,18 @@ from airflow_provider_aigen import __version__
 from airflow_provider_aigen.adapters.endpoint.client import HttpOcrClient
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import FailureKind
-from tests.adapters.endpoint.ocr_calls import CLIENT, IMAGE, KEY, call, config, failure, run_client, trusted_authority
+from tests.adapters.endpoint.ocr_calls import (
+    CLIENT,
+    IMAGE,
+    KEY,
+    call,
+    config,
+    failure,
+    over_httpx,
+    run_client,
+    trusted_authority,
+)
+from tests.kit.memory import most_held
 from tests.kit.servers.hostile import (
     Exchange,
     HostileServer,
@@ -33,6 +45,13 @@ def authority(monkeypatch, tmp_path):
     return trusted_authority(monkeypatch, tmp_path)
 
 
+@pytest.fixture(params=[False, True], ids=["direct", "as through a proxy"])
+def either_way(request, monkeypatch):
+    if request.param:
+        over_httpx(monkeypatch)
+
+
+@pytest.mark.usefixtures("either_way")
 def test_the_request_is_the_contracts():
     server = HostileServer(answer(206, b'{"status": "success"}', Retry_After="7"))
     [result] = call(server)
@@ -51,6 +70,24 @@ def test_the_request_is_the_contracts():
         "accept-encoding": "identity",
         "user-agent": f"airflow-provider-aigen/{__version__}",
     }
+
+
+@pytest.mark.usefixtures("either_way")
+def test_no_copy_of_an_image_is_made_to_send_it():
+    """Nor is its base64 in memory as a whole."""
+    image, received = bytes(8_000_000), 0
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal received
+        head = await reader.readuntil(b"\r\n\r\n")
+        [length] = re.findall(rb"content-length: (\d+)", head.lower())
+        while received < int(length):
+            received += len(await reader.read(1 << 16))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+
+    assert most_held(lambda: call(HostileServer(on_connect=swallow), image=image)) < len(image) / 2
+    assert received > len(image)
 
 
 def test_each_document_type_has_its_endpoint():

@@ -17,6 +17,7 @@ from airflow_provider_aigen.adapters.s3 import obstore_client
 from airflow_provider_aigen.adapters.s3.obstore_client import ObstoreClient, _address, _is_plain
 from airflow_provider_aigen.adapters.s3.store import S3ObjectStore, encryption
 from airflow_provider_aigen.core.errors import AlreadyExists, ObjectChanged, ObjectNotFound, StorageUnavailableError
+from tests.kit.memory import most_held
 from tests.kit.servers.hostile import Exchange
 from tests.kit.servers.scripted import Reply, s3_error
 
@@ -68,6 +69,14 @@ def test_reads_and_writes_need_no_boto3(s3_client, make_bucket):
             assert raised.value.__context__ is None, "obstore's own text holds the key"
 
     asyncio.run(scenario())
+    store.close()
+
+
+@pytest.mark.usefixtures("only_obstore")
+def test_an_object_is_in_memory_once(s3_client, bucket):
+    store, image = through(s3_client), bytes(4_000_000)
+    assert most_held(lambda: asyncio.run(store.put(bucket, "a", image))) < len(image) / 2
+    assert most_held(lambda: asyncio.run(store.get(bucket, "a"))) < 1.5 * len(image)
     store.close()
 
 
