@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Protocol
 
 from airflow_provider_aigen.core.models import (
+    NO_ROWS,
     CommitEntry,
     DocumentOutcome,
-    FieldRow,
+    FieldRows,
     Outcome,
     PlanBatch,
     Retake,
@@ -108,7 +109,7 @@ def next_entry(
     outcomes: Mapping[str, DocumentOutcome],
     taken: Taken,
     committed_at: datetime,
-    rows: Mapping[str, Sequence[FieldRow]] = MappingProxyType({}),
+    rows: Mapping[str, FieldRows] = MappingProxyType({}),
 ) -> CommitEntry | None:
     """The entry that commits what ``outcomes`` (by document id) has of ``batch``, as ``number``, in plan order, without
     what is taken already; None where nothing is left. ``rows`` has those of the answers, by their names
@@ -127,5 +128,5 @@ def next_entry(
         kept,
         batch.state_id,
         committed_at,
-        entry_statistics(one.rows_of(rows.get(one.answer_key or "", ())) for one in kept if one.has_rows),
+        entry_statistics(one.rows_of(rows.get(one.answer_key or "", NO_ROWS)) for one in kept if one.has_rows),
     )

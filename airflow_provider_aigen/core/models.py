@@ -2,10 +2,11 @@
 """Everything that flows through the provider, in the order in which it flows.
 
 listing → :class:`SourceObject` → :class:`PlanBatch` → (one call) :class:`ApiResponse` | :class:`CallFailure` →
-:class:`KeptAnswer` → :class:`DocumentOutcome` → :class:`CommitEntry` → :class:`FieldRow` and the tables →
+:class:`KeptAnswer` → :class:`FieldRows` → :class:`DocumentOutcome` → :class:`CommitEntry` → the tables →
 :class:`RunReport`
 
-What one call gives stands in :mod:`~airflow_provider_aigen.core.answers`, what a document and a run are in
+What one call gives stands in :mod:`~airflow_provider_aigen.core.answers`, its rows in
+:mod:`~airflow_provider_aigen.core.field_rows`, what a document and a run are in
 :mod:`~airflow_provider_aigen.core.identities`. All of them are frozen; all times are aware
 UTC datetimes, all durations seconds, all sizes bytes, pages count from 1. What is stored of them is written by
 ``adapters/state/store.py``.
@@ -13,7 +14,7 @@ UTC datetimes, all durations seconds, all sizes bytes, pages count from 1. What 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -28,15 +29,18 @@ from airflow_provider_aigen.core.answers import (
     KeptAnswer,
     answer_key,
 )
+from airflow_provider_aigen.core.field_rows import NO_ROWS, Box, Boxes, FieldRow, FieldRows, Point
 from airflow_provider_aigen.core.identities import OutputSettings, RunIdentity, SourceObject
 from airflow_provider_aigen.core.quality import EntryStatistics
 from airflow_provider_aigen.core.spend import Cost, RunSpend
 
 __all__ = [
+    "NO_ROWS",
     "Answer",
     "ApiError",
     "ApiResponse",
     "Box",
+    "Boxes",
     "CallFailure",
     "Claim",
     "CommitEntry",
@@ -45,6 +49,7 @@ __all__ = [
     "ErrorOrigin",
     "FailureKind",
     "FieldRow",
+    "FieldRows",
     "KeptAnswer",
     "Outcome",
     "OutputSettings",
@@ -57,10 +62,6 @@ __all__ = [
     "SourceObject",
     "Table",
 ]
-
-Point = tuple[float, float]
-Box = tuple[Point, ...]
-
 
 # --- what is planned ----------------------------------------------------------------------------------------------
 
@@ -190,11 +191,9 @@ class DocumentOutcome:
         """The name of its answer: see :func:`~airflow_provider_aigen.core.answers.answer_key`."""
         return None if self.content_sha256 is None else answer_key(self.content_sha256, self.answer)
 
-    def rows_of(self, rows: Sequence[FieldRow]) -> Sequence[FieldRow]:
+    def rows_of(self, rows: FieldRows) -> FieldRows:
         """Of the rows of its answer those that come with this outcome."""
-        if self.took_pages is None:
-            return rows
-        return [row for row in rows if row.page_number in self.took_pages]
+        return rows if self.took_pages is None else rows.of_pages(self.took_pages)
 
     @property
     def adds_rows(self) -> bool:
@@ -243,20 +242,6 @@ class Table(StrEnum):
     FIELDS = "fields"
     RECORDS = "records"
     DOCUMENTS = "documents"
-
-
-@dataclass(frozen=True, slots=True)
-class FieldRow:
-    """One field on one page, as in the ``fields`` table (design §4) without the columns of its document, and without
-    ``needs_review``, which depends on the settings of the commit. ``extra`` is JSON text."""
-
-    page_number: int
-    field_name: str
-    value: str | None = field(repr=False)
-    confidence: float | None
-    bboxes: tuple[Box, ...] | None = None
-    bboxes_norm: tuple[Box, ...] | None = None
-    extra: str | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ known of a run without its answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_aigen.core.models import FieldRow
+    from airflow_provider_aigen.core.models import FieldRows
 
 __all__ = ["EntryStatistics", "FieldStatistics", "FieldSums", "entry_statistics"]
 
@@ -50,15 +50,15 @@ class FieldSums:
         self.pages = 0
         self._fields: dict[str, _Sums] = {}
 
-    def add_document(self, rows: Sequence[FieldRow]) -> None:
+    def add_document(self, rows: FieldRows) -> None:
         """Add the rows of one document."""
-        self.pages += len({row.page_number for row in rows})
-        for row in rows:
-            sums = self._fields.setdefault(row.field_name, _Sums())
-            sums.filled += row.value is not None and bool(row.value.strip())
-            if row.confidence is not None:
+        self.pages += len({*rows.page_numbers})
+        for name, value, confidence in zip(rows.field_names, rows.values, rows.confidences, strict=True):
+            sums = self._fields.get(name) or self._fields.setdefault(name, _Sums())
+            sums.filled += value is not None and bool(value.strip())
+            if confidence is not None:
                 sums.confidences += 1
-                sums.confidence_sum += row.confidence
+                sums.confidence_sum += confidence
 
     def add(self, statistics: EntryStatistics) -> None:
         """Add what a commit says."""
@@ -81,7 +81,7 @@ class FieldSums:
         )
 
 
-def entry_statistics(documents: Iterable[Sequence[FieldRow]]) -> EntryStatistics:
+def entry_statistics(documents: Iterable[FieldRows]) -> EntryStatistics:
     """Of documents that are committed together, each with its rows."""
     sums = FieldSums()
     for rows in documents:

@@ -28,6 +28,7 @@ from airflow_provider_aigen.core.models import Answer, ApiResponse, CallFailure
 from airflow_provider_aigen.core.service.classify import Extracted, Refused, Unknown
 from airflow_provider_aigen.core.service.codes import ACCESS_REFUSED, SERVICE_ERROR
 from airflow_provider_aigen.core.service.suspects import MAX_CALLS
+from airflow_provider_aigen.core.service.wire import parse_answer
 from airflow_provider_aigen.pipeline import Stop
 from airflow_provider_aigen.pipeline.calls import Caller, FailedCall, Received, Request
 from airflow_provider_aigen.ports import NoObserver, RateLimiter
@@ -62,12 +63,12 @@ class Extractor:
         said = asyncio.run(self._send(Request("", image), endpoint, self._one_limiter()))
         if isinstance(said, FailedCall):
             raise _failed(said)
-        match said.verdict:
-            case Extracted(answer=answer):
-                return answer
-            case Refused(status=status, error_codes=codes):
+        match said.verdict, said.result:
+            case Extracted(), ApiResponse(status=status, body=body):
+                return parse_answer(status, body)
+            case Refused(status=status, error_codes=codes), _:
                 raise DocumentRefusedError(codes[0], status)
-            case Unknown() as unknown:
+            case Unknown() as unknown, _:
                 raise unknown.error(document_type)
         raise AssertionError  # pragma: no cover - no other answer is kept
 

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from airflow_provider_aigen.core.models import DocumentOutcome, FieldRow, PlanBatch
+from airflow_provider_aigen.core.models import DocumentOutcome, FieldRows, PlanBatch
 from airflow_provider_aigen.pipeline.work import FinishedDocument, Work
 
 __all__ = ["OpenBatches", "Part"]
@@ -31,7 +31,7 @@ class Part:
 
     batch: PlanBatch
     outcomes: dict[str, DocumentOutcome] = field(default_factory=dict)
-    rows: dict[str, Sequence[FieldRow]] = field(default_factory=dict)
+    rows: dict[str, FieldRows] = field(default_factory=dict)
     row_count: int = 0
 
 

@@ -248,8 +248,8 @@ class DocumentLine:
                 self.claims.settle(content_sha256)
                 raise
             # The bytes are read again only where another process's answer stands.
-            known = received.verdict if kept == answer else None
-            reading = await beside(reading_takes(kept.body), read, kept, known)
+            own = kept == answer
+            reading = Reading(kept, received.verdict) if own else await beside(reading_takes(kept.body), read, kept)
             return self._finished(work, reading, reused=False)
 
         async def instead() -> FinishedDocument | HeldDocument | None:

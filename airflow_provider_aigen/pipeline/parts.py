@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from airflow_provider_aigen.core.document.reading import Reading, read
 from airflow_provider_aigen.core.errors import AigenError, DamagedState, ReconciliationError
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, OutputSettings, Table
+from airflow_provider_aigen.core.models import NO_ROWS, CommitEntry, DocumentOutcome, FieldRows, OutputSettings, Table
 from airflow_provider_aigen.core.report import counted
 from airflow_provider_aigen.core.service.classify import Unknown
 from airflow_provider_aigen.core.upkeep.parts import (
@@ -34,11 +34,11 @@ __all__ = ["Parts", "Rows"]
 log = logging.getLogger(__name__)
 
 # The field rows of answers, by their names (``DocumentOutcome.answer_key``).
-Rows = Mapping[str, Sequence[FieldRow]]
+Rows = Mapping[str, FieldRows]
 
 _READ_AT_ONCE = 16
 
-_Documents = Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
+_Documents = Sequence[tuple[DocumentOutcome, FieldRows]]
 
 
 class Parts:
@@ -156,7 +156,7 @@ class Parts:
     async def _documents(self, entry: CommitEntry, at_hand: Rows) -> _Documents:
         some = asyncio.Semaphore(_READ_AT_ONCE)
 
-        async def rows(outcome: DocumentOutcome) -> Sequence[FieldRow]:
+        async def rows(outcome: DocumentOutcome) -> FieldRows:
             async with some:
                 return await self._rows(entry, outcome, at_hand)
 
@@ -164,14 +164,14 @@ class Parts:
         read_rows = await asyncio.gather(*(rows(outcome) for outcome in outcomes))
         return list(zip(outcomes, read_rows, strict=True))
 
-    async def _rows(self, entry: CommitEntry, outcome: DocumentOutcome, at_hand: Rows) -> Sequence[FieldRow]:
+    async def _rows(self, entry: CommitEntry, outcome: DocumentOutcome, at_hand: Rows) -> FieldRows:
         if not outcome.adds_rows or outcome.answer_key is None:
-            return ()
+            return NO_ROWS
         if rows := at_hand.get(outcome.answer_key):
             return outcome.rows_of(rows)
         reading = await self._read_again(entry, outcome.answer_key)
         if reading is not None and isinstance(reading.verdict, Unknown):
-            return ()  # an older version took its shape for pages, and wrote rows of junk
+            return NO_ROWS  # an older version took its shape for pages, and wrote rows of junk
         if reading is None or not reading.rows:
             raise ReconciliationError(
                 f"commit {entry.number} takes document {outcome.document.document_id} as {outcome.outcome}, but the "

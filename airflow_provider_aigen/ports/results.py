@@ -12,7 +12,7 @@ from airflow_provider_aigen.core.models import (
     CallFailure,
     CommitEntry,
     DocumentOutcome,
-    FieldRow,
+    FieldRows,
     OutputSettings,
     Plan,
     Table,
@@ -33,9 +33,7 @@ class Tables(Protocol):
         """Raise ``ConfigurationError`` unless the destination can be written."""
         ...
 
-    async def write(
-        self, table: Table, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
-    ) -> None:
+    async def write(self, table: Table, entry: CommitEntry, rows: Sequence[tuple[DocumentOutcome, FieldRows]]) -> None:
         """Write the commit's part of ``table``; nothing where the part would have no row."""
         ...
 
@@ -43,7 +41,7 @@ class Tables(Protocol):
         self,
         table: Table,
         unit: Unit,
-        parts: Sequence[tuple[CommitEntry, Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]]],
+        parts: Sequence[tuple[CommitEntry, Sequence[tuple[DocumentOutcome, FieldRows]]]],
     ) -> None:
         """The same for commits that have one part together, in order: the rows of each, with its own settings."""
         ...

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_aigen.core.models import (
+    NO_ROWS,
     CommitEntry,
     DocumentOutcome,
     ErrorOrigin,
     FieldRow,
+    FieldRows,
     KeptAnswer,
     Outcome,
     OutputSettings,
@@ -127,14 +129,15 @@ def answer(body: bytes = b'{"status": "success"}', **changes: Any) -> KeptAnswer
 BOX = ((1.0, 2.0), (30.5, 2.0), (30.5, 9.0), (1.0, 9.0))
 
 
-def field_rows() -> tuple[FieldRow, ...]:
-    return (
-        FieldRow(1, "registration_number_car", "1กข 1234", 0.98, (BOX, BOX), (((0.1, 0.2), (0.3, 0.4)),)),
-        FieldRow(1, "ownership", None, None, None, (), '{"valid": false}'),
-    )
+PLATE = FieldRow(1, "registration_number_car", "1กข 1234", 0.98, (BOX, BOX), (((0.1, 0.2), (0.3, 0.4)),))
+OWNERSHIP = FieldRow(1, "ownership", None, None, None, (), '{"valid": false}')
 
 
-def committed() -> tuple[CommitEntry, list[tuple[DocumentOutcome, tuple[FieldRow, ...]]]]:
+def field_rows() -> FieldRows:
+    return FieldRows.of([PLATE, OWNERSHIP])
+
+
+def committed() -> tuple[CommitEntry, list[tuple[DocumentOutcome, FieldRows]]]:
     """A commit of three documents and the rows of each."""
     outcomes = (extracted(1), refused(2, "1001", "bad/request"), partial(3))
-    return entry(*outcomes), list(zip(outcomes, (field_rows(), (), field_rows()[:1]), strict=True))
+    return entry(*outcomes), list(zip(outcomes, (field_rows(), NO_ROWS, FieldRows.of([PLATE])), strict=True))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_aigen.core.document.flatten import flatten
 from airflow_provider_aigen.core.models import ApiResponse
 from airflow_provider_aigen.core.service.classify import Extracted, Unknown, classify
 
@@ -73,7 +72,7 @@ def test_every_sample_has_an_end_here():
 def test_a_document_of_the_family_makes_rows_and_loses_nothing(name):
     verdict = classify(ApiResponse(200, (OTHER / f"{name}.json").read_bytes(), 0.1))
     assert isinstance(verdict, Extracted)
-    assert {row.field_name: row.extra for row in flatten(verdict.answer)} == ROWS[name]
+    assert {row.field_name: row.extra for row in verdict.rows} == ROWS[name]
 
 
 @pytest.mark.parametrize("name", STOPS)

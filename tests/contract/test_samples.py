@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_aigen.core.document.flatten import confidences, flatten, needs_review
-from airflow_provider_aigen.core.models import ApiResponse, FieldRow
+from airflow_provider_aigen.core.document.flatten import flatten, needs_review, span
+from airflow_provider_aigen.core.models import NO_ROWS, ApiResponse, FieldRow
 from airflow_provider_aigen.core.service.classify import Extracted, Failed, Refused, Throttled, classify
 from airflow_provider_aigen.core.service.wire import parse_answer
 
@@ -150,7 +150,7 @@ def test_an_answer_with_pages_is_extracted(name):
 def test_its_rows(name):
     verdict = classify(received(name))
     assert isinstance(verdict, Extracted)
-    assert flatten(verdict.answer) == ROWS[name]
+    assert tuple(verdict.rows) == ROWS[name]
 
 
 @pytest.mark.parametrize("name", NOT_EXTRACTED)
@@ -165,12 +165,16 @@ def test_503_with_retry_after_is_pace():
 def test_review_is_asked_for_what_is_under_the_limit_or_has_no_confidence():
     verdict = classify(received("200-success"))
     assert isinstance(verdict, Extracted)
-    rows = flatten(verdict.answer)
-    assert [row.field_name for row in rows if needs_review(row, 0.98)] == ["province", "ownership_adress", "color"]
+    rows = verdict.rows
+    assert [row.field_name for row in rows if needs_review(row.confidence, 0.98)] == [
+        "province",
+        "ownership_adress",
+        "color",
+    ]
 
 
 def test_confidences_of_a_document():
-    lowest, mean = confidences(ROWS["200-success"]) or (None, None)
+    lowest, mean = span(row.confidence for row in ROWS["200-success"]) or (None, None)
     assert lowest == 0.91235
     assert mean == pytest.approx((0.9860444 + 0.9977917 + 0.9912001 + 0.9733112 + 0.91235) / 5)
 
@@ -178,4 +182,4 @@ def test_confidences_of_a_document():
 @pytest.mark.parametrize("name", NOT_EXTRACTED)
 def test_empty_pages_give_no_rows(name):
     response = received(name)
-    assert flatten(parse_answer(response.status, response.body)) == ()
+    assert flatten(parse_answer(response.status, response.body)) == NO_ROWS

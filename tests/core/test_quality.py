@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from airflow_provider_aigen.core.models import FieldRow
+from airflow_provider_aigen.core.models import FieldRow, FieldRows
 from airflow_provider_aigen.core.quality import EntryStatistics, FieldStatistics, FieldSums, entry_statistics
 
-TWO_PAGES = (
-    FieldRow(1, "province", "กรุงเทพมหานคร", 0.9),
-    FieldRow(1, "brand", None, None),
-    FieldRow(2, "province", "เชียงใหม่", 0.4),
-    FieldRow(2, "brand", " ", 0.5),
+TWO_PAGES = FieldRows.of(
+    [
+        FieldRow(1, "province", "กรุงเทพมหานคร", 0.9),
+        FieldRow(1, "brand", None, None),
+        FieldRow(2, "province", "เชียงใหม่", 0.4),
+        FieldRow(2, "brand", " ", 0.5),
+    ]
 )
-ONE_PAGE = (FieldRow(1, "brand", "HONDA", None),)
+ONE_PAGE = FieldRows.of([FieldRow(1, "brand", "HONDA", None)])
 EXPECTED = EntryStatistics(3, (FieldStatistics("brand", 1, 1, 0.5), FieldStatistics("province", 2, 2, 1.3)))
 
 
@@ -33,6 +35,6 @@ def test_sums_of_commits_are_those_of_their_documents():
 
 def test_of_very_many_fields_the_most_frequent_ones_stay():
     rows = [FieldRow(1, f"field-{number:03d}", "x" if number == 599 else None, None) for number in range(600)]
-    found = entry_statistics([rows]).fields
+    found = entry_statistics([FieldRows.of(rows)]).fields
     names = [one.field_name for one in found]
     assert names == [*(f"field-{number:03d}" for number in range(499)), "field-599"]

@@ -227,11 +227,11 @@ def test_too_many_alternatives_are_refused():
     refused(Source.parse, f"s3://b-1/{braces * 10_000}")
 
 
-@given(st.text("aB/*?[]!-", max_size=8).filter(lambda path: "-" not in path), st.text("abAB/", max_size=8))
+@given(st.text("aB/*?[]!", max_size=8), st.text("abAB/", max_size=8))
 def test_ignoring_case_is_to_match_what_lower_case_matches(glob, key):
     ignoring = Source.parse(f"s3://b-1/(?i){glob}")
-    lower = Source.parse(f"s3://b-1/?{glob.lower()}")
-    assert ignoring.matches(key) == lower.matches("x" + key.lower()) or not re.search(r"[*?\[]", glob)
+    lower = Source.parse(f"s3://b-1/?/{glob.lower()}")
+    assert ignoring.matches(key) == lower.matches("x/" + key.lower()) or not re.search(r"[*?\[]", glob)
 
 
 def test_no_key_holds_up_a_glob():

@@ -17,7 +17,7 @@ import pytest
 
 from airflow_provider_aigen.adapters.tables import schemas
 from airflow_provider_aigen.adapters.tables.part_bytes import documents_part, fields_part, records_part
-from airflow_provider_aigen.core.models import FieldRow, Outcome
+from airflow_provider_aigen.core.models import NO_ROWS, FieldRow, FieldRows, Outcome
 from airflow_provider_aigen.core.records.schema import built_in_schema, record_columns
 from tests.adapters import samples
 from tests.docs.markdown import blocks, text
@@ -49,14 +49,11 @@ def gone(outcome):
 def rows(outcome):
     """Two fields, one of them on the second scan only if it is read there."""
     if not outcome.has_rows:
-        return ()
+        return NO_ROWS
     plate = FieldRow(1, "registration_number_car", f"กข-{outcome.document.etag[-1]}", 0.9)
-    return (
-        plate,
-        FieldRow(1, "province", "ขอนแก่น", 0.5)
-        if outcome.document.etag.endswith("1")
-        else replace(plate, field_name="brand_car", value="ISUZU"),
-    )
+    province = FieldRow(1, "province", "ขอนแก่น", 0.5)
+    brand = replace(plate, field_name="brand_car", value="ISUZU")
+    return FieldRows.of([plate, province if outcome.document.etag.endswith("1") else brand])
 
 
 @pytest.fixture(scope="module")

@@ -156,7 +156,7 @@ def _field_row(entry: CommitEntry, outcome: DocumentOutcome, row: FieldRow, read
         "field_name": row.field_name,
         "value": row.value,
         "confidence": row.confidence,
-        "needs_review": needs_review(row, entry.settings.min_confidence),
+        "needs_review": needs_review(row.confidence, entry.settings.min_confidence),
         "bboxes": _points(row.bboxes),
         "bboxes_norm": _points(row.bboxes_norm),
         "extra": row.extra,

@@ -15,7 +15,15 @@ from airflow_provider_aigen.adapters.tables.run_rows import read_runs
 from airflow_provider_aigen.adapters.tables.runs import run_place
 from airflow_provider_aigen.core.document.flatten import needs_review
 from airflow_provider_aigen.core.errors import ObjectNotFound
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, FieldRow, OutputSettings, Plan, Table
+from airflow_provider_aigen.core.models import (
+    CommitEntry,
+    DocumentOutcome,
+    FieldRow,
+    FieldRows,
+    OutputSettings,
+    Plan,
+    Table,
+)
 from airflow_provider_aigen.core.records.rows import read_records
 from airflow_provider_aigen.core.records.schema import record_columns
 from airflow_provider_aigen.core.runs import RunRow, run_facts
@@ -26,7 +34,7 @@ from tests.kit.store import location
 
 __all__ = ["JsonTables", "part_uri", "read_part"]
 
-Rows = Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
+Rows = Sequence[tuple[DocumentOutcome, FieldRows]]
 
 
 def part_uri(entry: CommitEntry, table: str) -> str:
@@ -155,7 +163,7 @@ def _row(document_id: str, row: FieldRow, min_confidence: float | None) -> dict[
         "field_name": row.field_name,
         "value": row.value,
         "confidence": row.confidence,
-        "needs_review": needs_review(row, min_confidence),
+        "needs_review": needs_review(row.confidence, min_confidence),
     }
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_aigen.core.document import reading
 from airflow_provider_aigen.core.errors import StorageUnavailableError
 from airflow_provider_aigen.core.service import classify
 from tests.kit.world import World
@@ -29,7 +28,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         monkeypatch.setattr(module, name, counted)
 
     count(classify, "parse_answer")
-    count(reading, "flatten")
+    count(classify, "flatten")
     return counts
 
 

@@ -124,7 +124,7 @@ class Laws:
             limit = settings_of(entry, Table.FIELDS, rebuilds).min_confidence
             if outcome.adds_rows and not outcome.document.is_erased:
                 for row in outcome.rows_of(_answer_rows(end, entry, outcome)):
-                    flag = needs_review(row, limit)
+                    flag = needs_review(row.confidence, limit)
                     wanted[outcome.document.document_id, row.page_number, row.field_name, flag] += 1
         names = ("document_id", "page_number", "field_name", "needs_review")
         found = Counter(

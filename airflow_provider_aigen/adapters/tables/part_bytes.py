@@ -6,12 +6,14 @@ Rows stand in plan order, and everything that a library might choose is chosen h
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import accumulate, chain
+from itertools import chain, repeat
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_provider_aigen.adapters.tables.documents import document_facts
@@ -22,15 +24,17 @@ from airflow_provider_aigen.adapters.tables.schemas import (
     RUNS_SCHEMA,
     records_schema,
 )
-from airflow_provider_aigen.core.document.flatten import confidences, needs_review
-from airflow_provider_aigen.core.models import Box, CommitEntry, DocumentOutcome, FieldRow, Table
+from airflow_provider_aigen.core.document.flatten import needs_review, span
+from airflow_provider_aigen.core.models import Boxes, CommitEntry, DocumentOutcome, FieldRows, Table
 from airflow_provider_aigen.core.records.rows import read_records
 from airflow_provider_aigen.core.records.schema import record_columns
 from airflow_provider_aigen.core.runs import RunRow, run_facts
 
 __all__ = ["Rows", "documents_part", "fields_part", "part_bytes", "records_part", "run_part"]
 
-Rows = Sequence[tuple[DocumentOutcome, Sequence[FieldRow]]]
+Rows = Sequence[tuple[DocumentOutcome, FieldRows]]
+
+_ARROW_TYPES = {"i": pa.int32(), "d": pa.float64()}
 
 # Rows whose boxes pyarrow reads within some 5 ms.
 _PIECE_ROWS = 8192
@@ -42,27 +46,32 @@ def fields_part(entry: CommitEntry, rows: Rows) -> bytes:
 
 
 def _fields(entry: CommitEntry, rows: Rows) -> pa.Table:
-    fields = [field for _, document_fields in rows for field in document_fields]
-    counts = [len(document_fields) for _, document_fields in rows]
-
-    def repeated(values: Iterable[Any]) -> list[Any]:
-        return [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
-
     outcomes = [outcome for outcome, _ in rows]
+    answers = [document_rows for _, document_rows in rows]
+    # The number of the document that each row belongs to.
+    numbers = _as_it_lies(array("i", chain.from_iterable(repeat(at, len(one)) for at, one in enumerate(answers))))
+
+    def of_document(name: str, values: Iterable[Any]) -> pa.Array:
+        return pa.array(values, FIELDS_SCHEMA.field(name).type).take(numbers)
+
+    def of_commit(name: str, value: Any) -> pa.Array:
+        return pa.repeat(pa.scalar(value, FIELDS_SCHEMA.field(name).type), len(numbers))
+
+    confidences = list(chain.from_iterable(one.confidences for one in answers))
     columns = {
-        "document_id": repeated(outcome.document.document_id for outcome in outcomes),
-        "source_uri": repeated(outcome.document.uri for outcome in outcomes),
-        "page_number": [field.page_number for field in fields],
-        "field_name": [field.field_name for field in fields],
-        "value": [field.value for field in fields],
-        "confidence": [field.confidence for field in fields],
-        "needs_review": [needs_review(field, entry.settings.min_confidence) for field in fields],
-        "bboxes": _in_pieces([field.bboxes for field in fields], _boxes),
-        "bboxes_norm": _in_pieces([field.bboxes_norm for field in fields], _boxes),
-        "document_type": [entry.settings.document_type] * len(fields),
-        "extracted_at": repeated(outcome.extracted_at for outcome in outcomes),
-        "commit": [entry.number] * len(fields),
-        "extra": [field.extra for field in fields],
+        "document_id": of_document("document_id", [outcome.document.document_id for outcome in outcomes]),
+        "source_uri": of_document("source_uri", [outcome.document.uri for outcome in outcomes]),
+        "page_number": list(chain.from_iterable(one.page_numbers for one in answers)),
+        "field_name": list(chain.from_iterable(one.field_names for one in answers)),
+        "value": list(chain.from_iterable(one.values for one in answers)),
+        "confidence": confidences,
+        "needs_review": [needs_review(one, entry.settings.min_confidence) for one in confidences],
+        "bboxes": _boxes([one.bboxes for one in answers]),
+        "bboxes_norm": _boxes([one.bboxes_norm for one in answers]),
+        "document_type": of_commit("document_type", entry.settings.document_type),
+        "extracted_at": of_document("extracted_at", [outcome.extracted_at for outcome in outcomes]),
+        "commit": of_commit("commit", entry.number),
+        "extra": list(chain.from_iterable(one.extras for one in answers)),
     }
     return _arrow(columns, FIELDS_SCHEMA)
 
@@ -74,7 +83,7 @@ def documents_part(entry: CommitEntry, rows: Rows) -> bytes:
 
 def _documents(entry: CommitEntry, rows: Rows) -> pa.Table:
     facts = [document_facts(entry, outcome) for outcome, _ in rows]
-    spans = [confidences(fields) or (None, None) for _, fields in rows]
+    spans = [span(document_rows.confidences) or (None, None) for _, document_rows in rows]
     columns: dict[str, Any] = {
         "min_confidence": [lowest for lowest, _ in spans],
         "mean_confidence": [mean for _, mean in spans],
@@ -92,7 +101,8 @@ def records_part(entry: CommitEntry, rows: Rows) -> bytes:
 
 def _records(entry: CommitEntry, rows: Rows) -> pa.Table:
     known = record_columns(entry.settings.record_schema)
-    read = [(outcome, read_records(fields, known, entry.settings.min_confidence)) for outcome, fields in rows]
+    limit = entry.settings.min_confidence
+    read = [(outcome, read_records(document_rows, known, limit)) for outcome, document_rows in rows]
     pages = [(outcome, page) for outcome, document in read for page in document]
     columns: dict[str, Any] = {
         "document_id": [outcome.document.document_id for outcome, _ in pages],
@@ -121,24 +131,30 @@ def _in_pieces(column: Sequence[Any], build: Callable[[Sequence[Any]], pa.Array]
     return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces) if pieces else build(column)
 
 
-def _boxes(column: Sequence[tuple[Box, ...] | None]) -> pa.Array:
-    """Built from flat columns and offsets: pyarrow's way through one dict a point takes many times longer."""
-    boxes = [box for cell in column for box in cell or ()]
-    points = list(chain.from_iterable(boxes))
-    point_type = BOXES.value_type.value_type
-    flat = pa.StructArray.from_arrays(
-        [pa.array([point[axis] for point in points], pa.float64()) for axis in (0, 1)], fields=list(point_type)
+def _boxes(columns: Iterable[Boxes]) -> pa.Array:
+    """Built from flat columns and lengths, as Arrow has them: pyarrow's way through one dict a point takes many times
+    longer."""
+    column = Boxes.joined(columns)
+    points = pa.StructArray.from_arrays(
+        [_as_it_lies(column.coordinates[axis::2]) for axis in (0, 1)], fields=list(BOXES.value_type.value_type)
     )
+    boxes = _as_it_lies(column.boxes)
+    is_null = pc.less(boxes, 0)
     return pa.ListArray.from_arrays(
-        _offsets(len(cell or ()) for cell in column),
-        pa.ListArray.from_arrays(_offsets(map(len, boxes)), flat, type=BOXES.value_type),
+        _offsets(pc.if_else(is_null, pa.scalar(0, pa.int32()), boxes)),
+        pa.ListArray.from_arrays(_offsets(_as_it_lies(column.points)), points, type=BOXES.value_type),
         type=BOXES,
-        mask=pa.array([cell is None for cell in column], pa.bool_()),
+        mask=is_null,
     )
 
 
-def _offsets(lengths: Iterable[int]) -> pa.Array:
-    return pa.array(accumulate(lengths, initial=0), pa.int32())
+def _offsets(lengths: pa.Array) -> pa.Array:
+    return pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths)])
+
+
+def _as_it_lies(numbers: array[Any]) -> pa.Array:
+    """The same memory, seen by Arrow."""
+    return pa.Array.from_buffers(_ARROW_TYPES[numbers.typecode], len(numbers), [None, pa.py_buffer(numbers)])
 
 
 def part_bytes(table: Table, parts: Sequence[tuple[CommitEntry, Rows]]) -> bytes:

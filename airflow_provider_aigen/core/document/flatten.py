@@ -13,19 +13,18 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from airflow_provider_aigen.core.models import Answer, Box, FieldRow, Point
+from airflow_provider_aigen.core.document.plain_page import plain_page
+from airflow_provider_aigen.core.models import Answer, Box, FieldRow, FieldRows, Point
 from airflow_provider_aigen.core.service.shapes import has_field, is_field
 
-__all__ = ["confidences", "flatten", "needs_review"]
+__all__ = ["flatten", "needs_review", "span"]
 
 # Stricter than float(), which takes "nan", "1_0" and digits of other scripts.
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-# No page has more of them.
-_PIXELS = 1_000_000
 # What a path is made of.
 _SYNTAX = re.compile(r'[.\[\]"]')
 
@@ -33,28 +32,29 @@ _Path = tuple[str | int, ...]
 _Members = Mapping[str, Any]
 
 
-def flatten(answer: Answer) -> tuple[FieldRow, ...]:
+def flatten(answer: Answer) -> FieldRows:
     """One row for each field on each page. A field is a FieldObject, a scalar or null, or an empty object or list.
     No two fields of a page have the same name."""
-    return tuple(row for number, page in enumerate(answer.pages, start=1) for row in _page_rows(number, page))
+    parts = [plain_page(number, page) or _page(number, page) for number, page in enumerate(answer.pages, start=1)]
+    return parts[0] if len(parts) == 1 else FieldRows.joined(parts)
 
 
-def needs_review(row: FieldRow, min_confidence: float | None) -> bool:
-    """Whether the row's confidence is null or under ``min_confidence``; without a limit no row needs review."""
-    return min_confidence is not None and (row.confidence is None or row.confidence < min_confidence)
+def needs_review(confidence: float | None, min_confidence: float | None) -> bool:
+    """Whether a field's confidence is null or under ``min_confidence``; without a limit no field needs review."""
+    return min_confidence is not None and (confidence is None or confidence < min_confidence)
 
 
-def confidences(rows: Sequence[FieldRow]) -> tuple[float, float] | None:
-    """The least and the mean confidence of the rows that have one; None where none has."""
-    known = [row.confidence for row in rows if row.confidence is not None]
+def span(confidences: Iterable[float | None]) -> tuple[float, float] | None:
+    """The least and the mean of the confidences that are known; None where none is."""
+    known = [confidence for confidence in confidences if confidence is not None]
     return (min(known), math.fsum(known) / len(known)) if known else None
 
 
-def _page_rows(page_number: int, page: _Members) -> Iterator[FieldRow]:
+def _page(number: int, page: _Members) -> FieldRows:
+    """The rows of any page."""
     found = [field for key, value in page.items() for field in _fields((key,), value)]
     names = _names([path for path, _, _ in found])
-    for name, (_, own, extra) in zip(names, found, strict=True):
-        yield _row(page_number, name, own, extra)
+    return FieldRows.of(_row(number, name, own, extra) for name, (_, own, extra) in zip(names, found, strict=True))
 
 
 def _fields(path: _Path, value: Any) -> Iterator[tuple[_Path, _Members, _Members]]:
@@ -187,15 +187,9 @@ def _box(value: Any) -> Box | None:
     for item in value:
         if not isinstance(item, list) or len(item) != 2:
             return None
-        x, y = item
-        # An answer has hundreds of coordinates. These tests are cheap, and nearly all coordinates pass them: pixels are
-        # whole numbers, shares of a page are not.
-        if type(x) is int and type(y) is int and -_PIXELS < x < _PIXELS and -_PIXELS < y < _PIXELS:
-            x, y = float(x), float(y)
-        elif type(x) is not float or type(y) is not float or not isfinite(x) or not isfinite(y):
-            x, y = _coordinate(x), _coordinate(y)
-            if x is None or y is None:
-                return None
+        x, y = map(_coordinate, item)
+        if x is None or y is None:
+            return None
         points.append((x, y))
     return tuple(points)
 

@@ -6,14 +6,21 @@ An outcome follows from the kept answer alone, so that a retry, a clear or anoth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from airflow_provider_aigen.core.answers import split_answer_key
 from airflow_provider_aigen.core.document.reading import Reading
 from airflow_provider_aigen.core.errors import ReconciliationError
-from airflow_provider_aigen.core.models import DocumentOutcome, ErrorOrigin, FieldRow, Outcome, Retake, SourceObject
+from airflow_provider_aigen.core.models import (
+    NO_ROWS,
+    DocumentOutcome,
+    ErrorOrigin,
+    FieldRows,
+    Outcome,
+    Retake,
+    SourceObject,
+)
 from airflow_provider_aigen.core.service.classify import Extracted, Failed, Refused
 
 __all__ = ["LastCall", "Round", "answered", "failed", "gone", "rejected"]
@@ -123,7 +130,7 @@ def answered(
             outcome = Outcome.PARTIAL if verdict.failed_pages else Outcome.EXTRACTED
             error_codes, messages = verdict.error_codes, verdict.messages
             failed_pages = verdict.failed_pages
-            pages = max(len(verdict.answer.pages), *failed_pages, 0)
+            pages = max(verdict.pages, *failed_pages, 0)
         case Refused() | Failed():  # version 0.1 kept failures too, as final
             outcome = Outcome.DEAD_LETTER
             error_codes, messages = verdict.error_codes, verdict.messages
@@ -152,14 +159,14 @@ def answered(
     return _retaken(answered, retake, reading.rows)
 
 
-def _retaken(outcome: DocumentOutcome, retake: Retake | None, rows: Sequence[FieldRow] = ()) -> DocumentOutcome:
+def _retaken(outcome: DocumentOutcome, retake: Retake | None, rows: FieldRows = NO_ROWS) -> DocumentOutcome:
     if retake is None:
         return outcome
     outcome = replace(outcome, retakes=retake.commit)
     return outcome if retake.former is None else _redriven(outcome, retake.former, rows)
 
 
-def _redriven(outcome: DocumentOutcome, former: DocumentOutcome, rows: Sequence[FieldRow]) -> DocumentOutcome:
+def _redriven(outcome: DocumentOutcome, former: DocumentOutcome, rows: FieldRows) -> DocumentOutcome:
     """What a redrive makes of a dead letter. The good pages of a partial document have their rows already, so only
     pages that had failed are taken. Where nothing came of it, the letter stays as it is."""
     stays = replace(
@@ -183,7 +190,7 @@ def _redriven(outcome: DocumentOutcome, former: DocumentOutcome, rows: Sequence[
         pages=max(former.pages or 0, outcome.pages or 0),
         failed_pages=left,
         took_pages=took,
-        field_count=sum(row.page_number in took for row in rows),
+        field_count=sum(number in took for number in rows.page_numbers),
     )
     if left:
         codes = outcome.error_codes or former.error_codes

@@ -9,8 +9,8 @@ from datetime import date
 from decimal import Decimal
 from itertools import groupby
 
-from airflow_provider_aigen.core.document.flatten import confidences, needs_review
-from airflow_provider_aigen.core.models import FieldRow
+from airflow_provider_aigen.core.document.flatten import needs_review, span
+from airflow_provider_aigen.core.models import FieldRows
 from airflow_provider_aigen.core.records.dates import read_date, read_year
 from airflow_provider_aigen.core.records.numbers import read_decimal, read_integer
 from airflow_provider_aigen.core.records.plates import read_plate
@@ -56,20 +56,26 @@ class RecordRow:
 
 
 def read_records(
-    rows: Sequence[FieldRow], columns: Sequence[RecordColumn], min_confidence: float | None
+    rows: FieldRows, columns: Sequence[RecordColumn], min_confidence: float | None
 ) -> tuple[RecordRow, ...]:
     """The rows of one document, one for each page that has a field. A page needs review if one of its fields does under
     ``min_confidence``, or if one could not be read."""
-    return tuple(
-        _record(number, tuple(page), columns, min_confidence)
-        for number, page in groupby(rows, key=lambda row: row.page_number)
-    )
+    found, start = [], 0
+    for number, page in groupby(rows.page_numbers):
+        end = start + len(tuple(page))
+        values = dict(zip(rows.field_names[start:end], rows.values[start:end], strict=True))
+        found.append(_record(number, values, rows.confidences[start:end], columns, min_confidence))
+        start = end
+    return tuple(found)
 
 
 def _record(
-    number: int, page: Sequence[FieldRow], columns: Sequence[RecordColumn], min_confidence: float | None
+    number: int,
+    given: Mapping[str, str | None],
+    confidences: Sequence[float | None],
+    columns: Sequence[RecordColumn],
+    min_confidence: float | None,
 ) -> RecordRow:
-    given = {row.field_name: row.value for row in page}
     texts = [given.get(column.field) for column in columns]
     values = tuple(
         _READERS[column.type](text) if text is not None and tidy(text) else None
@@ -80,11 +86,11 @@ def _record(
         for column, text, value in zip(columns, texts, values, strict=True)
         if value is None and text is not None and tidy(text)
     )
-    span = confidences(page)
+    lowest_and_mean = span(confidences)
     return RecordRow(
         page_number=number,
         values=values,
         unreadable=tuple(unreadable),
-        min_confidence=span[0] if span else None,
-        needs_review=bool(unreadable) or any(needs_review(row, min_confidence) for row in page),
+        min_confidence=lowest_and_mean[0] if lowest_and_mean else None,
+        needs_review=bool(unreadable) or any(needs_review(one, min_confidence) for one in confidences),
     )

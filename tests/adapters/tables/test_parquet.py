@@ -23,7 +23,7 @@ from airflow_provider_aigen.adapters.tables.part_bytes import documents_part, fi
 from airflow_provider_aigen.adapters.tables.schemas import DOCUMENTS_SCHEMA, FIELDS_SCHEMA, records_schema
 from airflow_provider_aigen.core.checks import COLUMNS
 from airflow_provider_aigen.core.errors import AlreadyExists, ObjectChanged
-from airflow_provider_aigen.core.models import FieldRow, Outcome, Table
+from airflow_provider_aigen.core.models import NO_ROWS, FieldRow, FieldRows, Outcome, Table
 from airflow_provider_aigen.core.quality import EntryStatistics, FieldStatistics
 from airflow_provider_aigen.core.runs import RunSummary
 from airflow_provider_aigen.core.spend_records import SpendRecord
@@ -147,14 +147,14 @@ def test_a_document_that_is_gone_has_a_row_without_an_answer():
     gone = samples.extracted(
         1, outcome=Outcome.GONE, content_sha256=None, http_status=None, pages=None, latency_s=None, extracted_at=None
     )
-    (row,) = table(documents_part(samples.entry(gone), [(gone, ())])).to_pylist()
+    (row,) = table(documents_part(samples.entry(gone), [(gone, NO_ROWS)])).to_pylist()
     assert (row["outcome"], row["extracted_at"], row["dead_letter_uri"]) == ("gone", None, None)
 
 
 def test_a_row_says_when_it_was_committed_under_which_limit_and_whether_it_is_tried_again():
     outcome = samples.refused(1, passing=True, last_called_at=samples.SEEN)
     entry = replace(samples.entry(outcome, min_confidence=0.9), committed_at=samples.ANSWERED)
-    (row,) = table(documents_part(entry, [(outcome, ())])).to_pylist()
+    (row,) = table(documents_part(entry, [(outcome, NO_ROWS)])).to_pylist()
     assert (row["committed_at"], row["min_confidence_limit"], row["passing"]) == (samples.ANSWERED, 0.9, True)
 
 
@@ -216,7 +216,7 @@ rows = st.builds(
 def test_any_row_comes_back(documents, limit):
     outcomes = [samples.extracted(number) for number in range(len(documents))]
     entry = samples.entry(*outcomes, min_confidence=limit)
-    read = table(fields_part(entry, list(zip(outcomes, documents, strict=True)))).to_pylist()
+    read = table(fields_part(entry, list(zip(outcomes, map(FieldRows.of, documents), strict=True)))).to_pylist()
     expected = [
         (
             outcome.document.document_id,
@@ -276,7 +276,7 @@ def test_duckdb_reads_the_partitions(store, bucket, s3_client, tmp_path):
             entry = samples.entry(
                 *outcomes, number=number, destination=f"s3://{bucket}/lake", partition=f"dt={day}/zone=north"
             )
-            parts = [(outcomes[0], ROWS), (outcomes[1], ())]
+            parts = [(outcomes[0], ROWS), (outcomes[1], NO_ROWS)]
             for _ in range(2):  # written again, nothing changes
                 for one in Table:
                     await tables.write(one, entry, parts)
@@ -349,7 +349,7 @@ def test_without_a_row_there_is_a_part_of_documents_only(store, bucket, s3_clien
 
     async def scenario():
         for one in Table:
-            await tables.write(one, entry, [(refused, ())])
+            await tables.write(one, entry, [(refused, NO_ROWS)])
         destination = entry.settings.destination
         assert [[found async for found in tables.paths(one, destination)] for one in Table] == [[], [], [path]]
         await tables.remove_path(Table.FIELDS, destination, path)

@@ -17,7 +17,7 @@ import pytest
 from airflow_provider_aigen.adapters.tables.parquet import has_part
 from airflow_provider_aigen.adapters.tables.part_bytes import records_part
 from airflow_provider_aigen.adapters.tables.schemas import records_schema
-from airflow_provider_aigen.core.models import FieldRow, Table
+from airflow_provider_aigen.core.models import NO_ROWS, FieldRow, FieldRows, Table
 from airflow_provider_aigen.core.records.schema import FIXED_COLUMNS, built_in_schema, record_columns
 from tests.adapters import samples
 
@@ -49,8 +49,8 @@ def part(number: int = 1, schema=BOOK, values: dict[str, Any] = VALUES, **settin
     """A commit of a document with rows and of one without."""
     outcomes = [samples.extracted(number), samples.refused(number + 50)]
     entry = samples.entry(*outcomes, number=number, record_schema=schema, **settings)
-    rows = [FieldRow(1, name, value, 0.9) for name, value in values.items()]
-    return records_part(entry, [(outcomes[0], rows), (outcomes[1], ())])
+    rows = FieldRows.of(FieldRow(1, name, value, 0.9) for name, value in values.items())
+    return records_part(entry, [(outcomes[0], rows), (outcomes[1], NO_ROWS)])
 
 
 def test_the_columns_are_typed_and_the_schema_says_so():
@@ -89,10 +89,10 @@ def test_a_type_is_a_type_of_every_engine():
 
 def test_there_is_no_part_without_a_schema_or_without_a_row():
     outcome = samples.extracted()
-    rows = [(outcome, [FieldRow(1, "color", "ดำ", 0.9)])]
+    rows = [(outcome, FieldRows.of([FieldRow(1, "color", "ดำ", 0.9)]))]
     assert has_part(Table.RECORDS, samples.entry(outcome, record_schema=BOOK), rows)
     assert not has_part(Table.RECORDS, samples.entry(outcome), rows), "a commit of an older version"
-    assert not has_part(Table.RECORDS, samples.entry(outcome, record_schema=BOOK), [(outcome, ())])
+    assert not has_part(Table.RECORDS, samples.entry(outcome, record_schema=BOOK), [(outcome, NO_ROWS)])
 
 
 @pytest.fixture

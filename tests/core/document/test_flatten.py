@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_aigen.core.document.flatten import confidences, flatten, needs_review
+from airflow_provider_aigen.core.document.flatten import flatten, needs_review, span
 from airflow_provider_aigen.core.models import Answer, FieldRow
 from airflow_provider_aigen.core.service.wire import MAX_DEPTH, parse_answer
 
@@ -19,7 +19,7 @@ BOX = ((1.0, 2.0), (3.0, 2.0), (3.0, 4.5), (1.0, 4.5))
 
 
 def rows(*pages) -> tuple[FieldRow, ...]:
-    return flatten(Answer(200, pages))
+    return tuple(flatten(Answer(200, pages)))
 
 
 def values(*pages) -> list[tuple[int, str, str | None]]:
@@ -209,7 +209,7 @@ def test_a_confidence_of_zero_has_one_sign(zero):
 )
 def test_review_is_needed_under_the_limit_or_without_a_confidence(confidence, limit, review):
     (row,) = rows({"f": {"value": "v", "confidence": confidence}})
-    assert needs_review(row, limit) is review
+    assert needs_review(row.confidence, limit) is review
 
 
 @pytest.mark.parametrize(
@@ -250,12 +250,9 @@ def test_the_deepest_answer_that_is_read():
 
 
 def test_confidences_of_no_row_and_of_some():
-    assert confidences(()) is None
-    assert confidences(rows({"f": "v"})) is None
-    assert confidences(rows({"a": {"confidence": 0.25}, "b": {"confidence": None}, "c": {"confidence": "0.75"}})) == (
-        0.25,
-        0.5,
-    )
+    assert span([]) is None
+    assert span([None]) is None
+    assert span([0.25, None, 0.75]) == (0.25, 0.5)
 
 
 JSON = st.recursive(
@@ -291,9 +288,11 @@ def test_any_pages_give_sound_rows(pages, limit):
         assert isinstance(row.field_name, str)
         assert row.value is None or isinstance(row.value, str)
         assert row.confidence is None or (0 <= row.confidence <= 1 and isinstance(row.confidence, float))
-        assert needs_review(row, limit) == (limit is not None and (row.confidence is None or row.confidence < limit))
+        assert needs_review(row.confidence, limit) == (
+            limit is not None and (row.confidence is None or row.confidence < limit)
+        )
     assert found == rows(*pages)
-    measured = confidences(found)
+    measured = span(row.confidence for row in found)
     if measured is not None:
         assert 0 <= measured[0] <= measured[1] + 1e-12
         assert measured[1] <= 1

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_aigen.core.models import FieldRow
+from airflow_provider_aigen.core.models import FieldRow, FieldRows
 from airflow_provider_aigen.core.records.rows import RecordRow, read_records
 from airflow_provider_aigen.core.records.schema import TYPES, built_in_schema, record_columns
 
@@ -122,8 +122,8 @@ BOOKS: dict[str, tuple[dict[str, str | None], dict[str, Any], list[str]]] = {
 }  # fmt: skip
 
 
-def rows(fields: dict[str, str | None], page: int = 1, confidence: float | None = 0.9) -> list[FieldRow]:
-    return [FieldRow(page, name, value, confidence) for name, value in fields.items()]
+def rows(fields: dict[str, str | None], page: int = 1, confidence: float | None = 0.9) -> FieldRows:
+    return FieldRows.of(FieldRow(page, name, value, confidence) for name, value in fields.items())
 
 
 def by_name(record: RecordRow) -> dict[str, Any]:
@@ -143,13 +143,13 @@ def test_a_book_has_its_right_row(book):
 
 def test_there_is_one_row_per_page_with_its_lowest_confidence():
     first = [FieldRow(1, "color", "แดง", 0.4), FieldRow(1, "other", "x", 0.2), FieldRow(1, "type", "รย.1", None)]
-    pages = read_records([*first, *rows({"color": "ดำ"}, 3)], BOOK, 0.5)
+    pages = read_records(FieldRows.of([*first, *rows({"color": "ดำ"}, 3)]), BOOK, 0.5)
     assert [(one.page_number, by_name(one)["color"], one.min_confidence) for one in pages] == [
         (1, "แดง", 0.2),
         (3, "ดำ", 0.9),
     ]
     assert [one.needs_review for one in pages] == [True, False]
-    (unsure,) = read_records([FieldRow(1, "color", None, None)], BOOK, 0.5)
+    (unsure,) = read_records(rows({"color": None}, 1, None), BOOK, 0.5)
     assert (unsure.needs_review, unsure.min_confidence) == (True, None), "as its field does"
     (known,) = read_records(rows({"color": "ดำ"}, 1, None), BOOK, None)
     assert not known.needs_review
@@ -162,7 +162,7 @@ VALUES = st.none() | st.text() | st.text("๑๒123 -.,/กขคมพศเ้
 def test_whatever_was_read_there_is_a_row_per_page_and_nothing_fails(fields, limit):
     given_rows = [FieldRow(page, name, value, 0.5) for page, name, value in sorted(fields, key=lambda one: one[0])]
     columns = record_columns(tuple((name, name) for name in TYPES))
-    records = read_records(given_rows, columns, limit)
+    records = read_records(FieldRows.of(given_rows), columns, limit)
     assert [record.page_number for record in records] == sorted({page for page, *_ in fields})
     for record in records:
         values = dict(zip((column.name for column in columns), record.values, strict=True))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_aigen.core.models import Answer, ApiResponse, CallFailure, FailureKind, KeptAnswer
+from airflow_provider_aigen.core.models import NO_ROWS, ApiResponse, CallFailure, FailureKind, KeptAnswer
 from airflow_provider_aigen.core.service.classify import (
     BODY_LIMIT_BYTES,
     Extracted,
@@ -358,7 +358,7 @@ def failed(kind: FailureKind) -> Failed:
 @pytest.mark.parametrize(
     ("verdict", "paid"),
     [
-        (Extracted(Answer(200, ())), True),
+        (Extracted(NO_ROWS, 1), True),
         (Refused(400, ("1001",)), True),
         (Refused(400, ("weird",), known=False), True),
         (SERVICE_FAILED(500, billed=True), True),
@@ -393,8 +393,9 @@ def test_any_status_and_bytes_have_a_verdict_that_no_retelling_changes(status, b
     match verdict:
         case Extracted():
             assert 200 <= status < 300
-            assert any(verdict.answer.pages)
-            assert all(not verdict.answer.pages[n - 1] for n in verdict.failed_pages if n <= len(verdict.answer.pages))
+            assert len(verdict.rows) > 0
+            assert {*verdict.rows.page_numbers}.isdisjoint(verdict.failed_pages)
+            assert max(verdict.rows.page_numbers) <= verdict.pages
             assert list(verdict.failed_pages) == sorted(set(verdict.failed_pages))
             assert bool(verdict.error_codes) == bool(verdict.failed_pages)
         case Refused() | Failed():

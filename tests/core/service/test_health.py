@@ -13,7 +13,7 @@ from airflow_provider_aigen.core.errors import (
     ContractError,
     ServiceUnavailableError,
 )
-from airflow_provider_aigen.core.models import Answer, FailureKind
+from airflow_provider_aigen.core.models import NO_ROWS, FailureKind
 from airflow_provider_aigen.core.service.breaker import BreakerState
 from airflow_provider_aigen.core.service.classify import (
     Extracted,
@@ -26,7 +26,7 @@ from airflow_provider_aigen.core.service.classify import (
 )
 from airflow_provider_aigen.core.service.health import PAUSES_S, REFUSED_SIZES, CallRecord, Health
 
-EXTRACTED = Extracted(Answer(200, ({"f": 1},)))
+EXTRACTED = Extracted(NO_ROWS, 1)
 REFUSED = Refused(400, ("1001",))
 UNKNOWN = Refused(400, ("weird",), known=False)
 FAILED = Failed(500, ("service_error",), billed=True)

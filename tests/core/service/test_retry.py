@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from airflow_provider_aigen.core.config import RetryConfig
 from airflow_provider_aigen.core.errors import AccountError, AuthenticationError, ServiceUnavailableError
-from airflow_provider_aigen.core.models import Answer, FailureKind
+from airflow_provider_aigen.core.models import NO_ROWS, FailureKind
 from airflow_provider_aigen.core.service.classify import Extracted, Failed, Fatal, FatalReason, Refused, Throttled
 from airflow_provider_aigen.core.service.health import CallRecord, Health
 from airflow_provider_aigen.core.service.retry import Attempts, EndRun, Keep, Later, Retry, decide
 
 CONFIG = RetryConfig()
-ANSWERED = Extracted(Answer(200, ({"f": 1},)))
+ANSWERED = Extracted(NO_ROWS, 1)
 BILLED = Failed(500, ("service_error",), billed=True)
 FREE = Failed(503, ("service_error",), billed=False)
 UNREACHABLE = Failed(None, ("service_error",), billed=False, kind=FailureKind.CONNECT)

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_aigen.core.document.flatten import flatten
 from airflow_provider_aigen.core.models import ApiResponse
 from airflow_provider_aigen.core.service.classify import Extracted, Failed, Refused, Unknown, classify
 
@@ -79,7 +78,7 @@ def test_an_unknown_shape_says_what_stands_there(document, what):
 def test_pages_of_fields_are_understood(data, names):
     found = verdict({"status": "success", "data": data})
     assert isinstance(found, Extracted)
-    assert [row.field_name for row in flatten(found.answer)] == names
+    assert [row.field_name for row in found.rows] == names
 
 
 def test_where_nothing_was_found_the_error_says_why():
@@ -114,4 +113,4 @@ def test_any_json_is_understood_or_not_and_never_an_error(document):
     found = verdict(document)
     assert isinstance(found, (Extracted, Refused, Unknown, Failed))
     if isinstance(found, Extracted):
-        assert flatten(found.answer)
+        assert found.rows

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from airflow_provider_aigen.core.models import Answer
+from airflow_provider_aigen.core.models import NO_ROWS
 from airflow_provider_aigen.core.service.breaker import BreakerState
 from airflow_provider_aigen.core.service.classify import Extracted, Failed
 from airflow_provider_aigen.core.service.health import CallRecord, Health
@@ -26,7 +26,7 @@ from airflow_provider_aigen.core.service.suspects import (
     repeat_limit,
 )
 
-EXTRACTED = Extracted(Answer(200, ({"f": 1},)))
+EXTRACTED = Extracted(NO_ROWS, 1)
 FAILED = Failed(500, ("service_error",), billed=True)
 
 
