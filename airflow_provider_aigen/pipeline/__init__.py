@@ -149,7 +149,7 @@ async def report_stage(
 ) -> tuple[RunReport, str]:
     """Finish commits whose writer died between commit and effects, reconcile, write the run's row and the report.
     ``counts`` are those of this try; None takes those of all tries."""
-    await finish_commits(ports.state, _effects(ports), plan.run)
+    await finish_commits(ports.state, _effects(ports), plan)
     draft = await RowDraft.begin(plan, ports.state, ports.tables)
     report = await reconcile(plan, ports.state, counts, price, draft)
     if draft is not None and not await draft.write(ports.state, ports.tables):

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from airflow_provider_aigen.core.commits import is_of_run
 from airflow_provider_aigen.core.errors import AigenError, ReconciliationError
-from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, RunIdentity
+from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Plan
 from airflow_provider_aigen.core.report import counted
 from airflow_provider_aigen.pipeline.history import commits_about
 from airflow_provider_aigen.pipeline.parts import Parts, Rows
@@ -40,11 +40,12 @@ class Effects:
         self._dead_letters = dead_letters
 
     async def apply(self, entry: CommitEntry, at_hand: Rows | None = None) -> None:
-        """Write all of it. ``at_hand`` has the rows of the answers that were just read; the others are read again."""
+        """Write all of it. ``at_hand`` is there for a commit that was just made, and has the rows of the answers that
+        were just read; the others are read again."""
         lettered = [outcome for outcome in entry.outcomes if outcome.has_dead_letter or outcome.retakes is not None]
         chains = await self._chains(entry, lettered)
         await self._write_newest(entry, chains)
-        await self._parts.write(entry, at_hand or {})
+        await self._parts.write(entry, at_hand or {}, is_new=at_hand is not None)
         await self._settle(entry, lettered, chains)
         await self._state.mark_applied(entry.number)
         await self._parts.remove_replaced(entry)  # once per process, and last, so that no row waits for it
@@ -107,21 +108,22 @@ def _older(chain: Sequence[Said]) -> list[tuple[str, str, str | None]]:
     return [_place(said) for said in chain[:-1] if said[1].has_dead_letter]
 
 
-async def finish_commits(state: StateStore, effects: Effects, run: RunIdentity | None = None) -> None:
+async def finish_commits(state: StateStore, effects: Effects, plan: Plan | None = None) -> None:
     """Write the effects of every commit that lacks its applied mark, whichever process made it (design §3). What cannot
     be written is a warning, and is tried again by the next run.
 
-    With ``run``, only those of its commits; raises what cannot be written. The others were tried when it began."""
-    for number in await state.unapplied_commits():
+    With ``plan``, only those of its run, which are behind it; raises what cannot be written. The others were tried when
+    it began."""
+    for number in await state.unapplied_commits(plan.as_of if plan is not None else None):
         entry = await state.read_commit(number)
         if entry is None:
             raise ReconciliationError(f"commit {number} was listed, but is not there")
-        if run is not None and not is_of_run(entry, run):
+        if plan is not None and not is_of_run(entry, plan.run):
             continue
         log.info("Finishing commit %d of %s", number, counted(len(entry.outcomes), "document"))
         try:
             await effects.apply(entry)
         except AigenError as error:
-            if run is not None:
+            if plan is not None:
                 raise
             log.warning("Commit %d could not be finished, the next run tries it again: %s", number, error)

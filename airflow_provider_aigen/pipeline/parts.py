@@ -56,9 +56,12 @@ class Parts:
         self.rebuilds += tuple(await self._state.rebuilds_after(len(self.rebuilds)))
         self._looked = True
 
-    async def write(self, entry: CommitEntry, at_hand: Rows, tables: Sequence[Table] = tuple(Table)) -> None:
-        """Write the parts of the commit. ``at_hand`` has the rows of answers that were just read."""
-        if not self._looked:
+    async def write(
+        self, entry: CommitEntry, at_hand: Rows, tables: Sequence[Table] = tuple(Table), *, is_new: bool = False
+    ) -> None:
+        """Write the parts of the commit. ``at_hand`` has the rows of answers that were just read. ``is_new``: the
+        commit was just made, so the rebuilds before it say nothing of it."""
+        if not self._looked and not is_new:
             await self.look()
         documents: _Documents | None = None
         while not (unit := unit_of(entry.number, self.rebuilds)).rebuild:

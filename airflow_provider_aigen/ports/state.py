@@ -151,8 +151,9 @@ class StateStore(Protocol):
         """Create it. One that is there says the same, and is replaced only if it is damaged."""
         ...
 
-    async def unapplied_commits(self) -> Sequence[int]:
-        """Numbers of the commits whose effects are not known to be complete, in order."""
+    async def unapplied_commits(self, after: int | None = None) -> Sequence[int]:
+        """Numbers of the commits whose effects are not known to be complete, in order; with ``after`` only those behind
+        that commit, with one request less."""
         ...
 
     async def mark_applied(self, number: int) -> None: ...

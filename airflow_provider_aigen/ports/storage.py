@@ -51,9 +51,10 @@ class ObjectStore(Protocol):
         content_encoding: str | None = None,
         create_only: bool = False,
         if_match: str | None = None,
-    ) -> None:
-        """Write. Raises ``AlreadyExists`` where ``create_only`` finds the key taken, ``ObjectChanged`` for another ETag
-        than ``if_match``."""
+    ) -> str:
+        """Write. Returns the ETag as a listing shows it then, or nothing where the store does not say. Raises
+        ``AlreadyExists`` where ``create_only`` finds the key taken, ``ObjectChanged`` for another ETag than
+        ``if_match``."""
         ...
 
     async def copy(self, source: SourceObject, bucket: str, key: str) -> None:

@@ -189,15 +189,16 @@ class MemoryStore:
         content_encoding: str | None = None,
         create_only: bool = False,
         if_match: str | None = None,
-    ) -> None:
+    ) -> str:
         there = self.buckets[bucket]
 
-        def write() -> None:
+        def write() -> str:
             there.check(key, create_only=create_only, if_match=if_match)
             there.write(key, body, self._writer, content_encoding)
+            return there.objects[key].etag
 
         repeated = AlreadyExists if create_only else ObjectChanged if if_match is not None else None
-        await self._request("put", key, write, repeated)
+        return await self._request("put", key, write, repeated)
 
     async def copy(self, source: SourceObject, bucket: str, key: str) -> None:
         def write() -> None:

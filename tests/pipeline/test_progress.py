@@ -248,7 +248,6 @@ def test_a_low_pace_is_said(warnings):
         ("put", "answers/", "waits for S3: answers are looked up or kept"),
         ("put", "commits/", "waits for S3: a commit is being written"),
         ("put", "claims/", "waits for S3: the plan, claims or answers are read and written"),
-        ("get", "plans/", "waits for S3: the plan, claims or answers are read and written"),
     ],
 )
 def test_a_slow_store_is_said(warnings, verb, part, reason):

@@ -96,7 +96,7 @@ def _() -> list[Patch]:
     "a claim whose acknowledgement did not come is not given back",
     law="claims are given back",
     profile="stop",
-    first=13800,
+    first=300,
 )
 def _() -> list[Patch]:
     in_flight = " or task in self._line.claims.claiming"

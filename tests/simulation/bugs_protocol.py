@@ -103,6 +103,18 @@ def _() -> list[Patch]:
     return [edit(StateObjects, "_create", ("create_only=True", "create_only='answers' not in names"))]
 
 
+@mutation(
+    "a batch that another process created is remembered as this one's",
+    law="a run commits what it planned once",
+    profile="zombie",
+    first=2376,
+)
+def _() -> list[Patch]:
+    refused = "return False"
+    remembered = f"self._created.keep(names, StoredObject(body, ''))\n        {refused}"
+    return [edit(StateObjects, "_create", (refused, remembered))]
+
+
 @mutation("an answer is kept without its last byte", law="answers are as received")
 def _() -> list[Patch]:
     original = documents.kept_answer

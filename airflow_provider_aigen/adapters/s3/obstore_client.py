@@ -119,25 +119,27 @@ class ObstoreClient:
         content_encoding: str | None,
         create_only: bool,
         if_match: str | None,
-    ) -> bool:
-        """Write. Raises ``AlreadyExists`` and ``ObjectChanged``; False where boto3 has to be asked. It may be written
-        then: a write whose answer was lost."""
+    ) -> str | None:
+        """Write, and return the ETag. Raises ``AlreadyExists`` and ``ObjectChanged``; None where boto3 has to be asked.
+        It may be written then: a write whose answer was lost."""
         attributes = {"Content-Type": content_type}
         if content_encoding:
             attributes["Content-Encoding"] = content_encoding
         mode: Any = "create" if create_only else {"e_tag": f'"{if_match}"'} if if_match else "overwrite"
         try:
-            await self._store(bucket).put_async(key, body, attributes=attributes, mode=mode, use_multipart=False)
+            written = await self._store(bucket).put_async(
+                key, body, attributes=attributes, mode=mode, use_multipart=False
+            )
         except (BaseError, OSError, ValueError) as error:
             code = _code(error)
         else:
             self._failures[bucket] = 0
-            return True
+            return unquoted(written["e_tag"])
         if code == "PreconditionFailed" and create_only:
             raise AlreadyExists("the key is taken")
         if code == "PreconditionFailed" and if_match:
             raise ObjectChanged("the object is another one")
-        return False
+        return None
 
     def boto3_succeeded(self, bucket: str) -> None:
         """Say that boto3 succeeded where obstore was tried and failed."""

@@ -182,9 +182,10 @@ class S3ObjectStore:
         content_encoding: str | None = None,
         create_only: bool = False,
         if_match: str | None = None,
-    ) -> None:
-        """Write. Raises ``AlreadyExists`` for ``create_only``, ``ObjectChanged`` and ``ObjectNotFound`` for
-        ``if_match``. It raises them also where the client repeated its own write because the answer to it was lost."""
+    ) -> str:
+        """Write, and return the ETag. Raises ``AlreadyExists`` for ``create_only``, ``ObjectChanged`` and
+        ``ObjectNotFound`` for ``if_match``, also where the client repeated its own write because the answer was
+        lost."""
         if if_match == "":  # it would be no condition at all
             raise ConfigurationError(
                 f"s3://{bucket}", "the store gives no ETag, so nothing can be replaced with If-Match"
@@ -192,19 +193,22 @@ class S3ObjectStore:
         kind: dict[str, Any] = {"content_type": content_type, "content_encoding": content_encoding}
         conditions: dict[str, Any] = {"create_only": create_only, "if_match": if_match}
         obstore = self._through_obstore(bucket, key)
-        if obstore is not None and await obstore.put(bucket, key, body, **kind, **conditions):
-            return
+        if obstore is not None:
+            etag = await obstore.put(bucket, key, body, **kind, **conditions)
+            if etag is not None:
+                return etag
         condition = {"IfNoneMatch": "*"} if create_only else {"IfMatch": f'"{if_match}"'} if if_match else {}
         request = {"Bucket": bucket, "Key": key, "Body": body, "ContentType": content_type}
         if content_encoding:
             request["ContentEncoding"] = content_encoding
-        await self._write(
+        response = await self._write(
             self._call("PutObject", bucket, create_only=create_only, if_match=bool(if_match)),
             self._client.put_object,
             {**request, **condition, **self._encryption, **self._owner},
         )
         if obstore is not None:
             obstore.boto3_succeeded(bucket)
+        return unquoted(response.get("ETag"))
 
     async def copy(self, source: SourceObject, bucket: str, key: str) -> None:
         """Copy in S3, without an ACL, which many buckets refuse, and without the source's tags, which would need more
@@ -234,17 +238,16 @@ class S3ObjectStore:
     def _call(self, operation: str, bucket: str, **kind: Any) -> S3Call:
         return S3Call(operation, bucket, expected_bucket_owner=bool(self._owner), kms=bool(self._encryption), **kind)
 
-    async def _write(self, call: S3Call, method: Callable[..., Any], request: Mapping[str, Any]) -> None:
+    async def _write(self, call: S3Call, method: Callable[..., Any], request: Mapping[str, Any]) -> Any:
         """Write, and try again where another conditional write of the same key was under way."""
         for attempt in range(_CONFLICT_TRIES):
             if attempt:
                 pause_s = _CONFLICT_PAUSE_S * 2 ** (attempt - 1)
                 await self._sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311 - spreads writers, guards nothing
             try:
-                await self._run(call, method, request)
+                return await self._run(call, method, request)
             except WriteConflict:
                 continue
-            return
         raise StorageUnavailableError(
             f"{call.operation} on {call.buckets} met another write of the same key {_CONFLICT_TRIES} times"
         )

@@ -29,19 +29,19 @@ class AppliedMarks(StateObjects):
 
     applied_every = 100
 
-    async def unapplied_commits(self) -> Sequence[int]:
-        """Numbers of the commits without ``.applied``, in order. No commit is read; those that are known to have their
-        marks are not listed."""
-        known, exceptions = await self._known()
+    async def unapplied_commits(self, after: int | None = None) -> Sequence[int]:
+        """Numbers of the commits without ``.applied``, in order; with ``after`` only those behind that commit. No
+        commit is read, and those that are known to have their marks are not listed."""
+        known, exceptions = await self._known() if after is None else (after, [])
         marked = await asyncio.gather(*(self._is_marked(number) for number in exceptions))
         waiting = [number for number, is_marked in zip(exceptions, marked, strict=True) if not is_marked]
         commits: set[int] = set()
         applied: set[int] = set()
-        async for found, is_entry in self._list_commits(after=f"{known:08d}.json.gz" if known else None):
-            (commits if is_entry else applied).add(found)
+        async for found, etag in self._list_commits(after=f"{known:08d}.json.gz" if known else None):
+            (applied if etag is None else commits).add(found)
         unapplied = [*waiting, *sorted(commits - applied)]
         newest = max(commits, default=known)
-        if newest - known >= self.applied_every or len(waiting) < len(exceptions):
+        if after is None and (newest - known >= self.applied_every or len(waiting) < len(exceptions)):
             await self._note(newest, unapplied)
         return unapplied
 
@@ -74,11 +74,12 @@ class AppliedMarks(StateObjects):
             return False
         return True
 
-    async def _list_commits(self, after: str | None = None) -> AsyncIterator[tuple[int, bool]]:
-        """Number, and whether it is the entry (else its applied mark), of everything that is named like either."""
+    async def _list_commits(self, after: str | None = None) -> AsyncIterator[tuple[int, str | None]]:
+        """The number of everything that is named like a commit or its applied mark, with the ETag of a commit, and None
+        for a mark."""
         folder = self._prefix.join("commits", "")
         listing = self._store.list(self._prefix.bucket, folder, after=folder + after if after else None)
         async for listed in listing:
             match = _COMMIT_NAME.fullmatch(listed.key.removeprefix(folder))
             if match:
-                yield int(match[1]), match[2] == "json.gz"
+                yield int(match[1]), listed.etag if match[2] == "json.gz" else None

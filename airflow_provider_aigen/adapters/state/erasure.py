@@ -23,6 +23,7 @@ class ErasureStore(StateObjects):
     async def erase_in_plans(self, document_ids: Collection[str]) -> int:
         """Take the documents out of every plan. Returns how many batches named one of them."""
         found = 0
+        self._created.forget()
         async for listed in self._store.list(self._prefix.bucket, self._prefix.join("plans", "")):
             if not _BATCH_NAME.fullmatch(listed.key):
                 continue

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from airflow_provider_aigen.adapters.state.codec import Codec
+from airflow_provider_aigen.adapters.state.created import Created
 from airflow_provider_aigen.core.errors import AlreadyExists, DamagedState, ObjectNotFound, StorageUnavailableError
 from airflow_provider_aigen.core.uris import S3Prefix
 from airflow_provider_aigen.pipeline.timing import beside
@@ -21,20 +22,25 @@ _GZIPPED = 5
 
 
 class StateObjects:
-    """The objects under one prefix, over any object store that honours conditions."""
+    """The objects under one prefix, over any object store that honours conditions. What this process created, it does
+    not fetch again where that is sure to be the same (:mod:`.created`)."""
 
     def __init__(self, store: ObjectStore, prefix: S3Prefix) -> None:
         self._store = store
         self._prefix = prefix
+        self._created = Created()
 
-    async def _read(self, codec: Codec[T], *names: str) -> T | None:
+    async def _read(self, codec: Codec[T], *names: str, listed_etag: str | None = None) -> T | None:
         try:
-            stored = await self._get(*names)
+            stored = await self._get(*names, listed_etag=listed_etag)
         except ObjectNotFound:
             return None
         return await beside(len(stored.body) * _GZIPPED, codec.from_gzip, stored.body)
 
-    async def _get(self, *names: str) -> StoredObject:
+    async def _get(self, *names: str, listed_etag: str | None = None) -> StoredObject:
+        """The object. ``listed_etag`` is what a listing has just shown for it."""
+        if (own := self._created.find(names, listed_etag)) is not None:
+            return own
         return await self._store.get(self._prefix.bucket, self._prefix.join(*names))
 
     async def _put(
@@ -44,8 +50,8 @@ class StateObjects:
         content_type: str = "application/gzip",
         create_only: bool = False,
         if_match: str | None = None,
-    ) -> None:
-        await self._store.put(
+    ) -> str:
+        return await self._store.put(
             self._prefix.bucket,
             self._prefix.join(*names),
             body,
@@ -56,9 +62,10 @@ class StateObjects:
 
     async def _create(self, body: bytes, *names: str, content_type: str = "application/gzip") -> bool:
         try:
-            await self._put(body, *names, content_type=content_type, create_only=True)
+            etag = await self._put(body, *names, content_type=content_type, create_only=True)
         except AlreadyExists:
             return False
+        self._created.keep(names, StoredObject(body, etag))
         return True
 
     async def _create_json(self, body: bytes, *names: str) -> bool:

@@ -47,7 +47,7 @@ async def own(
     if marker is None:
         shape = await _first_shape(settings, newest_commit)
         wanted = {"state_id": state_id, "state": state.uri, "partition": list(shape)}
-        marker = await _create_or_read(store, destination.bucket, destination.join(MARKER), wanted)
+        marker = await _create(store, destination.bucket, destination.join(MARKER), wanted)
     if marker["state_id"] != state_id:
         raise _other_state(marker, state)
     if tuple(marker["partition"]) != (keys := partition_keys(settings.partition)):
@@ -105,8 +105,12 @@ async def _first_shape(
 
 
 async def _create_or_read(store: ObjectStore, bucket: str, key: str, wanted: dict[str, Any]) -> dict[str, Any]:
-    if (there := await _read(store, bucket, key)) is not None:
-        return there
+    there = await _read(store, bucket, key)
+    return there if there is not None else await _create(store, bucket, key, wanted)
+
+
+async def _create(store: ObjectStore, bucket: str, key: str, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Create what was not there a moment ago, or read what another process has created meanwhile."""
     body = json.dumps({"schema": _SCHEMA, **wanted}, sort_keys=True).encode() + b"\n"
     try:
         await store.put(bucket, key, body, content_type="application/json", create_only=True)

@@ -42,9 +42,10 @@ _SILENT = timedelta(minutes=5)
 
 @dataclass(slots=True)
 class _Listed:
-    """What lies in one folder: the records' names with their time, and the marks."""
+    """What lies in one folder: the records' names with their time, the same with their ETags, and the marks."""
 
     records: dict[str, datetime] = field(default_factory=dict)
+    etags: dict[str, str] = field(default_factory=dict)
     marks: set[str] = field(default_factory=set)
 
     def add(self, match: re.Match[str], listed: SourceObject) -> None:
@@ -52,6 +53,7 @@ class _Listed:
             self.marks.add(match["mark"])
         else:
             self.records[match["record"]] = listed.last_modified
+            self.etags[match["record"]] = listed.etag
 
     @property
     def mark(self) -> str:
@@ -73,7 +75,7 @@ class SpendStore(StateObjects):
 
         async def read(name: str) -> SpendRecord | None:
             async with some:
-                return await self._read_record(folder, name)
+                return await self._read_record(folder, name, found.etags[name])
 
         read_records = await asyncio.gather(*(read(name) for name in sorted(found.records, key=_place)))
         records = tuple(record for record in read_records if record is not None)
@@ -120,9 +122,9 @@ class SpendStore(StateObjects):
                 looked.add(name.removeprefix(f"{_LOOKED}/"))
         return found, looked
 
-    async def _read_record(self, folder: str, name: str) -> SpendRecord | None:
+    async def _read_record(self, folder: str, name: str, etag: str) -> SpendRecord | None:
         try:
-            stored = await self._get("tries", folder, name)
+            stored = await self._get("tries", folder, name, listed_etag=etag)
         except ObjectNotFound:
             return None
         record = SPEND.read_json(stored.body)

@@ -99,8 +99,8 @@ class S3StateStore(ClaimStore, SpendStore, AppliedMarks, RebuildStore, ErasureSt
 
     async def _newest_commit(self) -> CommitEntry | None:
         newest = 0
-        async for found, is_entry in self._list_commits():
-            newest = max(newest, found if is_entry else 0)
+        async for found, etag in self._list_commits():
+            newest = max(newest, 0 if etag is None else found)
         return await self.read_commit(newest) if newest else None
 
     async def read_plan(self, run_key: str) -> Plan | None:
@@ -134,7 +134,10 @@ class S3StateStore(ClaimStore, SpendStore, AppliedMarks, RebuildStore, ErasureSt
         return decode(ANSWER, await self._get_existing(*names), "answer", answer.content_sha256)
 
     async def read_commit(self, number: int) -> CommitEntry | None:
-        entry = await self._read(COMMIT, "commits", f"{number:08d}.json.gz")
+        return await self._read_commit(number)
+
+    async def _read_commit(self, number: int, listed_etag: str | None = None) -> CommitEntry | None:
+        entry = await self._read(COMMIT, "commits", f"{number:08d}.json.gz", listed_etag=listed_etag)
         if entry is not None and entry.number != number:
             raise ConfigurationError("state", f"commit {number} holds commit {entry.number}: it was moved or restored")
         return entry
@@ -151,13 +154,13 @@ class S3StateStore(ClaimStore, SpendStore, AppliedMarks, RebuildStore, ErasureSt
         ahead: deque[asyncio.Task[CommitEntry]] = deque()
         newest = number
         try:
-            async for found, is_entry in self._list_commits(after=f"{number:08d}.json.gz"):
-                if not is_entry:
+            async for found, etag in self._list_commits(after=f"{number:08d}.json.gz"):
+                if etag is None:
                     continue
                 newest += 1
                 if found != newest:
                     raise _missing_commit(newest)
-                ahead.append(asyncio.create_task(self._read_listed_commit(found)))
+                ahead.append(asyncio.create_task(self._read_listed_commit(found, etag)))
                 if len(ahead) >= _COMMITS_AHEAD:
                     yield await ahead.popleft()
             while ahead:
@@ -222,8 +225,8 @@ class S3StateStore(ClaimStore, SpendStore, AppliedMarks, RebuildStore, ErasureSt
             return False
         return True
 
-    async def _read_listed_commit(self, number: int) -> CommitEntry:
-        entry = await self.read_commit(number)
+    async def _read_listed_commit(self, number: int, etag: str) -> CommitEntry:
+        entry = await self._read_commit(number, etag)
         if entry is None:
             raise _missing_commit(number)
         return entry

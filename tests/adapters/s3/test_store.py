@@ -50,13 +50,13 @@ async def raised(awaitable: Any) -> BaseException | None:
 
 def test_what_is_put_is_listed_and_got(store, bucket):
     async def scenario():
-        await store.put(bucket, "incoming/a.jpg", b"one", content_type="image/jpeg")
+        etag = await store.put(bucket, "incoming/a.jpg", b"one", content_type="image/jpeg")
         (listed,) = await listing(store, bucket, "incoming/")
-        return listed, await store.get(bucket, "incoming/a.jpg", if_match=listed.etag)
+        return etag, listed, await store.get(bucket, "incoming/a.jpg", if_match=listed.etag)
 
-    listed, stored = asyncio.run(scenario())
+    etag, listed, stored = asyncio.run(scenario())
     assert (listed.bucket, listed.key, listed.size) == (bucket, "incoming/a.jpg", 3)
-    assert listed.etag == stored.etag == md5(b"one")
+    assert etag == listed.etag == stored.etag == md5(b"one")
     assert listed.last_modified.tzinfo is UTC
     assert listed.version_id is None
     assert stored.body == b"one"
