@@ -10,6 +10,7 @@ from airflow_provider_aigen.core import commits, letters
 from airflow_provider_aigen.core.document import outcomes
 from airflow_provider_aigen.core.service import health, suspects
 from airflow_provider_aigen.pipeline import commit, effects
+from tests.simulation.draw import HALF_A_LETTER
 from tests.simulation.mutations import Patch, edit, mutation
 
 
@@ -48,7 +49,7 @@ def _() -> list[Patch]:
     return [(effects.Effects, "_settle", nothing)]
 
 
-@mutation("an image without a record stays", law="images are those of the letters", first=2_093_097)
+@mutation("an image without a record stays", law="images are those of the letters", profile=HALF_A_LETTER, first=440)
 def _() -> list[Patch]:
     async def nothing(*_: Any) -> None:
         return None

@@ -11,7 +11,7 @@ from tests.simulation.failures import PASSING_SHAPES, STOPPING, TROUBLES, Troubl
 from tests.simulation.network import Faults
 from tests.simulation.scenario import Blow, Damage, Denial, Run, Scenario, What
 
-__all__ = ["PROFILES", "draw"]
+__all__ = ["HALF_A_LETTER", "PROFILES", "draw"]
 
 _USUAL = ("success", "success", "success", "two-pages", "partial", "not-found")
 _ODD = (*ANSWERS, *NO_CALL)
@@ -39,12 +39,17 @@ PROFILES = {
 }
 """The kinds of schedules, and how often each is drawn."""
 
+HALF_A_LETTER = "half a letter"
+"""A profile that is drawn only where it is asked for: what it shows, one of a million others does."""
+
 _DRAWN = tuple(name for name, times in PROFILES.items() for _ in range(times))
 
 
 def draw(seed: int, profile: str | None = None) -> Scenario:
     """The scenario of a seed, of this profile if one is asked for. Each has the faults that its name says, ``mixed``
     any of them."""
+    if profile == HALF_A_LETTER:
+        return _half_a_letter(seed)
     rng, random = Random(seed), Random(seed + 1)
     profile = profile or rng.choice(_DRAWN)
     scenario = Scenario(
@@ -79,6 +84,22 @@ def draw(seed: int, profile: str | None = None) -> Scenario:
     if seed % 5 == 0:
         scenario.damages.append(Damage("ledger", random.random() * 120, random.choice((5, 60, 1e5))))
     return scenario
+
+
+def _half_a_letter(seed: int) -> Scenario:
+    """Two runs at once, of which S3 denies the first one a document for a second, and so it writes a letter. Requests
+    fail now and then, one of them perhaps between the image and the record. The other run reads the document."""
+    return Scenario(
+        seed=seed,
+        profile=HALF_A_LETTER,
+        objects={"1.png": ("success", 1), "2.png": ("success", 2)},
+        runs=[
+            Run("a", "r0", 0.0, batch_size=2, max_in_flight=2, per_second=50.0, retries=2),
+            Run("a", "r1", 0.4, batch_size=2, max_in_flight=2, per_second=10.0, retries=2),
+        ],
+        denials=[Denial("get", "incoming/2.png", 0.0, 1.0)],
+        faults=Faults(until=30.0, store_fails=0.05),
+    )
 
 
 def _objects(rng: Random, profile: str) -> dict[str, What]:
