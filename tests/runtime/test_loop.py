@@ -18,6 +18,17 @@ from airflow_provider_aigen.pipeline import Stop
 from airflow_provider_aigen.runtime.loop import LoopRunner
 
 
+@pytest.fixture(autouse=True, params=["uvloop", "asyncio"])
+def loop_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The package whose event loop runs. Airflow 2 does not install uvloop."""
+    name: str = request.param
+    if name == "asyncio":
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    else:
+        pytest.importorskip("uvloop")
+    return name
+
+
 async def _until_stopped(stop: Stop) -> str:
     await stop.wait()
     raise stop.error or AssertionError
@@ -29,6 +40,13 @@ async def _at_once(stop: Stop) -> str:
 
 def test_it_runs_what_it_is_given():
     assert LoopRunner().run(_at_once, Stop()) == "done"
+
+
+def test_it_is_uvloops_loop_where_that_is_installed(loop_of):
+    async def main(stop: Stop) -> str:
+        return type(asyncio.get_running_loop()).__module__.partition(".")[0]
+
+    assert LoopRunner().run(main, Stop()) == loop_of
 
 
 def test_stop_before_the_loop_is_kept():
