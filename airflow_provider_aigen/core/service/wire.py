@@ -12,11 +12,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import reduce
 from itertools import islice
 from typing import Any
+
+import msgspec
 
 from airflow_provider_aigen.core.models import Answer, ApiError
 from airflow_provider_aigen.core.service.shapes import check_shape, is_the_vendors
@@ -85,12 +88,16 @@ def is_contract(body: bytes) -> bool:
 
 def _load(body: bytes) -> Any:
     _check_depth(body)
+    has_long_number = _LONG_NUMBER in body.translate(_DIGITS_AS_ZEROS)
+    if not has_long_number:
+        # Both parsers read alike what msgspec takes. What it refuses is mostly no JSON, and the other one decides.
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return msgspec.json.decode(body)
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         raise MalformedAnswer("the answer is not UTF-8") from None
-    # A hook that is called for each number costs more than the parsing: it is set only where it is needed.
-    parse_int = _bounded_int if _LONG_NUMBER in body.translate(_DIGITS_AS_ZEROS) else None
+    parse_int = _bounded_int if has_long_number else None
     try:
         # Not strict: a raw control character in a string is no reason to throw away a paid answer.
         document = json.loads(text, strict=False, parse_int=parse_int)

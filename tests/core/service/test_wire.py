@@ -6,6 +6,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -215,6 +216,23 @@ JSON = st.recursive(
 def test_any_bytes_are_an_answer_or_malformed_in_our_own_words(body, status):
     answer = read(status, body)
     assert answer is None or storable(answer.pages)
+
+
+TOKENS = ["{", "}", "[", "]", ",", ":", '"a"', '"\\ud800"', '"\\ud83d\\ude00"', '"\x01"', '"é"', '"\\/\\u0000"']
+TOKENS += ["1", "-0", "-0.0", "01", "1.", "1.5", "1e5", "1e400", "12345678901234567890123", "NaN", "true", "null", " "]
+
+
+@given(
+    st.lists(st.sampled_from(TOKENS), max_size=9).map(lambda tokens: "".join(tokens).encode())
+    | st.binary(max_size=9)
+    | JSON.map(lambda value: json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass"))
+)
+def test_what_the_quick_parser_takes_both_read_alike(body):
+    try:
+        quick = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return
+    assert repr(quick) == repr(json.loads(body, strict=False))
 
 
 @given(JSON, JSON, st.integers(0, 999))
