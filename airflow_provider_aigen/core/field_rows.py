@@ -3,8 +3,8 @@
 order and exports these too.
 
 A run holds some ten thousand rows until their commit, most of them with two boxes of four points. As columns they are a
-few objects per answer, where rows of tuples would be three hundred: they take a third of the memory, garbage collection
-has nothing to look at, and a table's column is a concatenation.
+few objects per answer, where rows of tuples would be three hundred: they take a quarter of the memory, garbage
+collection has nothing to look at, and a table's column is a concatenation.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Extracted:
     """At least one of the ``pages`` has fields, which are the ``rows``. ``error_codes`` and ``messages`` say why others
     failed, empty where none did. ``failed_pages`` may name pages that the answer leaves out.
 
-    The answer itself is not held: parsed, it takes ten times the memory of its rows."""
+    The answer itself is not held: parsed, it takes five times the memory of its rows."""
 
     rows: FieldRows
     pages: int
