@@ -13,14 +13,12 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import IncompleteReadError
-from urllib3.exceptions import HTTPError
-
+from airflow_provider_aigen.adapters.s3.boto3_answers import prepare, whole_object, whole_page
 from airflow_provider_aigen.adapters.s3.errors import S3Call, WriteConflict, translate
-from airflow_provider_aigen.adapters.s3.listing import Pages, entry, is_whole, mended, unquoted
+from airflow_provider_aigen.adapters.s3.listing import Pages, entry, unquoted
 from airflow_provider_aigen.adapters.s3.obstore_client import ObstoreClient
 from airflow_provider_aigen.core.errors import (
     ConfigurationError,
@@ -32,14 +30,12 @@ from airflow_provider_aigen.core.models import SourceObject
 from airflow_provider_aigen.ports import StoredObject
 
 if TYPE_CHECKING:
-    from botocore.awsrequest import AWSRequest
     from mypy_boto3_s3.client import S3Client
 
 __all__ = ["S3ObjectStore", "encryption"]
 
 _CONFLICT_TRIES = 8
 _CONFLICT_PAUSE_S = 0.1  # doubled each time, with full jitter above half of it: about 12 s in all
-_ANSWER_TRIES = 3
 # More than the client's own six tries of one minute each. It ends a call that no read timeout ends, since the server
 # sends a byte now and then.
 _DEADLINE_S = 600.0
@@ -67,11 +63,7 @@ class S3ObjectStore:
         through_obstore: bool = True,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        # botocore sends `Expect: 100-continue` with every body, even an empty one. It may then misread the answer to
-        # the next request on that connection, which hangs for the read timeout and is sent again (botocore's issue
-        # 3755).
-        client.meta.events.register("request-created.s3.PutObject", _without_expect, unique_id="aigen-without-expect")
-        client.meta.events.register("before-parse.s3.ListObjectsV2", _mend, unique_id="aigen-mend")
+        prepare(client)
         self._client = client
         self._deadline_s = deadline_s
         self._threads = ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="aigen-s3")
@@ -100,21 +92,13 @@ class S3ObjectStore:
         while not pages.done:
             page = await self._run(
                 self._call("ListObjectsV2", bucket),
-                self._page,
+                partial(whole_page, self._client),
                 {"Bucket": bucket, "Prefix": prefix, **pages.position, **self._owner},
             )
             for item in pages.take(page):
                 listed = entry(bucket, item["Key"], item, final=False) or await self._look_up(bucket, item)
                 if listed is not None:
                     yield listed
-
-    def _page(self, **request: Any) -> Any:
-        for _ in range(_ANSWER_TRIES):
-            page = self._client.list_objects_v2(**request)
-            # Headers that break off look complete, and the body looks empty: that would pass for an empty listing.
-            if is_whole(page):
-                return page
-        raise IncompleteReadError(actual_bytes=0, expected_bytes=1)
 
     async def _look_up(self, bucket: str, item: Mapping[str, Any]) -> SourceObject | None:
         """The object of an incomplete entry; None where it is not there, for some stores list folders that are no
@@ -135,7 +119,9 @@ class S3ObjectStore:
             return found
         condition = {"IfMatch": f'"{if_match}"'} if if_match else {}
         stored: StoredObject = await self._run(
-            self._call("GetObject", bucket), self._get, {"Bucket": bucket, "Key": key, **condition, **self._owner}
+            self._call("GetObject", bucket),
+            partial(whole_object, self._client),
+            {"Bucket": bucket, "Key": key, **condition, **self._owner},
         )
         if not stored.etag:  # of a gateway, perhaps, whose page says that something is wrong
             raise StorageUnavailableError(
@@ -146,31 +132,6 @@ class S3ObjectStore:
         if obstore is not None:
             obstore.boto3_succeeded(bucket)
         return stored
-
-    def _get(self, **request: Any) -> StoredObject:
-        for left in reversed(range(_ANSWER_TRIES)):
-            try:
-                response = self._client.get_object(**request)
-            except HTTPError:  # the body of an error broke off: the client reads it after its retries
-                if not left:
-                    raise
-                continue
-            try:
-                with response["Body"] as stream:
-                    body = stream.read()
-                _check_length(body, response)
-            except Exception:  # the client does not retry a body that broke off
-                if not left:
-                    raise
-            else:
-                return StoredObject(
-                    body,
-                    unquoted(response.get("ETag")),
-                    _version(response),
-                    _last_modified(response),
-                    response.get("ContentEncoding") or None,
-                )
-        raise AssertionError  # pragma: no cover - the last round returns or raises
 
     async def put(
         self,
@@ -277,35 +238,3 @@ def encryption(sse_kms_key_id: str | None) -> dict[str, str]:
     if sse_kms_key_id in ("AES256", "aws:kms"):
         return {"ServerSideEncryption": sse_kms_key_id}
     return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": sse_kms_key_id}
-
-
-def _check_length(body: bytes, response: Mapping[str, Any]) -> None:
-    """Raise unless the body is as long as the headers say; a chunked one says itself where it ends. Headers that break
-    off leave an empty body and no length."""
-    length = response.get("ContentLength")
-    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    if length is None and "chunked" in headers.get("transfer-encoding", "").lower():
-        return
-    if len(body) != length:
-        raise IncompleteReadError(actual_bytes=len(body), expected_bytes=length or 0)
-
-
-def _mend(response_dict: dict[str, Any], **_: Any) -> None:
-    body = response_dict["body"]
-    if body.rstrip().endswith(b"</ListBucketResult>"):
-        # The client's own handler, which comes before, makes a 500 of a listing that is no XML.
-        response_dict |= {"body": mended(body), "status_code": 200}
-
-
-def _without_expect(request: AWSRequest, **_: Any) -> None:
-    del request.headers["Expect"]  # no error where there is none
-
-
-def _version(response: Mapping[str, Any]) -> str | None:
-    version = response.get("VersionId")
-    return None if version in (None, "", "null") else version
-
-
-def _last_modified(response: Mapping[str, Any]) -> datetime | None:
-    moment = response.get("LastModified")
-    return moment.astimezone(UTC) if isinstance(moment, datetime) else None
