@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
-from airflow_provider_aigen.core.service.classify import Extracted, Refused, classify
+from airflow_provider_aigen.core.service.classify import classify
 from airflow_provider_aigen.core.service.codes import NO_CONTENT
+from airflow_provider_aigen.core.service.verdicts import Extracted, Refused
 
 __all__ = ["judge"]
 

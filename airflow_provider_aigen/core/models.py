@@ -5,11 +5,10 @@ listing → :class:`SourceObject` → :class:`PlanBatch` → (one call) :class:`
 :class:`KeptAnswer` → :class:`FieldRows` → :class:`DocumentOutcome` → :class:`CommitEntry` → the tables →
 :class:`RunReport`
 
-What one call gives stands in :mod:`~airflow_provider_aigen.core.answers`, its rows in
-:mod:`~airflow_provider_aigen.core.field_rows`, what a document and a run are in
-:mod:`~airflow_provider_aigen.core.identities`. All of them are frozen; all times are aware
-UTC datetimes, all durations seconds, all sizes bytes, pages count from 1. What is stored of them is written by
-``adapters/state/store.py``.
+Three modules have a part of them each: :mod:`~airflow_provider_aigen.core.answers` what one call gives,
+:mod:`~airflow_provider_aigen.core.field_rows` the rows of an answer, and :mod:`~airflow_provider_aigen.core.identities`
+what a document and a run are. All values are frozen. All times are aware UTC datetimes, all durations are seconds, all
+sizes are bytes, and pages count from 1. ``adapters/state/store.py`` writes what is stored of them.
 """
 
 from __future__ import annotations
@@ -250,7 +249,7 @@ class RunReport:
 
     ``api_calls``, ``paid_calls``, ``answers_reused``, ``billed_retries`` and ``cost`` are those of this try; the rest
     is the run's, whatever the try; ``spend`` is what all its tries cost. ``paid_calls`` are the calls that may be on
-    the bill (``core.service.classify.is_paid``), ``billed_retries`` those that repeat one of them (design §5).
+    the bill (``core.service.verdicts.is_paid``), ``billed_retries`` those that repeat one of them (design §5).
     ``error_codes`` names codes as dead-letter paths do (``core.path_segments.path_segment``), the
     50 most frequent of them and the rest as ``other``. ``settings`` are the plan's: where the run wrote to, whatever
     its task would say today. ``passing`` counts, per code, the dead letters that later runs try again;

@@ -2,7 +2,7 @@
 """Calls → money, in the currency that the connection names: multiplied, never converted, never rounded to cents.
 
 A price is what a user says that one call costs. Which calls are paid for is no promise of the vendor (contract, "Not
-documented anywhere"): ``core.service.classify.is_paid`` says which ones are counted.
+documented anywhere"): ``core.service.verdicts.is_paid`` says which ones are counted.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ from airflow_provider_aigen.core.errors import (
     ServiceUnavailableError,
 )
 from airflow_provider_aigen.core.models import Answer, ApiResponse, CallFailure
-from airflow_provider_aigen.core.service.classify import Extracted, Refused, Unknown
 from airflow_provider_aigen.core.service.codes import ACCESS_REFUSED, SERVICE_ERROR
 from airflow_provider_aigen.core.service.suspects import MAX_CALLS
+from airflow_provider_aigen.core.service.verdicts import Extracted, Refused, Unknown
 from airflow_provider_aigen.core.service.wire import parse_answer
 from airflow_provider_aigen.pipeline import Stop
 from airflow_provider_aigen.pipeline.calls import Caller, FailedCall, Received, Request

@@ -19,9 +19,10 @@ from typing import TypeVar
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure
 from airflow_provider_aigen.core.service.breaker import BreakerState
-from airflow_provider_aigen.core.service.classify import Failed, Verdict, classify, is_paid
+from airflow_provider_aigen.core.service.classify import classify
 from airflow_provider_aigen.core.service.health import CallRecord, Health
 from airflow_provider_aigen.core.service.retry import Attempts, Decision, EndRun, Keep, Later, Retry, decide
+from airflow_provider_aigen.core.service.verdicts import Failed, Verdict, is_paid
 from airflow_provider_aigen.pipeline.budget import Budget
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.pipeline.timing import beside, reading_takes

@@ -26,8 +26,8 @@ from airflow_provider_aigen.core.errors import (
     TransientError,
 )
 from airflow_provider_aigen.core.models import Claim
-from airflow_provider_aigen.core.service.classify import Failed, Unknown
 from airflow_provider_aigen.core.service.codes import DAMAGED_STATE
+from airflow_provider_aigen.core.service.verdicts import Failed, Unknown
 from airflow_provider_aigen.core.uris import split_object
 from airflow_provider_aigen.pipeline.calls import Caller, FailedCall, Received, Request
 from airflow_provider_aigen.pipeline.claims import Claims

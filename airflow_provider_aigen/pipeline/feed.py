@@ -10,19 +10,16 @@ every two seconds. At the end what still fails is routed, or the try fails.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from airflow_provider_aigen.core.answers import WRITER_LIVES
 from airflow_provider_aigen.core.config import PipelineConfig
-from airflow_provider_aigen.core.errors import AigenError, ReconciliationError, ServiceUnavailableError
+from airflow_provider_aigen.core.errors import ReconciliationError
 from airflow_provider_aigen.core.models import Plan
-from airflow_provider_aigen.core.path_segments import path_segment
 from airflow_provider_aigen.core.planning import call_order
-from airflow_provider_aigen.core.report import codes_text, counted
-from airflow_provider_aigen.core.service.codes import ACCESS_REFUSED
+from airflow_provider_aigen.core.report import counted
 from airflow_provider_aigen.core.service.suspects import CallAgain, Outage, Probe, Route, Suspect, Suspects
 from airflow_provider_aigen.core.shards import Shard
 from airflow_provider_aigen.pipeline.batches import OpenBatches
@@ -236,7 +233,8 @@ class Feed:
                 for document_id in document_ids:
                     self._end(FinishedDocument(self._failed[document_id].outcome(self._line.round)))
             case Outage(document_ids=document_ids):
-                raise self._outage(document_ids)
+                verdicts = [self._failed[document_id].failed.verdict for document_id in document_ids]
+                raise self._caller.health.outage_error(verdict.error_codes[0] for verdict in verdicts)
 
     async def _wait(self) -> None:
         """Wait until something ends; while others hold documents, look after those now and then."""
@@ -292,22 +290,3 @@ class Feed:
             case _:
                 self._end(found)
         return None
-
-    def _outage(self, document_ids: tuple[str, ...]) -> AigenError:
-        failed = [self._failed[document_id] for document_id in document_ids]
-        codes = Counter(path_segment(one.failed.verdict.error_codes[0]) for one in failed)
-        answered = self._caller.health.answered
-        if not answered and set(codes) == {ACCESS_REFUSED}:
-            return self._caller.health.access_error()
-        if (unreachable := self._caller.health.unreachable_error()) is not None:
-            return unreachable
-        documents = counted(len(failed), "document")
-        if not answered:
-            return ServiceUnavailableError(
-                f"the AIGEN endpoint failed for {documents} while no other was answered ({codes_text(codes)}): they "
-                "are not dead-lettered but wait for the next try"
-            )
-        return ServiceUnavailableError(
-            f"the AIGEN endpoint failed for {documents} while it answered {answered} others ({codes_text(codes)}): "
-            "they are not dead-lettered but wait for the next try"
-        )

@@ -16,7 +16,7 @@ from airflow_provider_aigen.core.document.reading import Reading, read
 from airflow_provider_aigen.core.errors import AigenError, DamagedState, ReconciliationError
 from airflow_provider_aigen.core.models import NO_ROWS, CommitEntry, DocumentOutcome, FieldRows, OutputSettings, Table
 from airflow_provider_aigen.core.report import counted
-from airflow_provider_aigen.core.service.classify import Unknown
+from airflow_provider_aigen.core.service.verdicts import Unknown
 from airflow_provider_aigen.core.upkeep.parts import (
     Rebuild,
     Unit,

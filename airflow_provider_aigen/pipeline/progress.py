@@ -18,8 +18,8 @@ from airflow_provider_aigen.core.models import DocumentOutcome
 from airflow_provider_aigen.core.path_segments import path_segment
 from airflow_provider_aigen.core.report import OTHER, codes_text, counted
 from airflow_provider_aigen.core.service.breaker import BreakerState
-from airflow_provider_aigen.core.service.classify import Failed
 from airflow_provider_aigen.core.service.codes import SERVICE_ERROR
+from airflow_provider_aigen.core.service.verdicts import Failed
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.documents import DocumentLine
 from airflow_provider_aigen.ports import Clock, Observer, RateLimiter

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_aigen.core.models import ApiResponse
-from airflow_provider_aigen.core.service.classify import Extracted, Unknown, classify
+from airflow_provider_aigen.core.service.classify import classify
+from airflow_provider_aigen.core.service.verdicts import Extracted, Unknown
 
 OTHER = Path(__file__).parent / "other"
 README = Path(__file__).parents[2] / "README.md"

@@ -9,7 +9,8 @@ import pytest
 
 from airflow_provider_aigen.core.document.flatten import flatten, needs_review, span
 from airflow_provider_aigen.core.models import NO_ROWS, ApiResponse, FieldRow
-from airflow_provider_aigen.core.service.classify import Extracted, Failed, Refused, Throttled, classify
+from airflow_provider_aigen.core.service.classify import classify
+from airflow_provider_aigen.core.service.verdicts import Extracted, Failed, Refused, Throttled
 from airflow_provider_aigen.core.service.wire import parse_answer
 
 SAMPLES = Path(__file__).parent / "samples"

@@ -18,7 +18,7 @@ from airflow_provider_aigen.core.errors import (
     ServiceUnavailableError,
 )
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
-from airflow_provider_aigen.core.service.classify import Extracted, Refused
+from airflow_provider_aigen.core.service.verdicts import Extracted, Refused
 from tests.core.service.trial import Call, End, Trial
 
 PAGE = {"registration_number_car": {"value": "1กข 2345", "confidence": 0.9}}

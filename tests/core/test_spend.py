@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
-from airflow_provider_aigen.core.service.classify import classify, is_paid
+from airflow_provider_aigen.core.service.classify import classify
+from airflow_provider_aigen.core.service.verdicts import is_paid
 from airflow_provider_aigen.core.spend import Cost, Price
 
 

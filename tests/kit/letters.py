@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator
 from itertools import pairwise
 
 from airflow_provider_aigen.core.models import DocumentOutcome, ErrorOrigin, Outcome
-from airflow_provider_aigen.core.service.classify import Extracted, Refused
+from airflow_provider_aigen.core.service.verdicts import Extracted, Refused
 from tests.kit.journal import Journal
 from tests.kit.snapshot import Snapshot, letter_uri
 

@@ -14,7 +14,7 @@ from airflow_provider_aigen.adapters.state.objects import StateObjects
 from airflow_provider_aigen.adapters.state.store import S3StateStore
 from airflow_provider_aigen.core import commits
 from airflow_provider_aigen.core.models import RunIdentity
-from airflow_provider_aigen.core.service.classify import Refused
+from airflow_provider_aigen.core.service.verdicts import Refused
 from airflow_provider_aigen.pipeline import batches, calls, commit, documents, effects, history, pool, source
 from tests.simulation import world
 from tests.simulation.mutations import Patch, edit, mutation

@@ -16,7 +16,8 @@ from functools import lru_cache
 from typing import Any
 
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
-from airflow_provider_aigen.core.service.classify import Extracted, Failed, Refused, classify, is_paid
+from airflow_provider_aigen.core.service.classify import classify
+from airflow_provider_aigen.core.service.verdicts import Extracted, Failed, Refused, is_paid
 from tests.kit import journal as kit
 from tests.simulation.failures import PASSING_SHAPES, REFUSED, SHAPES, TROUBLES, Trouble, error, json_answer
 from tests.simulation.loop import Process

@@ -21,7 +21,7 @@ from airflow_provider_aigen.core.models import (
     Retake,
     SourceObject,
 )
-from airflow_provider_aigen.core.service.classify import Extracted, Failed, Refused
+from airflow_provider_aigen.core.service.verdicts import Extracted, Failed, Refused
 
 __all__ = ["LastCall", "Round", "answered", "failed", "gone", "rejected"]
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_provider_aigen.core.models import NO_ROWS, FieldRows, KeptAnswer
-from airflow_provider_aigen.core.service.classify import Extracted, Verdict, classify_kept
+from airflow_provider_aigen.core.service.classify import classify_kept
+from airflow_provider_aigen.core.service.verdicts import Extracted, Verdict
 
 __all__ = ["Reading", "read"]
 

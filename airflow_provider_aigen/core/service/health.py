@@ -8,6 +8,8 @@ clock, passed in.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from airflow_provider_aigen.core.errors import (
@@ -17,16 +19,11 @@ from airflow_provider_aigen.core.errors import (
     ContractError,
     ServiceUnavailableError,
 )
+from airflow_provider_aigen.core.path_segments import path_segment
+from airflow_provider_aigen.core.report import codes_text, counted
 from airflow_provider_aigen.core.service.breaker import Breaker, BreakerState
-from airflow_provider_aigen.core.service.classify import (
-    Extracted,
-    Failed,
-    Refused,
-    Throttled,
-    Unknown,
-    Verdict,
-)
 from airflow_provider_aigen.core.service.codes import ACCESS_REFUSED, HTTP_413
+from airflow_provider_aigen.core.service.verdicts import Extracted, Failed, Refused, Throttled, Unknown, Verdict
 
 __all__ = ["PAUSES_S", "REFUSED_SIZES", "CallRecord", "Health"]
 
@@ -219,4 +216,18 @@ class Health:
         return ServiceUnavailableError(
             "the endpoint cannot be reached: is the host of the AIGEN connection right, and may this machine connect "
             "to it? Nothing was dead-lettered, and the next try goes on from here"
+        )
+
+    def outage_error(self, failed: Iterable[str]) -> AigenError:
+        """The error of a try that ends for an outage. ``failed`` has the code of each document that still fails."""
+        codes = Counter(map(path_segment, failed))
+        if not self.answered and set(codes) == {ACCESS_REFUSED}:
+            return self.access_error()
+        if (unreachable := self.unreachable_error()) is not None:
+            return unreachable
+        documents = counted(codes.total(), "document")
+        answered = f"it answered {self.answered} others" if self.answered else "no other was answered"
+        return ServiceUnavailableError(
+            f"the AIGEN endpoint failed for {documents} while {answered} ({codes_text(codes)}): they are not "
+            "dead-lettered but wait for the next try"
         )

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from airflow_provider_aigen.core.config import RetryConfig
 from airflow_provider_aigen.core.errors import AccountError, AigenError, AuthenticationError, ServiceUnavailableError
-from airflow_provider_aigen.core.service.classify import (
+from airflow_provider_aigen.core.service.health import Health
+from airflow_provider_aigen.core.service.verdicts import (
     Extracted,
     Failed,
     Fatal,
@@ -22,7 +23,6 @@ from airflow_provider_aigen.core.service.classify import (
     Unknown,
     Verdict,
 )
-from airflow_provider_aigen.core.service.health import Health
 
 __all__ = ["Attempts", "Decision", "EndRun", "Keep", "Later", "Retry", "decide"]
 

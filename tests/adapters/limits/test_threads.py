@@ -41,7 +41,7 @@ def test_a_queue_is_first_come_first_served_and_a_cancelled_waiter_leaves_it():
     queue = ThreadQueue()
     order: list[int] = []
     waiting = threading.Semaphore(0)
-    go = threading.Event()
+    all_wait, go = threading.Event(), threading.Event()
 
     async def one(number: int) -> None:
         async with queue:
@@ -53,7 +53,7 @@ def test_a_queue_is_first_come_first_served_and_a_cancelled_waiter_leaves_it():
         await asyncio.sleep(0)
         waiting.release()
         if number == 2:
-            await asyncio.sleep(0.01)
+            await asyncio.to_thread(all_wait.wait)
             task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -61,6 +61,7 @@ def test_a_queue_is_first_come_first_served_and_a_cancelled_waiter_leaves_it():
     for thread in threads:
         thread.start()
         assert waiting.acquire(timeout=10)
+    all_wait.set()
     until("the cancelled one has left", lambda: not threads[2].is_alive())
     go.set()
     for thread in threads:

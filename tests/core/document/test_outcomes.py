@@ -21,7 +21,7 @@ from airflow_provider_aigen.core.models import (
     Retake,
     SourceObject,
 )
-from airflow_provider_aigen.core.service.classify import Failed
+from airflow_provider_aigen.core.service.verdicts import Failed
 
 MOMENT = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
 DOCUMENT = SourceObject("scans", "in/a.png", "etag", 10, MOMENT)

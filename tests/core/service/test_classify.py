@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_aigen.core.models import NO_ROWS, ApiResponse, CallFailure, FailureKind, KeptAnswer
-from airflow_provider_aigen.core.service.classify import (
-    BODY_LIMIT_BYTES,
+from airflow_provider_aigen.core.service.classify import BODY_LIMIT_BYTES, classify, classify_kept
+from airflow_provider_aigen.core.service.codes import contract_message
+from airflow_provider_aigen.core.service.verdicts import (
     Extracted,
     Failed,
     Fatal,
@@ -23,11 +24,8 @@ from airflow_provider_aigen.core.service.classify import (
     Throttled,
     Unknown,
     Verdict,
-    classify,
-    classify_kept,
     is_paid,
 )
-from airflow_provider_aigen.core.service.codes import contract_message
 
 PAGE = {"f": {"value": "v"}}
 

@@ -15,7 +15,8 @@ from airflow_provider_aigen.core.errors import (
 )
 from airflow_provider_aigen.core.models import NO_ROWS, FailureKind
 from airflow_provider_aigen.core.service.breaker import BreakerState
-from airflow_provider_aigen.core.service.classify import (
+from airflow_provider_aigen.core.service.health import PAUSES_S, REFUSED_SIZES, CallRecord, Health
+from airflow_provider_aigen.core.service.verdicts import (
     Extracted,
     Failed,
     Fatal,
@@ -24,7 +25,6 @@ from airflow_provider_aigen.core.service.classify import (
     Throttled,
     Verdict,
 )
-from airflow_provider_aigen.core.service.health import PAUSES_S, REFUSED_SIZES, CallRecord, Health
 
 EXTRACTED = Extracted(NO_ROWS, 1)
 REFUSED = Refused(400, ("1001",))

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from airflow_provider_aigen.core.config import RetryConfig
 from airflow_provider_aigen.core.errors import AccountError, AuthenticationError, ServiceUnavailableError
 from airflow_provider_aigen.core.models import NO_ROWS, FailureKind
-from airflow_provider_aigen.core.service.classify import Extracted, Failed, Fatal, FatalReason, Refused, Throttled
 from airflow_provider_aigen.core.service.health import CallRecord, Health
 from airflow_provider_aigen.core.service.retry import Attempts, EndRun, Keep, Later, Retry, decide
+from airflow_provider_aigen.core.service.verdicts import Extracted, Failed, Fatal, FatalReason, Refused, Throttled
 
 CONFIG = RetryConfig()
 ANSWERED = Extracted(NO_ROWS, 1)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_aigen.core.models import ApiResponse
-from airflow_provider_aigen.core.service.classify import Extracted, Failed, Refused, Unknown, classify
+from airflow_provider_aigen.core.service.classify import classify
+from airflow_provider_aigen.core.service.verdicts import Extracted, Failed, Refused, Unknown
 
 FIELD = {"value": "v", "confidence": 0.9, "bboxes": [[[1, 2], [3, 2], [3, 4], [1, 4]]]}
 PAIR = {"key": "total", "value": "100.00", "rect": [1, 2, 3, 4], "confidence": 0.99}

@@ -13,7 +13,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from airflow_provider_aigen.core.models import NO_ROWS
 from airflow_provider_aigen.core.service.breaker import BreakerState
-from airflow_provider_aigen.core.service.classify import Extracted, Failed
 from airflow_provider_aigen.core.service.health import CallRecord, Health
 from airflow_provider_aigen.core.service.suspects import (
     MAX_CALLS,
@@ -25,6 +24,7 @@ from airflow_provider_aigen.core.service.suspects import (
     Suspects,
     repeat_limit,
 )
+from airflow_provider_aigen.core.service.verdicts import Extracted, Failed
 
 EXTRACTED = Extracted(NO_ROWS, 1)
 FAILED = Failed(500, ("service_error",), billed=True)

@@ -15,11 +15,12 @@ from airflow_provider_aigen.core.config import RetryConfig
 from airflow_provider_aigen.core.errors import AigenError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure
 from airflow_provider_aigen.core.service.breaker import BreakerState
-from airflow_provider_aigen.core.service.classify import Failed, Verdict, classify, is_paid
+from airflow_provider_aigen.core.service.classify import classify
 from airflow_provider_aigen.core.service.codes import ACCESS_REFUSED
 from airflow_provider_aigen.core.service.health import CallRecord, Health
 from airflow_provider_aigen.core.service.retry import Attempts, EndRun, Keep, Later, Retry, decide
 from airflow_provider_aigen.core.service.suspects import CallAgain, Outage, Probe, Route, Suspect, Suspects
+from airflow_provider_aigen.core.service.verdicts import Failed, Verdict, is_paid
 
 __all__ = ["Call", "End", "Trial"]
 
