@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A page whose fields are all as the contract has them → its rows, column by column.
 
-Nearly every page is such a page, and this takes a fifth of the time that :mod:`.flatten` takes, which reads any page.
+Nearly every page is such a page, and this takes a quarter of the time that :mod:`.flatten` takes, which reads any page.
 The rows are the same: ``tests/core/document/test_plain_page.py`` holds that for all pages.
 """
 
