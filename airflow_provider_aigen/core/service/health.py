@@ -226,8 +226,12 @@ class Health:
         if (unreachable := self.unreachable_error()) is not None:
             return unreachable
         documents = counted(codes.total(), "document")
-        answered = f"it answered {self.answered} others" if self.answered else "no other was answered"
+        if not self.answered:
+            return ServiceUnavailableError(
+                f"the AIGEN endpoint failed for {documents} while no other was answered ({codes_text(codes)}): they "
+                "are not dead-lettered but wait for the next try"
+            )
         return ServiceUnavailableError(
-            f"the AIGEN endpoint failed for {documents} while {answered} ({codes_text(codes)}): they are not "
-            "dead-lettered but wait for the next try"
+            f"the AIGEN endpoint failed for {documents} while it answered {self.answered} others "
+            f"({codes_text(codes)}): they are not dead-lettered but wait for the next try"
         )
