@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_aigen.core.errors import StoppedError
+from airflow_provider_aigen.runtime.signals import Held, held
 
 if TYPE_CHECKING:
     from airflow_provider_aigen.pipeline import Stop
@@ -39,7 +40,8 @@ class LoopRunner:
 
     def run(self, main: Callable[[Stop], Coroutine[Any, Any, T]], stop: Stop) -> T:
         """Like ``asyncio.run(main(stop))``, except that what a signal handler raises (a timeout, SIGTERM on Airflow 2)
-        stops the run in order, with its grace time, before it goes on. A stop that was asked for before is kept."""
+        stops the run in order, with its grace time, before it goes on. A second one ends it at once. A stop that was
+        asked for before is kept."""
         with _rare_full_collections(), _short_turns(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
             loop = runner.get_loop()
             self._stop = stop
@@ -48,15 +50,10 @@ class LoopRunner:
             try:
                 if self._wanted:
                     raise _stopped()
+                interrupt = partial(_call_soon, loop, stop.set, _interrupted())
                 task = loop.create_task(main(stop))
-                try:
-                    return loop.run_until_complete(task)
-                except BaseException:
-                    if not task.done():
-                        stop.set(StoppedError("the task was interrupted; what was answered is kept"))
-                        with suppress(Exception):
-                            loop.run_until_complete(task)
-                    raise
+                with held(interrupt, partial(_call_soon, loop, self._break_off, loop, task)) as signals:
+                    return _run(loop, task, stop, signals)
             finally:
                 self._loop, self._wanted, self._over = None, False, True
 
@@ -67,10 +64,28 @@ class LoopRunner:
             return
         self._wanted = True
         loop, stop = self._loop, self._stop
-        if loop is None or stop is None:
-            return
-        with suppress(RuntimeError):  # the loop was closed between the look and the call
-            loop.call_soon_threadsafe(stop.set, _stopped())
+        if loop is not None and stop is not None:
+            _call_soon(loop, stop.set, _stopped())
+
+    def _break_off(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+        if self._loop is loop:  # else its tasks are cancelled already, and are about to end
+            task.cancel()
+
+
+def _run(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T], stop: Stop, signals: Held) -> T:
+    try:
+        return loop.run_until_complete(task)
+    except BaseException:
+        if not task.done() and signals.error is None:
+            stop.set(_interrupted())
+            with suppress(Exception):
+                loop.run_until_complete(task)
+        raise
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *arguments: Any) -> None:
+    with suppress(RuntimeError):  # the loop was closed between the look and the call
+        loop.call_soon_threadsafe(callback, *arguments)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -118,7 +133,7 @@ def _short_turns() -> Iterator[None]:
 
 
 def _stop_for(stop: Stop, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Stop for what a signal handler raised while one of the loop's callbacks ran: asyncio would log it and go on."""
+    """Stop for what is no ``Exception`` and came out of a callback: asyncio would log it and go on."""
     error = context.get("exception")
     if isinstance(error, BaseException) and not isinstance(error, (Exception, asyncio.CancelledError)):
         stop.set(error)
@@ -128,3 +143,7 @@ def _stop_for(stop: Stop, loop: asyncio.AbstractEventLoop, context: dict[str, An
 
 def _stopped() -> StoppedError:
     return StoppedError("the task was told to stop; what was answered is kept, and the next try goes on from there")
+
+
+def _interrupted() -> StoppedError:
+    return StoppedError("the task was interrupted; what was answered is kept")

@@ -8,6 +8,7 @@ import gc
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -105,8 +106,23 @@ class _Interrupted(BaseException):
     """What Airflow raises in a signal handler, a task's timeout for example, is no Exception."""
 
 
-def _interrupt(*args: object) -> None:
-    raise _Interrupted
+class _Late(Exception):
+    """What others raise there is one."""
+
+
+def _raises(error: type[BaseException]) -> Callable[..., None]:
+    def handle(*args: object) -> None:
+        raise error
+
+    return handle
+
+
+async def _block() -> None:
+    threading.Event().wait(5)
+
+
+async def _raise_signal() -> None:
+    signal.raise_signal(signal.SIGALRM)
 
 
 @pytest.fixture
@@ -117,27 +133,73 @@ def handler() -> Iterator[Callable[[Any], None]]:
     signal.signal(signal.SIGALRM, previous)
 
 
+@pytest.mark.parametrize("error", [_Interrupted, _Late])
 @pytest.mark.parametrize(
     "interrupt",
     [
         pytest.param(lambda: signal.setitimer(signal.ITIMER_REAL, 0.02), id="while the loop waits"),
         pytest.param(lambda: asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGALRM), id="callback"),
+        pytest.param(lambda: asyncio.ensure_future(_raise_signal()), id="in a task that nobody waits for"),
     ],
 )
-def test_what_a_signal_handler_raises_lets_the_run_drain(handler, interrupt):
+def test_what_a_signal_handler_raises_lets_the_run_drain(handler, interrupt, error):
     drained = []
-    handler(_interrupt)
+    handler(_raises(error))
 
     async def main(stop: Stop) -> str:
-        interrupt()
-        await stop.wait()
+        interrupted = interrupt()
+        await asyncio.wait_for(stop.wait(), 5)
         await asyncio.sleep(0)
-        drained.append(stop.error)
+        drained.append((stop.error, interrupted))
         raise stop.error or AssertionError
+
+    with pytest.raises(error):
+        LoopRunner().run(main, Stop())
+    assert isinstance(drained[0][0], StoppedError)
+
+
+def test_what_a_signal_handler_raises_just_before_the_end_is_raised(handler):
+    handler(_raises(_Interrupted))
+
+    async def main(stop: Stop) -> str:
+        await _raise_signal()
+        return "done"
 
     with pytest.raises(_Interrupted):
         LoopRunner().run(main, Stop())
-    assert len(drained) == 1
+
+
+@pytest.mark.parametrize("error", [_Interrupted, _Late, KeyboardInterrupt])
+@pytest.mark.parametrize("waits", [lambda: asyncio.sleep(5), _block], ids=["loop", "blocked"])
+def test_a_second_signal_ends_what_does_not_end(handler, error, waits):
+    handler(_raises(error))
+
+    async def main(stop: Stop) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        await stop.wait()
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        await waits()
+
+    started = time.monotonic()
+    with pytest.raises(error):
+        LoopRunner().run(main, Stop())
+    assert time.monotonic() - started < 2
+
+
+def test_signal_handlers_are_the_callers_again(handler):
+    own = _raises(_Interrupted)
+    handler(own)
+
+    async def main(stop: Stop) -> bool:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        return signal.getsignal(signal.SIGALRM) is own
+
+    before = signal.signal(signal.SIGUSR1, own)
+    try:
+        assert not LoopRunner().run(main, Stop())
+        assert (signal.getsignal(signal.SIGALRM), signal.getsignal(signal.SIGUSR1)) == (own, signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_a_signal_handler_that_only_stops(handler):
