@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import IncompleteReadError
 from urllib3.exceptions import HTTPError
 
-from airflow_provider_aigen.adapters.s3.listing import is_whole, mended, unquoted
+from airflow_provider_aigen.adapters.s3.listing import is_whole, mended, unquoted, with_epoch_seconds
 from airflow_provider_aigen.ports import StoredObject
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _mend(response_dict: dict[str, Any], **_: Any) -> None:
     body = response_dict["body"]
     if body.rstrip().endswith(b"</ListBucketResult>"):
         # The client's own handler, which comes before, makes a 500 of a listing that is no XML.
-        response_dict |= {"body": mended(body), "status_code": 200}
+        response_dict |= {"body": with_epoch_seconds(mended(body)), "status_code": 200}
 
 
 def _without_expect(request: AWSRequest, **_: Any) -> None:

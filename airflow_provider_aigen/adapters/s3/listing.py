@@ -16,7 +16,7 @@ from airflow_provider_aigen.core.errors import ConfigurationError, StorageUnavai
 from airflow_provider_aigen.core.models import SourceObject
 from airflow_provider_aigen.core.no_documents import is_no_document
 
-__all__ = ["Pages", "entry", "is_whole", "mended", "unquoted"]
+__all__ = ["Pages", "entry", "is_whole", "mended", "unquoted", "with_epoch_seconds"]
 
 # One of these is in every answer to ListObjectsV2. Where headers break off, the body looks empty, and has none of them.
 _ELEMENTS = frozenset({"CommonPrefixes", "Contents", "IsTruncated", "KeyCount", "MaxKeys", "Name", "Prefix"})
@@ -33,6 +33,7 @@ _BARE_AMPERSAND = rb"&(?!(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9A-Fa-f]+);)"
 _UNFIT = re.compile(rb"(?i:" + _NOT_IN_XML + rb")|\r|" + _BARE_AMPERSAND)
 _FIT = {b"\r": b"&#13;", b"&": b"&amp;"}
 _UNKNOWN = "\ufffd".encode()
+_LAST_MODIFIED = re.compile(rb"(?<=<LastModified>)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z(?=</LastModified>)")
 
 
 def mended(xml: bytes) -> bytes:
@@ -44,6 +45,19 @@ def mended(xml: bytes) -> bytes:
         lambda part: part[1] + _UNFIT.sub(lambda unfit: _FIT.get(unfit[0], _UNKNOWN), part[2]),
         xml,
     )
+
+
+def with_epoch_seconds(xml: bytes) -> bytes:
+    """The listing with its times as seconds since 1970. ``botocore`` guesses the format of each time that is no number,
+    which takes it more than all the rest of a page."""
+    return _LAST_MODIFIED.sub(_epoch_seconds, xml)
+
+
+def _epoch_seconds(found: re.Match[bytes]) -> bytes:
+    try:
+        return repr(datetime.fromisoformat(found[0].decode()).timestamp()).encode()
+    except ValueError:  # no such day
+        return found[0]
 
 
 def is_whole(page: Mapping[str, Any]) -> bool:
