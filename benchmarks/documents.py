@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Documents per second, processor time per document and peak memory of the provider beside scripts that do less.
 
-    python -m benchmarks.documents [--documents 1000] [--rounds 5] [--latencies 0 300] [--rows TEXT …] [--write]
+    python -m benchmarks.documents [--documents 2000] [--rounds 5] [--latencies 0 300] [--rows TEXT …] [--write]
 
 A real S3 server and an endpoint, each a process of its own, images of 300 KB, 32 in flight. Every row runs in a process
 of its own, the rows in turns; medians of the rounds. Ratios carry over to other machines, milliseconds don't. Each row
@@ -117,7 +117,7 @@ def _in_a_process(row: str, job: Job) -> Measured:
 def main() -> None:
     """Every row in turns."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--documents", type=int, default=1000)
+    parser.add_argument("--documents", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--latencies", type=int, nargs="+", default=[0, 300], help="of the endpoint, in milliseconds")
     parser.add_argument("--rows", nargs="+", default=[""], help="only those whose name has one of these texts")
