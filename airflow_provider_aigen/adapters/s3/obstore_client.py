@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
 from airflow_provider_aigen.adapters.s3.listing import unquoted
@@ -42,7 +42,12 @@ _TIMEOUT_S = 60.0
 # boto3 renews those of a role earlier than that.
 _CREDENTIALS_KEPT = timedelta(minutes=10)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_CODE = re.compile(r"<Code>(NoSuchKey|PreconditionFailed)</Code>")
+_CODE = re.compile(r"<Code>([A-Za-z]*)</Code>")
+# What obstore raises for the status that belongs to the code: an answer of 500 decides nothing, whatever its body says.
+_DECIDING: Mapping[str, tuple[type[Exception], ...]] = {
+    "NoSuchKey": (FileNotFoundError,),
+    "PreconditionFailed": (AlreadyExistsError, PreconditionError),
+}
 _NOT_SERVED = ("use_accelerate_endpoint", "use_dualstack_endpoint", "use_fips_endpoint")
 
 
@@ -262,4 +267,4 @@ def _address(client: Any, bucket: str) -> tuple[str, bool]:
 def _code(error: Exception) -> str:
     """S3's error code where it decides; ``""`` for any other failure."""
     found = _CODE.search(str(error))
-    return found[1] if found is not None else ""
+    return found[1] if found is not None and isinstance(error, _DECIDING.get(found[1], ())) else ""

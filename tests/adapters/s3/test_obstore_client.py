@@ -191,6 +191,14 @@ def test_what_is_not_beyond_doubt_boto3_is_asked(scripted, reply):
     assert len(scripted.requests) == 2
 
 
+def test_a_failing_store_does_not_say_that_an_object_is_gone(scripted):
+    store = through(scripted.s3.client(retries={"total_max_attempts": 1}))
+    scripted.script(s3_error(500, "NoSuchKey"))
+    with pytest.raises(StorageUnavailableError):
+        asyncio.run(store.get("bucket", "a"))
+    store.close()
+
+
 def test_a_write_whose_answer_is_lost_is_already_there(scripted):
     """As with boto3's own repetition: who writes create-only looks whose object it is."""
     store = through(scripted.s3.client())
