@@ -12,15 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_aigen.core.errors import DeadLetterRatioError, MissingOutcomesError, ReconciliationError
+from airflow_provider_aigen.core.missing import Contribution, MissingDocuments
 from airflow_provider_aigen.core.models import (
     CommitEntry,
-    DocumentOutcome,
     Outcome,
     OutputSettings,
     PlanBatch,
     RunReport,
 )
-from airflow_provider_aigen.core.path_segments import path_segment
 from airflow_provider_aigen.core.spend import Cost, RunSpend
 
 __all__ = ["MOST_CODES", "OTHER", "Reconciliation", "check_dead_letter_ratio", "codes_text", "counted", "most_frequent"]
@@ -36,7 +35,7 @@ class Reconciliation:
     with the commits of other runs, which may have taken them."""
 
     run_key: str
-    missing: dict[str, DocumentOutcome | None] = field(default_factory=dict)
+    missing: MissingDocuments = field(default_factory=MissingDocuments)
     commits: int = 0
     rows: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -48,32 +47,27 @@ class Reconciliation:
 
     def planned(self, batch: PlanBatch) -> None:
         """The next batch of the plan."""
-        self.missing.update(dict.fromkeys(document.document_id for document in batch.documents))
+        self.missing.add(document.document_id for document in batch.documents)
         self.documents += len(batch.documents)
 
     def own(self, entry: CommitEntry) -> None:
         """Account for a commit of this run. Raises ``ReconciliationError``."""
         for outcome in entry.outcomes:
             document_id = outcome.document.document_id
-            if document_id not in self.missing:
+            if not self.missing.remove(document_id):
                 if outcome.document.is_erased:
                     continue  # from the plan, too
                 raise ReconciliationError(
                     f"document {document_id} was committed with batch {entry.batch} of run {self.run_key} without "
                     "being planned there, or twice"
                 )
-            del self.missing[document_id]
-            self._count(outcome)
+            self._count(Contribution.of(outcome))
         self.commits += 1
 
     def other(self, entry: CommitEntry) -> None:
         """Look for missing documents in another run's commit. An outcome other than gone stands over gone."""
         for outcome in entry.outcomes:
-            document_id = outcome.document.document_id
-            if document_id in self.missing and (
-                self.missing[document_id] is None or outcome.outcome is not Outcome.GONE
-            ):
-                self.missing[document_id] = outcome
+            self.missing.learn(outcome)
 
     def report(
         self,
@@ -88,17 +82,15 @@ class Reconciliation:
         spend: RunSpend | None = None,
     ) -> RunReport:
         """The reconciled counts. Raises ``ReconciliationError`` while a document has no outcome."""
-        lost = sorted(document_id for document_id, outcome in self.missing.items() if outcome is None)
-        if lost:
+        if lost := sum(1 for _ in self.missing.unknown()):
             raise MissingOutcomesError(
-                f"{len(lost)} of {self.documents} planned documents of run {self.run_key} have no outcome, "
-                f"the first is document {lost[0]}: clear the task to go on",
-                len(lost),
+                f"{lost} of {self.documents} planned documents of run {self.run_key} have no outcome, "
+                f"the first is document {min(self.missing.unknown())}: clear the task to go on",
+                lost,
                 self.documents,
             )
-        for outcome in self.missing.values():
-            if outcome is not None:
-                self._count(outcome)
+        for contribution, documents in self.missing.contributions():
+            self._count(contribution, documents)
         self.missing.clear()
         return RunReport(
             run_key=self.run_key,
@@ -123,16 +115,14 @@ class Reconciliation:
             spend=spend,
         )
 
-    def _count(self, outcome: DocumentOutcome) -> None:
-        # A document that was erased before it was read is gone, to the run that had planned it.
-        self.outcomes[Outcome.GONE if outcome.outcome is Outcome.ERASED else outcome.outcome] += 1
-        self.rows += outcome.field_count
-        if outcome.error_code is not None:
-            self.error_codes[path_segment(outcome.error_code)] += 1
-            self.passing[path_segment(outcome.error_code)] += outcome.passing
-        retaken = outcome.retakes is not None
-        self.healed += retaken and outcome.adds_rows
-        self.final += retaken and outcome.outcome is Outcome.DEAD_LETTER and not outcome.passing
+    def _count(self, contribution: Contribution, documents: int = 1) -> None:
+        self.outcomes[contribution.outcome] += documents
+        self.rows += contribution.rows * documents
+        if contribution.code is not None:
+            self.error_codes[contribution.code] += documents
+            self.passing[contribution.code] += contribution.passing * documents
+        self.healed += contribution.healed * documents
+        self.final += contribution.final * documents
 
 
 def most_frequent(codes: Mapping[str, int], limit: int) -> dict[str, int]:

@@ -4,10 +4,12 @@ does not matter which process writes it."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import accumulate
 from typing import Any
 
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Outcome, Plan
@@ -30,14 +32,15 @@ class Latencies:
     max_s: float | None = None
 
     @classmethod
-    def of(cls, seconds: Iterable[float]) -> Latencies:
-        """By nearest rank: each is one that was measured."""
-        ordered = sorted(seconds)
+    def of(cls, calls: Mapping[float, int]) -> Latencies:
+        """By nearest rank, so each is one that was measured. ``calls`` has the number of calls that took so long."""
+        ordered = sorted(calls)
         if not ordered:
             return cls()
+        up_to = list(accumulate(calls[seconds] for seconds in ordered))
 
         def rank(percent: int) -> float:
-            return ordered[-(-len(ordered) * percent // 100) - 1]
+            return ordered[bisect_left(up_to, -(-up_to[-1] * percent // 100))]
 
         return cls(rank(50), rank(90), rank(99), ordered[-1])
 
@@ -88,7 +91,8 @@ class RunSummary:
     rows: int = 0
     _committed_at: datetime | None = None
     _codes: Counter[str] = field(default_factory=Counter)
-    _latencies: list[float] = field(default_factory=list)
+    # Seconds are rounded to milliseconds, so many calls take equally long.
+    _latencies: Counter[float] = field(default_factory=Counter)
     _fields: FieldSums | None = field(default_factory=FieldSums)
 
     def see(self, entry: CommitEntry) -> None:
@@ -113,7 +117,7 @@ class RunSummary:
         if outcome.error_code is not None:
             self._codes[path_segment(outcome.error_code)] += 1
         if outcome.latency_s is not None and not outcome.answer_reused:
-            self._latencies.append(outcome.latency_s)
+            self._latencies[outcome.latency_s] += 1
 
     def row(self, records: Sequence[SpendRecord]) -> RunRow:
         """The run's row, with what it spent. ``records`` is not empty."""

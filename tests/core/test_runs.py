@@ -72,9 +72,10 @@ def test_latencies_are_those_of_calls():
     assert summary(entry(*outcomes, reused, outcome(1000))).row([record(0, 1)]).latencies == Latencies(
         1.0, 1.8, 1.98, 2.0
     )
-    assert Latencies.of([]) == Latencies()
-    assert Latencies.of([0.5]) == Latencies(0.5, 0.5, 0.5, 0.5)
-    assert Latencies.of([3.0, 1.0, 2.0]) == Latencies(2.0, 3.0, 3.0, 3.0)
+    assert Latencies.of({}) == Latencies()
+    assert Latencies.of({0.5: 1}) == Latencies(0.5, 0.5, 0.5, 0.5)
+    assert Latencies.of({3.0: 1, 1.0: 1, 2.0: 1}) == Latencies(2.0, 3.0, 3.0, 3.0)
+    assert Latencies.of({3.0: 1, 1.0: 9, 2.0: 90}) == Latencies(2.0, 2.0, 2.0, 3.0)
 
 
 def test_a_run_begins_with_its_plan_and_ends_with_its_last_try_that_called():
