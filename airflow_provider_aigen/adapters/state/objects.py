@@ -30,11 +30,14 @@ class StateObjects:
         self._prefix = prefix
         self._created = Created()
 
-    async def _read(self, codec: Codec[T], *names: str, listed_etag: str | None = None) -> T | None:
+    async def _read(self, codec: Codec[T], *names: str) -> T | None:
         try:
-            stored = await self._get(*names, listed_etag=listed_etag)
+            stored = await self._get(*names)
         except ObjectNotFound:
             return None
+        return await self._parse(codec, stored)
+
+    async def _parse(self, codec: Codec[T], stored: StoredObject) -> T:
         return await beside(len(stored.body) * _GZIPPED, codec.from_gzip, stored.body)
 
     async def _get(self, *names: str, listed_etag: str | None = None) -> StoredObject:

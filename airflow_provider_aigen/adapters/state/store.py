@@ -65,6 +65,7 @@ from airflow_provider_aigen.core.models import (
     RunReport,
 )
 from airflow_provider_aigen.pipeline.timing import beside, reading_takes
+from airflow_provider_aigen.ports import StoredObject
 
 __all__ = ["S3StateStore"]
 
@@ -134,24 +135,29 @@ class S3StateStore(ClaimStore, SpendStore, AppliedMarks, RebuildStore, ErasureSt
         return decode(ANSWER, await self._get_existing(*names), "answer", answer.content_sha256)
 
     async def read_commit(self, number: int) -> CommitEntry | None:
-        return await self._read_commit(number)
+        try:
+            stored = await self._get(*_commit_names(number))
+        except ObjectNotFound:
+            return None
+        return await self._commit_in(number, stored)
 
-    async def _read_commit(self, number: int, listed_etag: str | None = None) -> CommitEntry | None:
-        entry = await self._read(COMMIT, "commits", f"{number:08d}.json.gz", listed_etag=listed_etag)
-        if entry is not None and entry.number != number:
+    async def _commit_in(self, number: int, stored: StoredObject) -> CommitEntry:
+        entry = await self._parse(COMMIT, stored)
+        if entry.number != number:
             raise ConfigurationError("state", f"commit {number} holds commit {entry.number}: it was moved or restored")
         return entry
 
     async def create_commit(self, entry: CommitEntry) -> bool:
         """False where that number is taken, perhaps by this very entry (a lost acknowledgement)."""
         body = await beside(len(entry.outcomes) * _BYTES_PER_DOCUMENT, COMMIT.to_gzip, entry)
-        return await self._create(body, "commits", f"{entry.number:08d}.json.gz")
+        return await self._create(body, *_commit_names(entry.number))
 
     async def commits_after(self, number: int) -> AsyncIterator[CommitEntry]:
-        """Commits ``number + 1``, ``number + 2``, … in order, up to the newest; 0 gives all. 16 are fetched ahead.
+        """Commits ``number + 1``, ``number + 2``, … in order, up to the newest; 0 gives all. 16 are fetched ahead. They
+        are parsed one at a time, which takes ten times their bytes.
 
         Raises ``ConfigurationError`` where a number is missing: what it took could be taken again."""
-        ahead: deque[asyncio.Task[CommitEntry]] = deque()
+        ahead: deque[tuple[int, asyncio.Task[StoredObject]]] = deque()
         newest = number
         try:
             async for found, etag in self._list_commits(after=f"{number:08d}.json.gz"):
@@ -160,15 +166,27 @@ class S3StateStore(ClaimStore, SpendStore, AppliedMarks, RebuildStore, ErasureSt
                 newest += 1
                 if found != newest:
                     raise _missing_commit(newest)
-                ahead.append(asyncio.create_task(self._read_listed_commit(found, etag)))
+                ahead.append((found, asyncio.create_task(self._fetch_listed_commit(found, etag))))
                 if len(ahead) >= _COMMITS_AHEAD:
-                    yield await ahead.popleft()
+                    yield await self._first_of(ahead)
             while ahead:
-                yield await ahead.popleft()
+                yield await self._first_of(ahead)
         finally:
-            for task in ahead:
+            for _, task in ahead:
                 task.cancel()
-            await asyncio.gather(*ahead, return_exceptions=True)
+            await asyncio.gather(*(task for _, task in ahead), return_exceptions=True)
+
+    async def _first_of(self, ahead: deque[tuple[int, asyncio.Task[StoredObject]]]) -> CommitEntry:
+        number, task = ahead[0]
+        stored = await task
+        ahead.popleft()
+        return await self._commit_in(number, stored)
+
+    async def _fetch_listed_commit(self, number: int, etag: str) -> StoredObject:
+        try:
+            return await self._get(*_commit_names(number), listed_etag=etag)
+        except ObjectNotFound:
+            raise _missing_commit(number) from None
 
     async def segments(self) -> Mapping[Span, int]:
         """The spans of all segments of the ledger with their sizes in bytes: one listing, no object is read."""
@@ -225,11 +243,9 @@ class S3StateStore(ClaimStore, SpendStore, AppliedMarks, RebuildStore, ErasureSt
             return False
         return True
 
-    async def _read_listed_commit(self, number: int, etag: str) -> CommitEntry:
-        entry = await self._read_commit(number, etag)
-        if entry is None:
-            raise _missing_commit(number)
-        return entry
+
+def _commit_names(number: int) -> tuple[str, str]:
+    return "commits", f"{number:08d}.json.gz"
 
 
 def _missing_commit(number: int) -> ConfigurationError:

@@ -217,7 +217,7 @@ def test_reading_commits_may_end_early(state):
         commits = state.commits_after(0)
         first = await anext(commits)
         await commits.aclose()
-        reads = [task for task in asyncio.all_tasks() if "_read_listed_commit" in repr(task) and not task.done()]
+        reads = [task for task in asyncio.all_tasks() if "_fetch_listed_commit" in repr(task) and not task.done()]
         return first.number, reads
 
     assert asyncio.run(scenario()) == (1, [])
