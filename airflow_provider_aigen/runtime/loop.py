@@ -40,8 +40,8 @@ class LoopRunner:
 
     def run(self, main: Callable[[Stop], Coroutine[Any, Any, T]], stop: Stop) -> T:
         """Like ``asyncio.run(main(stop))``, except that what a signal handler raises (a timeout, SIGTERM on Airflow 2)
-        stops the run in order, with its grace time, before it goes on. A second one ends it at once. A stop that was
-        asked for before is kept."""
+        stops the run in order, with its grace time, before it goes on. A second one cancels it. A stop that was asked
+        for before is kept."""
         with _rare_full_collections(), _short_turns(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
             loop = runner.get_loop()
             self._stop = stop
@@ -52,7 +52,7 @@ class LoopRunner:
                     raise _stopped()
                 interrupt = partial(_call_soon, loop, stop.set, _interrupted())
                 task = loop.create_task(main(stop))
-                with held(interrupt, partial(_call_soon, loop, self._break_off, loop, task)) as signals:
+                with held(interrupt, partial(_call_soon, loop, self._cancel, loop, task)) as signals:
                     return _run(loop, task, stop, signals)
             finally:
                 self._loop, self._wanted, self._over = None, False, True
@@ -67,7 +67,7 @@ class LoopRunner:
         if loop is not None and stop is not None:
             _call_soon(loop, stop.set, _stopped())
 
-    def _break_off(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    def _cancel(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
         if self._loop is loop:  # else its tasks are cancelled already, and are about to end
             task.cancel()
 

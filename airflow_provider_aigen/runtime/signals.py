@@ -24,9 +24,8 @@ _Handler = Callable[[int, FrameType | None], Any]
 class Held:
     """``error`` is the first exception that a handler raised, None as long as none did."""
 
-    def __init__(self, at_first: Callable[[], None], then: Callable[[], None]) -> None:
-        self._at_first = at_first
-        self._then = then
+    def __init__(self, at_first: Callable[[], None], at_second: Callable[[], None]) -> None:
+        self._next = iter((at_first, at_second))
         self._process = os.getpid()
         self.error: BaseException | None = None
 
@@ -34,21 +33,20 @@ class Held:
         try:
             handler(number, frame)
         except BaseException as error:
-            if os.getpid() != self._process:  # it was forked: it has the handlers, and not the loop
+            react = next(self._next, None)
+            # A forked process has the handlers, and not the loop.
+            if react is None or os.getpid() != self._process:
                 raise
-            if self.error is not None:
-                self._then()
-                raise
-            self.error = error
-            self._at_first()
+            self.error = self.error or error
+            react()
 
 
 @contextmanager
-def held(at_first: Callable[[], None], then: Callable[[], None]) -> Iterator[Held]:
-    """Hold the first exception of a signal handler, call ``at_first``, and raise it at the end. The next one is raised
-    where it strikes, after ``then`` is called: it ends what does not end in order. Only the main thread has handlers.
-    In another one nothing is held."""
-    found = Held(at_first, then)
+def held(at_first: Callable[[], None], at_second: Callable[[], None]) -> Iterator[Held]:
+    """Hold what signal handlers raise, and raise the first of it at the end: ``at_first`` is called meanwhile, and
+    ``at_second`` for the next one. A third one is raised where it strikes: it ends what does not even take notice. Only
+    the main thread has handlers. In another one nothing is held."""
+    found = Held(at_first, at_second)
     if threading.current_thread() is not threading.main_thread():
         yield found
         return
