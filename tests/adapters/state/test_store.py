@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_aigen.adapters.s3.store import S3ObjectStore
-from airflow_provider_aigen.adapters.state.codec import SCHEMA
+from airflow_provider_aigen.adapters.state.codec import COMMIT, SCHEMA
 from airflow_provider_aigen.adapters.state.store import S3StateStore
 from airflow_provider_aigen.core.errors import ConfigurationError
 from airflow_provider_aigen.core.models import Claim, RunReport, SourceObject
@@ -221,6 +221,21 @@ def test_reading_commits_may_end_early(state):
         return first.number, reads
 
     assert asyncio.run(scenario()) == (1, [])
+
+
+def test_commits_are_fetched_ahead_and_parsed_one_at_a_time(state, monkeypatch):
+    parsed = []
+    read = COMMIT.from_gzip
+    monkeypatch.setattr(COMMIT, "from_gzip", lambda data: parsed.append(data) or read(data))
+
+    async def scenario():
+        await asyncio.gather(*(state.create_commit(samples.entry(number=n)) for n in range(1, 6)))
+        async for entry in state.commits_after(0):
+            await asyncio.sleep(0.01)
+            assert len(parsed) == entry.number
+
+    asyncio.run(scenario())
+    assert len(parsed) == 5
 
 
 def test_marking_twice_is_fine(state):
