@@ -8,7 +8,6 @@ import gc
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -185,12 +184,12 @@ def test_further_signals_end_what_does_not_end_in_order(handler, error, does_not
         signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
         await stop.wait()
         await does_not_end()
+        ended.append(True)
 
-    started = time.monotonic()
+    ended: list[bool] = []
     with pytest.raises(error):
         LoopRunner().run(main, Stop())
-    assert time.monotonic() - started < 2
-    assert left[0] <= 0
+    assert not ended
 
 
 def test_signal_handlers_are_the_callers_again(handler):
