@@ -22,6 +22,7 @@ from airflow_provider_aigen.core.service.breaker import BreakerState
 from airflow_provider_aigen.core.service.classify import classify
 from airflow_provider_aigen.core.service.health import CallRecord, Health
 from airflow_provider_aigen.core.service.retry import Attempts, Decision, EndRun, Keep, Later, Retry, decide
+from airflow_provider_aigen.core.service.spacing import Spacing
 from airflow_provider_aigen.core.service.verdicts import Failed, Verdict, is_paid
 from airflow_provider_aigen.pipeline.budget import Budget
 from airflow_provider_aigen.pipeline.stop import Stop
@@ -102,6 +103,7 @@ class Caller:
         self._jitter = jitter
         self._budget = budget or Budget()
         self._slots = asyncio.Semaphore(config.max_in_flight)
+        self._spacing = Spacing(config.max_in_flight)
         self._probe: asyncio.Task[object] | None = None
         self.health = Health(
             unknown_code_limit=config.retry.unknown_code_limit,
@@ -202,6 +204,7 @@ class Caller:
 
     async def _record(self, request: Request, result: ApiResponse | CallFailure, began_at: float) -> CallRecord:
         ended_at, size = self._clock.monotonic(), len(request.image)
+        self._spacing.ended(ended_at - began_at)
         takes = reading_takes(result.body) if isinstance(result, ApiResponse) else 0
         try:
             verdict = await beside(takes, partial(classify, result, self._clock.now(), image_bytes=size))
@@ -246,6 +249,8 @@ class Caller:
     async def _turn(self, request: Request) -> Turn:
         """Wait until limiter and breaker both let a call begin. The breaker is asked last: a limiter's turn may take
         longer than it takes a service to fail. A probe has waited by itself."""
+        if (wait_s := self._spacing.wait_s(self._clock.monotonic())) > 0:
+            await self._clock.sleep(wait_s)
         breaker = self.health.breaker
         while True:
             asked_at = self._clock.monotonic()

@@ -104,7 +104,18 @@ def test_a_slot_is_held_until_the_answer_is_kept():
         assert len(bench.ocr.calls) == 2, "answered, but not kept"
         assert bench.ocr.in_flight == 0
         await bench.clock.run(calls)
-        assert [call.began_at - 1000 for call in bench.ocr.calls] == [0, 0, 11, 11, 22, 22]
+        assert [round(call.began_at - 1000, 1) for call in bench.ocr.calls] == [0, 0, 11, 11, 22, 22]
+
+    go(scenario())
+
+
+def test_calls_do_not_come_in_waves():
+    async def scenario() -> None:
+        bench = Bench(max_in_flight=4)
+        await bench.all(*(bench.call(str(number)) for number in range(16)))
+        begun = [round(call.began_at - 1000, 2) for call in bench.ocr.calls]
+        assert begun[:4] == [0, 0, 0, 0]
+        assert begun[-4:] == [3.0, 3.01, 3.02, 3.03]
 
     go(scenario())
 
