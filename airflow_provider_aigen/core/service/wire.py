@@ -46,7 +46,7 @@ _SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_SYNTAX = bytes(set(range(256)) - set(b'[]{}"'))
 # One that does not end swallows the rest: the parser refuses it afterwards.
 _STRING = re.compile(rb'"[^"]*+"?')
-_BALANCED = re.compile(reduce(lambda inner, _: rb"(?:\[" + inner + rb"\])*+", range(MAX_DEPTH), b""))
+_BALANCED = re.compile(reduce(lambda inner, _: rb"(?>(?:\[" + inner + rb"\])*)", range(MAX_DEPTH), b""))
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * (_MAX_INT_DIGITS + 1)
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")

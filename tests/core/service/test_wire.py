@@ -5,6 +5,7 @@ import json
 import math
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import accumulate, product
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_aigen.core.models import Answer, ApiError
+from airflow_provider_aigen.core.service import wire
 from airflow_provider_aigen.core.service.shapes import UnknownShape
 from airflow_provider_aigen.core.service.wire import (
     MalformedAnswer,
@@ -326,3 +328,16 @@ def test_the_endpoint_itself_has_a_status_or_a_list_of_errors(body, contract):
 @given(st.binary() | JSON.map(lambda value: json.dumps({"error": value, "status": value}).encode()))
 def test_any_bytes_are_the_endpoints_own_or_not(body):
     assert is_contract(body) in (True, False)
+
+
+def test_the_depth_is_seen_as_by_counting():
+    """On every Python: up to 3.11.4, nested possessive quantifiers matched what they should not."""
+
+    def balanced(brackets: bytes) -> bool:
+        depths = list(accumulate(1 if one == ord("[") else -1 for one in brackets))
+        return min(depths) >= 0 and max(depths) <= wire.MAX_DEPTH and depths[-1] == 0
+
+    short = [bytes(some) for length in range(1, 11) for some in product(b"[]", repeat=length)]
+    deep = [b"[" * opened + b"]" * closed for opened in range(62, 67) for closed in range(62, 67)]
+    wrong = [one for one in short + deep if bool(wire._BALANCED.fullmatch(one)) != balanced(one)]
+    assert wrong == []

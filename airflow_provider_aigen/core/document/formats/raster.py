@@ -104,8 +104,9 @@ def webp_size(data: bytes) -> Size | None:
 # --- PNM and PAM --------------------------------------------------------------------------------------------------
 
 _MAX_HEADER = 1024 * 1024
-# Comments stand anywhere in white space. No quantifier gives back what it took, so the time is linear.
-_SPACE = rb"(?:[ \t-\r]|#[^\r\n]*+[\r\n])++"
+# Comments stand anywhere in white space. What is found is not given back, so the time is linear. Up to Python 3.11.4,
+# possessive quantifiers behind groups take too much (CPython issue 106052).
+_SPACE = rb"(?>(?:[ \t-\r]+|#[^\r\n]*[\r\n])+)"
 _PNM = re.compile(rb"P[1-6Ff]%b([0-9]{1,10})%b([0-9]{1,10})[ \t-\r#]" % (_SPACE, _SPACE))
 _PAM = re.compile(rb"P7\r?\n(?:[^\r\n]*+\r?\n){0,100}?ENDHDR")
 _PAM_SIDES = tuple(
