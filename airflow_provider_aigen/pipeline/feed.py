@@ -192,8 +192,8 @@ class Feed:
 
     async def _call_again(self) -> None:
         """Hand out the suspects whose time has come, while others are worked on."""
-        while isinstance(step := self._suspects.next(self._clock.monotonic(), others=True), CallAgain):
-            await self._act(step, others=True)
+        while isinstance(step := self._suspects.next(now := self._clock.monotonic(), others=True), CallAgain):
+            await self._act(step, now, others=True)
 
     async def _room_for(self, count: int) -> None:
         """Wait while the open batches hold as much as they may."""
@@ -212,9 +212,9 @@ class Feed:
         """Everything new is handed out. What is left: work under way, documents held by others, suspects."""
         while True:
             others = self._new_under_way > 0 or bool(self._held)
-            step = self._suspects.next(self._clock.monotonic(), others=others)
+            step = self._suspects.next(now := self._clock.monotonic(), others=others)
             if step is not None:
-                await self._act(step, others=others)
+                await self._act(step, now, others=others)
             elif others or len(self._suspects):
                 await self._wait()
             elif self._denied:
@@ -223,9 +223,10 @@ class Feed:
             else:
                 return
 
-    async def _act(self, step: CallAgain | Probe | Route | Outage, *, others: bool) -> None:
+    async def _act(self, step: CallAgain | Probe | Route | Outage, now: float, *, others: bool) -> None:
+        """``now`` is the time for which the step was decided: a probe that was not due then is not on its way."""
         match step:
-            case Probe(at=at) if at > (now := self._clock.monotonic()):
+            case Probe(at=at) if at > now:
                 await self._clock.sleep(at - now)
             case CallAgain(document_id=document_id) | Probe(document_id=document_id):
                 await self.queue.put(replace(self._failed[document_id].work, probe=not others))

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from airflow_provider_aigen.core.errors import AuthenticationError, ServiceUnavailableError, StoppedError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
+from airflow_provider_aigen.core.service.suspects import Probe
+from airflow_provider_aigen.pipeline.feed import Feed
+from tests.kit.clock import FakeClock
 from tests.kit.ocr import png, refusal
 from tests.kit.world import World
 
@@ -360,6 +364,20 @@ def test_the_next_try_waits_for_nothing_that_a_stopped_one_claimed(after_s):
 
     assert asyncio.run(scenario()) <= 10.0
     assert len(world.ocr.calls) == 40, "and pays nothing twice"
+
+
+def test_a_probe_that_falls_due_between_two_looks_at_the_clock_is_no_call_yet():
+    """The suspects have not named it then: it would be called twice at once."""
+
+    async def scenario() -> asyncio.Queue[Any]:
+        clock = FakeClock()
+        due = clock.monotonic()
+        feed = SimpleNamespace(_clock=clock, _failed={}, queue=asyncio.Queue())
+        acting = Feed._act(cast(Feed, feed), Probe("document", due), due - 0.001, others=False)
+        await clock.run(asyncio.ensure_future(acting))
+        return feed.queue
+
+    assert asyncio.run(scenario()).empty()
 
 
 def test_the_next_try_waits_for_nothing_after_an_outage():
