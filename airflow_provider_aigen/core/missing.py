@@ -20,7 +20,8 @@ _NOTHING = bytes(4)
 
 
 class Contribution(NamedTuple):
-    """What one outcome adds to the counts of a report. ``code`` is a path segment, None where there is no error."""
+    """The counts that one outcome adds to a report. ``code`` is a path segment; an outcome without an error has
+    None."""
 
     outcome: Outcome
     rows: int

@@ -5,10 +5,11 @@ listing → :class:`SourceObject` → :class:`PlanBatch` → (one call) :class:`
 :class:`KeptAnswer` → :class:`FieldRows` → :class:`DocumentOutcome` → :class:`CommitEntry` → the tables →
 :class:`RunReport`
 
-Three modules have a part of them each: :mod:`~airflow_provider_aigen.core.answers` what one call gives,
-:mod:`~airflow_provider_aigen.core.field_rows` the rows of an answer, and :mod:`~airflow_provider_aigen.core.identities`
-what a document and a run are. All values are frozen. All times are aware UTC datetimes, all durations are seconds, all
-sizes are bytes, and pages count from 1. ``adapters/state/store.py`` writes what is stored of them.
+Some of them are defined in three other modules. :mod:`~airflow_provider_aigen.core.answers` defines what one call
+gives, :mod:`~airflow_provider_aigen.core.field_rows` the rows of an answer, and
+:mod:`~airflow_provider_aigen.core.identities` what a document and a run are. All values are frozen. All times are aware
+UTC datetimes, all durations are seconds, all sizes are bytes, and pages count from 1. ``adapters/state/store.py`` writes
+what is stored of them.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-__all__ = ["FakeClock", "WrongClock"]
+__all__ = ["FakeClock", "MovingClock", "WrongClock"]
 
 T = TypeVar("T")
 
@@ -71,6 +71,23 @@ class FakeClock:
             await asyncio.sleep(0)
             if not loop._ready:  # type: ignore[attr-defined]  # those who can run, other than this
                 return
+
+
+class MovingClock(FakeClock):
+    """It is as real ones are: it moves by ``step_s`` at each look at it, and wakes sleepers ``early_s`` too early, as
+    uvloop does, whose timers have whole milliseconds."""
+
+    def __init__(self, step_s: float, early_s: float = 0.001) -> None:
+        super().__init__()
+        self._step_s = step_s
+        self._early_s = early_s
+
+    def monotonic(self) -> float:
+        self._elapsed_s += self._step_s
+        return super().monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds - self._early_s)
 
 
 class WrongClock:

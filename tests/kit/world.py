@@ -60,8 +60,8 @@ def ports_over(store: ObjectStore, settings: OutputSettings, **others: Any) -> P
 class World:
     """``scans`` and ``lake`` are the buckets. Every process that ``ports`` makes has a writer id of its own."""
 
-    def __init__(self) -> None:
-        self.clock = FakeClock()
+    def __init__(self, clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
         self.store = MemoryStore(Buckets(self.clock.now))
         self.ocr = ScriptedOcr(self.clock)
         self.limiter = EvenLimiter(self.clock)

@@ -5,16 +5,13 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from airflow_provider_aigen.core.errors import AuthenticationError, ServiceUnavailableError, StoppedError
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
-from airflow_provider_aigen.core.service.suspects import Probe
-from airflow_provider_aigen.pipeline.feed import Feed
-from tests.kit.clock import FakeClock
+from tests.kit.clock import MovingClock
 from tests.kit.ocr import png, refusal
 from tests.kit.world import World
 
@@ -366,18 +363,19 @@ def test_the_next_try_waits_for_nothing_that_a_stopped_one_claimed(after_s):
     assert len(world.ocr.calls) == 40, "and pays nothing twice"
 
 
-def test_a_probe_that_falls_due_between_two_looks_at_the_clock_is_no_call_yet():
-    """The suspects have not named it then: it would be called twice at once."""
-
-    async def scenario() -> asyncio.Queue[Any]:
-        clock = FakeClock()
-        due = clock.monotonic()
-        feed = SimpleNamespace(_clock=clock, _failed={}, queue=asyncio.Queue())
-        acting = Feed._act(cast(Feed, feed), Probe("document", due), due - 0.001, others=False)
-        await clock.run(asyncio.ensure_future(acting))
-        return feed.queue
-
-    assert asyncio.run(scenario()).empty()
+@pytest.mark.parametrize("step_s", [0.00003, 0.00005, 0.00007, 0.00011, 0.00013])
+@pytest.mark.parametrize("broken", [1, 3, 5])
+def test_a_probe_that_falls_due_between_two_looks_at_the_clock_is_called_once(step_s, broken):
+    world = World(MovingClock(step_s))
+    images = world.scans(24)
+    for image in images[:broken]:
+        world.ocr.answers[image] = [BROKEN]
+    report = world.go(world.run())
+    assert (report.extracted, report.dead_letter) == (24 - broken, broken)
+    for image in images[:broken]:
+        calls = [call for call in world.ocr.calls if call.image == image]
+        assert len(calls) <= 3
+        assert all(later.began_at >= earlier.ended_at for earlier, later in pairwise(calls)), "called twice at once"
 
 
 def test_the_next_try_waits_for_nothing_after_an_outage():

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -116,6 +118,11 @@ def _raises(error: type[BaseException]) -> Callable[..., None]:
     return handle
 
 
+async def _wait() -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.Event().wait(), 5)
+
+
 async def _block() -> None:
     threading.Event().wait(5)
 
@@ -169,7 +176,7 @@ def test_what_a_signal_handler_raises_just_before_the_end_is_raised(handler):
 
 
 @pytest.mark.parametrize("error", [_Interrupted, _Late, KeyboardInterrupt])
-@pytest.mark.parametrize("does_not_end", [lambda: asyncio.sleep(5), _block], ids=["waits", "blocks the loop"])
+@pytest.mark.parametrize("does_not_end", [_wait, _block], ids=["waits", "blocks the loop"])
 def test_further_signals_end_what_does_not_end_in_order(handler, error, does_not_end):
     left = [3 if does_not_end is _block else 2]
 
@@ -190,6 +197,23 @@ def test_further_signals_end_what_does_not_end_in_order(handler, error, does_not
     with pytest.raises(error):
         LoopRunner().run(main, Stop())
     assert not ended
+
+
+def test_a_forked_process_is_no_part_of_the_run(handler):
+    """It has the handlers and not the loop, so there it is raised where it strikes."""
+    handler(_raises(_Interrupted))
+
+    async def main(stop: Stop) -> tuple[int, bool]:
+        child = os.fork()
+        if not child:
+            with suppress(_Interrupted):
+                signal.raise_signal(signal.SIGALRM)
+                os._exit(1)
+            os._exit(0)
+        return child, stop.is_set
+
+    child, is_stopped = LoopRunner().run(main, Stop())
+    assert (os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), is_stopped) == (0, False)
 
 
 def test_signal_handlers_are_the_callers_again(handler):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verdicts: what one call can mean. :mod:`.classify` gives them."""
+"""The verdicts: each says what one call means. :mod:`.classify` chooses the verdict of a call."""
 
 from __future__ import annotations
 

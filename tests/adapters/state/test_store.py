@@ -231,7 +231,8 @@ def test_commits_are_fetched_ahead_and_parsed_one_at_a_time(state, monkeypatch):
     async def scenario():
         await asyncio.gather(*(state.create_commit(samples.entry(number=n)) for n in range(1, 6)))
         async for entry in state.commits_after(0):
-            await asyncio.sleep(0.01)
+            if ahead := asyncio.all_tasks() - {asyncio.current_task()}:
+                await asyncio.wait(ahead)
             assert len(parsed) == entry.number
 
     asyncio.run(scenario())
