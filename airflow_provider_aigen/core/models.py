@@ -8,8 +8,8 @@ listing → :class:`SourceObject` → :class:`PlanBatch` → (one call) :class:`
 Some of them are defined in three other modules. :mod:`~airflow_provider_aigen.core.answers` defines what one call
 gives, :mod:`~airflow_provider_aigen.core.field_rows` the rows of an answer, and
 :mod:`~airflow_provider_aigen.core.identities` what a document and a run are. All values are frozen. All times are aware
-UTC datetimes, all durations are seconds, all sizes are bytes, and pages count from 1. ``adapters/state/store.py`` writes
-what is stored of them.
+UTC datetimes, all durations are seconds, all sizes are bytes, and pages count from 1. ``adapters/state/store.py``
+writes what is stored of them.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ _MOST_S = 0.010
 
 
 class Spacing:
-    """Of up to ``in_flight`` calls at once. The shortest of the last calls counts, so no call is held back that the
-    service would have taken."""
+    """Of up to ``in_flight`` calls at once. The shortest of the last calls counts, so slow calls do not hold back
+    others."""
 
     def __init__(self, in_flight: int) -> None:
         self._in_flight = in_flight
