@@ -57,6 +57,7 @@ class OpenBatches:
         self._open: dict[str, _OpenBatch] = {}
         self._held = 0
         self._rows = 0
+        self._given = 0
         self.complete: asyncio.Queue[Part | None] = asyncio.Queue()
 
     def has_room(self, count: int) -> bool:
@@ -68,6 +69,11 @@ class OpenBatches:
     def is_full(self) -> bool:
         """Whether so many rows wait for their commit that no document is to be begun."""
         return self._rows > _MOST_ROWS
+
+    @property
+    def waits_for_commits(self) -> bool:
+        """Whether parts were given whose commit will make room."""
+        return self._given > 0
 
     def open(self, batch: PlanBatch, works: Sequence[Work]) -> None:
         """Open ``batch`` for those of its documents that nobody took yet."""
@@ -106,6 +112,7 @@ class OpenBatches:
 
     def committed(self, part: Part) -> None:
         """Make room."""
+        self._given -= 1
         self._held -= len(part.outcomes)
         self._rows -= part.row_count
         self._moved()
@@ -143,5 +150,6 @@ class OpenBatches:
         if outcomes and (all_of_it or many or (not opened.waiting and late)):
             part, opened.part = opened.part, Part(opened.part.batch)
             opened.first &= bool(opened.waiting)
+            self._given += 1
             self.complete.put_nowait(part)
         self._moved()

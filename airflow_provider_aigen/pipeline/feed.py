@@ -198,14 +198,18 @@ class Feed:
     async def _room_for(self, count: int) -> None:
         """Wait while the open batches hold as much as they may."""
         while not self.batches.has_room(count):
-            self.batches.flush_late()  # they may be all that takes the room
+            if not self.batches.waits_for_commits:
+                self.batches.flush_late()  # they may be all that takes the room
             await self._wait()
             await self._call_again()
 
     async def _room_for_rows(self) -> None:
         """Wait while too many rows wait for their commit."""
         while self.batches.is_full:
-            self.batches.flush()  # the rows may be spread over parts that wait for more
+            # The rows may be spread over parts that wait for more. While one is committed, giving them would make a
+            # commit of each few documents.
+            if not self.batches.waits_for_commits:
+                self.batches.flush()
             await self._wait()
 
     async def _finish(self) -> None:

@@ -283,6 +283,7 @@ def test_new_documents_wait_while_too_many_rows_wait_for_a_slow_store(monkeypatc
     report = world.go(world.run(batch_size=60, config={"max_in_flight": 4}))
     assert (report.extracted, rows(world)) == (60, 60)
     assert answered[0] <= 200 // 30 + 2 * (4 + 4) + 1  # and those that were handed out before: to workers, or in line
+    assert len(entries(world)) <= 60 // 4 + 1  # what comes while a commit is written waits for more
 
 
 def test_rows_of_a_batch_that_waits_for_documents_which_nobody_begins_are_committed(monkeypatch):
