@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from types import MappingProxyType
 from typing import Protocol
 
 from airflow_provider_aigen.core.models import (
@@ -21,9 +20,9 @@ from airflow_provider_aigen.core.models import (
     RunIdentity,
     SourceObject,
 )
-from airflow_provider_aigen.core.quality import entry_statistics
+from airflow_provider_aigen.core.quality import EntryStatistics, entry_statistics
 
-__all__ = ["Ids", "Taken", "is_of_run", "next_entry", "taken_ids"]
+__all__ = ["Ids", "Taken", "is_of_run", "next_entry", "statistics_of", "taken_ids"]
 
 # Some of them may be deleted meanwhile.
 _READ_BEFORE = 5
@@ -109,11 +108,9 @@ def next_entry(
     outcomes: Mapping[str, DocumentOutcome],
     taken: Taken,
     committed_at: datetime,
-    rows: Mapping[str, FieldRows] = MappingProxyType({}),
 ) -> CommitEntry | None:
     """The entry that commits what ``outcomes`` (by document id) has of ``batch``, as ``number``, in plan order, without
-    what is taken already; None where nothing is left. ``rows`` has those of the answers, by their names
-    (``DocumentOutcome.answer_key``)."""
+    what is taken already; None where nothing is left. Its statistics are :func:`statistics_of`'s."""
     found = (outcomes.get(document.document_id) for document in batch.documents)
     admitted = (taken.admit(outcome) for outcome in found if outcome is not None)
     kept = tuple(outcome for outcome in admitted if outcome is not None)
@@ -128,5 +125,11 @@ def next_entry(
         kept,
         batch.state_id,
         committed_at,
-        entry_statistics(one.rows_of(rows.get(one.answer_key or "", NO_ROWS)) for one in kept if one.has_rows),
     )
+
+
+def statistics_of(entry: CommitEntry, rows: Mapping[str, FieldRows]) -> EntryStatistics:
+    """What the rows of the entry's documents say of each field. ``rows`` has those of the answers, by their names
+    (``DocumentOutcome.answer_key``)."""
+    documents = (outcome for outcome in entry.outcomes if outcome.has_rows)
+    return entry_statistics(one.rows_of(rows.get(one.answer_key or "", NO_ROWS)) for one in documents)

@@ -6,17 +6,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
-from airflow_provider_aigen.core.commits import Taken, next_entry
+from airflow_provider_aigen.core.commits import Taken, next_entry, statistics_of
 from airflow_provider_aigen.core.errors import ReconciliationError
 from airflow_provider_aigen.core.models import CommitEntry, DocumentOutcome, Plan, PlanBatch
 from airflow_provider_aigen.core.report import counted
 from airflow_provider_aigen.pipeline.effects import Effects, Rows
+from airflow_provider_aigen.pipeline.timing import beside
 from airflow_provider_aigen.ports import Clock, Observer, StateStore
 
 __all__ = ["Committer"]
 
 log = logging.getLogger(__name__)
+
+# Counting a row takes as long as parsing so many bytes.
+_OF_A_ROW = 50
 
 
 class Committer:
@@ -68,9 +73,11 @@ class Committer:
     ) -> CommitEntry | None:
         while True:
             now = self._clock.now()
-            entry = next_entry(self._head + 1, self._writer_id, batch, outcomes, self.taken, now, rows)
+            entry = next_entry(self._head + 1, self._writer_id, batch, outcomes, self.taken, now)
             if entry is None:
                 return None
+            takes = sum(map(len, rows.values())) * _OF_A_ROW
+            entry = replace(entry, statistics=await beside(takes, statistics_of, entry, rows))
             # A PUT that succeeds proves that nobody else wrote this number, nor, numbers being gapless, a later one:
             # so every newer commit was read. One that fails may have been this very writer's, acknowledgement lost.
             created = await self._state.create_commit(entry)

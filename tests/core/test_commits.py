@@ -24,7 +24,6 @@ from airflow_provider_aigen.core.models import (
     RunIdentity,
     SourceObject,
 )
-from airflow_provider_aigen.core.quality import EntryStatistics
 from tests.core.planned import SETTINGS, document
 from tests.kit.ledger import SetLedger
 
@@ -55,7 +54,7 @@ def entry(number: int, *outcomes: DocumentOutcome, run: RunIdentity = OTHER) -> 
 def test_an_entry_has_the_batch_in_plan_order():
     found = next_entry(42, "writer", BATCH, OUTCOMES, taken(), MOMENT)
     outcomes = tuple(OUTCOMES[one] for one in IDS)
-    assert found == CommitEntry(42, "writer", RUN, 5, SETTINGS, outcomes, "state", MOMENT, EntryStatistics(0))
+    assert found == CommitEntry(42, "writer", RUN, 5, SETTINGS, outcomes, "state", MOMENT)
 
 
 def test_what_is_taken_or_has_no_outcome_is_left_out():

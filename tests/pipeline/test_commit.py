@@ -4,20 +4,22 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from airflow_provider_aigen.core.commits import Taken
+from airflow_provider_aigen.core.commits import Taken, statistics_of
 from airflow_provider_aigen.core.document.outcomes import gone
 from airflow_provider_aigen.core.errors import ReconciliationError, StorageUnavailableError
-from airflow_provider_aigen.pipeline import plan_stage
+from airflow_provider_aigen.core.quality import EntryStatistics
+from airflow_provider_aigen.pipeline import commit, plan_stage
 from airflow_provider_aigen.pipeline.commit import Committer
 from airflow_provider_aigen.pipeline.effects import Effects
 from airflow_provider_aigen.ports import NoObserver
 from tests.kit.ledger import SetLedger
-from tests.kit.ocr import refusal
+from tests.kit.ocr import answer, refusal
 from tests.kit.tables import JsonTables
 from tests.kit.world import SETTINGS, World
 
@@ -252,3 +254,21 @@ def test_a_batch_without_rows_writes_no_fields_part_of_its_own():
     world.go(world.run())
     assert all(not rows for _, rows in world.tables.fields[1])
     assert len(world.tables.documents[1]) == 2
+
+
+@pytest.mark.parametrize(("rows", "thread"), [(10, "MainThread"), (10_000, "aigen-beside_0")])
+def test_the_statistics_of_many_rows_do_not_hold_up_the_event_loop(monkeypatch, rows, thread):
+    threads: list[str] = []
+
+    def noted(*arguments: Any) -> EntryStatistics:
+        threads.append(threading.current_thread().name)
+        return statistics_of(*arguments)
+
+    monkeypatch.setattr(commit, "statistics_of", noted)
+    world = World()
+    (image,) = world.scans(1)
+    world.ocr.answers[image] = [answer({f"f{number}": number for number in range(rows)})]
+    world.go(world.run())
+    assert threads == [thread]
+    (entry,) = _entries(world)
+    assert len(entry.statistics.fields) == min(rows, 500)
