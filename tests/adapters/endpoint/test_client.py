@@ -244,9 +244,16 @@ def test_a_process_ends_without_a_word_of_what_was_left_open(authority):
         CLIENT
         + """
 async def main():
+    connected = asyncio.Semaphore(0)
+
+    async def begins():
+        connected.release()
+
     async with HttpOcrClient(CONFIG, max_in_flight=2) as client:
         print((await client.call(b"")).status)
-        pending = [asyncio.create_task(client.call(b"")) for _ in range(3)]
+        pending = [asyncio.create_task(client.call(b"", before_send=begins)) for _ in range(3)]
+        for _ in pending:
+            await connected.acquire()  # asyncio says a word of a handshake that is cut
         await asyncio.wait(pending, timeout=0.2)
         pending[0].cancel()
         await asyncio.wait(pending, timeout=0.1)
