@@ -56,14 +56,15 @@ class OpenBatches:
         self._moved = moved
         self._open: dict[str, _OpenBatch] = {}
         self._held = 0
+        self._largest = 0
         self._rows = 0
         self._given = 0
         self.complete: asyncio.Queue[Part | None] = asyncio.Queue()
 
     def has_room(self, count: int) -> bool:
-        """Whether ``count`` more documents may be opened: the open ones, without those that fail, are at most one such
-        batch and ``ahead``."""
-        return self._held <= count + self._ahead
+        """Whether ``count`` more documents may be opened: the open ones, without those that fail, are at most one batch
+        (the largest so far) and ``ahead``."""
+        return self._held <= max(count, self._largest) + self._ahead
 
     @property
     def is_full(self) -> bool:
@@ -80,6 +81,7 @@ class OpenBatches:
         opened = _OpenBatch(Part(batch), {work.document_id for work in works})
         self._open |= dict.fromkeys(opened.waiting, opened)
         self._held += len(works)
+        self._largest = max(self._largest, len(works))
 
     def end(self, finished: FinishedDocument) -> None:
         """Note a document's outcome."""

@@ -45,7 +45,9 @@ __all__ = ["Feed"]
 # How often to look whether another process has answered what it holds.
 _REVISIT_S = 2.0
 _REVISITED_AT_ONCE = 16
-_MAX_FETCHING = 8
+# So many workers beyond the calls in flight, or half as many as those, fetch and claim what comes next. Over a network
+# that takes some 0.1 s per document, and an endpoint that answers in 0.3 s does not wait for it.
+_FETCHING = 8
 # A writer that lives has beaten since.
 _SILENT = timedelta(seconds=BEAT_S + 2)
 
@@ -73,8 +75,7 @@ class Feed:
         self._line = line
         self._committer = committer
         self._progress = progress
-        # Those beyond the calls in flight fetch and check the next documents meanwhile.
-        fetching = min(config.max_in_flight, _MAX_FETCHING)
+        fetching = min(config.max_in_flight, max(_FETCHING, config.max_in_flight // 2))
         self.workers = min(config.max_in_flight + fetching, max(1, shard.documents))
         self._moved = asyncio.Event()
         self._suspects = Suspects(caller.health, shard.documents, config.max_repeat_ratio)

@@ -47,14 +47,7 @@ class Heartbeat:
     async def beat(self) -> None:
         """Beat once, under a new id after a late beat. Raises what the store raises."""
         async with self._one_at_a_time:
-            began_at = self._clock.monotonic()
-            if self._beaten_at > -math.inf and self.is_late:
-                self._ids += 1
-                self.writer_id = f"{self._first_id}{LATER_ID}{self._ids}"
-                log.warning("This process was frozen or cut off from S3 for a while: it claims its documents again")
-            await self._state.beat(self.writer_id)
-            self._beaten_at = began_at
-            self._begun.set()
+            await self._beat()
 
     async def run(self) -> None:
         """Beat until cancelled, from the first :meth:`beat` on: a run that claims nothing leaves no trace."""
@@ -70,7 +63,19 @@ class Heartbeat:
     async def alive(self) -> str:
         """The present id, once the newest beat is young enough for a call to begin. The first time it beats."""
         if not self._begun.is_set():
-            await self.beat()
+            async with self._one_at_a_time:
+                if not self._begun.is_set():  # all workers come at once, and the first of them beats for all
+                    await self._beat()
         while self.is_late:
             await self._clock.sleep(_AGAIN_S)
         return self.writer_id
+
+    async def _beat(self) -> None:
+        began_at = self._clock.monotonic()
+        if self._beaten_at > -math.inf and self.is_late:
+            self._ids += 1
+            self.writer_id = f"{self._first_id}{LATER_ID}{self._ids}"
+            log.warning("This process was frozen or cut off from S3 for a while: it claims its documents again")
+        await self._state.beat(self.writer_id)
+        self._beaten_at = began_at
+        self._begun.set()

@@ -20,6 +20,15 @@ def requests(world: World) -> Counter[str]:
     return Counter(verb for verb, _ in world.store.log)
 
 
+def far_away(world: World, latency_s: float) -> None:
+    """Each of the store's requests takes so long, as over a network."""
+
+    async def wait(verb: str, key: str) -> None:
+        await world.clock.sleep(latency_s)
+
+    world.store.before = wait
+
+
 @pytest.mark.parametrize(("earlier", "beside"), [([], 111), (["earlier.png"], 105)])
 def test_a_new_document_costs_three_requests(earlier, beside):
     """GET source, PUT claim, PUT answer. ``beside`` is all else from the plan to the report. At five documents per
@@ -30,10 +39,39 @@ def test_a_new_document_costs_three_requests(earlier, beside):
         world.go(world.run(name))
     world.limiter = EvenLimiter(world.clock, 5.0)
     world.scans(2000)
+    far_away(world, 0.1)  # all workers wait for the first sign of life
     world.store.log.clear()
     report = world.go(world.run(batch_size=500, config={"max_in_flight": 16}))
     assert (report.extracted, report.api_calls) == (2000, 2000)
     assert sum(requests(world).values()) <= 3 * 2000 + beside
+
+
+@pytest.mark.parametrize(("in_flight", "latency_s"), [(16, 0.05), (32, 0.05), (32, 0.1), (64, 0.1)])
+def test_an_endpoint_does_not_wait_for_a_store_that_is_far_away(in_flight, latency_s):
+    """What comes next is fetched and claimed meanwhile, so nearly all calls that may be in flight are."""
+    world = World()
+    images = world.scans(1000)
+    far_away(world, latency_s)
+    world.ocr.latency_s = 0.3
+    world.go(world.run(batch_size=500, config={"max_in_flight": in_flight}))
+    calls = [call.began_at for call in world.ocr.calls]
+    per_call_s = 0.3 + latency_s  # until the answer is kept
+    assert len(calls) == len(images)
+    assert max(calls) - min(calls) <= 1.1 * len(images) * per_call_s / in_flight
+
+
+def test_a_small_last_batch_does_not_wait_for_the_commits_before_it():
+    world = World()
+    world.scans(105)
+    begun: list[int] = []
+
+    async def note(verb: str, key: str) -> None:
+        if verb == "put" and key.endswith("/commits/00000002.json.gz"):
+            begun.append(len(world.ocr.calls))
+
+    world.store.before = note
+    assert world.go(world.run(batch_size=50, config={"max_in_flight": 1})).commits == 3
+    assert begun[0] > 100
 
 
 def test_what_a_process_created_for_good_it_does_not_read_again():
