@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_aigen.adapters.limits import local
 from airflow_provider_aigen.core.service import health, retry, suspects
-from airflow_provider_aigen.pipeline import calls, claims
+from airflow_provider_aigen.pipeline import calls, claims, feed
 from tests.simulation.mutations import Patch, edit, mutation
 
 
@@ -70,3 +71,19 @@ def _() -> list[Patch]:
 @mutation("a document never ages", law="documents that fail alone are not routed", profile="alone")
 def _() -> list[Patch]:
     return [(claims.Claims, "is_aged", lambda *_: False)]
+
+
+@mutation(
+    "a probe is due by a second look at the clock", law="though nothing was answered|calls 4 times", profile="passing"
+)
+def _() -> list[Patch]:
+    looks = "case Probe(at=at) if at > (now := self._clock.monotonic()):"
+    return [edit(feed.Feed, "_act", ("case Probe(at=at) if at > now:", looks))]
+
+
+@mutation("a call starts without a look at the pace", law="starts .* calls in")
+def _() -> list[Patch]:
+    async def at_once(*_: Any) -> None:
+        return None
+
+    return [(local.LocalRateLimiter, "start", at_once)]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class CallLaws:
         own = [one for one in self._world.endpoint.calls if one.process is process]
         same = self._world.endpoint.by_content.get(call.sha256, [])
         self._few_in_flight(call, own)
+        self._within_the_pace(call, own)
         if call.sha256 not in self._journal.damaged:
             self._is_claimed(call)
             self._alone(call, same)
@@ -71,6 +73,14 @@ class CallLaws:
         check(len(unkept) < limit, f"{len(unkept) + 1} calls are in flight or not kept, max_in_flight is {limit}")
         twice = any(one.sha256 == call.sha256 for one in unkept)
         check(not twice, f"{call.process.name} calls twice at once for content {call.sha256[:6]}")
+
+    def _within_the_pace(self, call: Call, own: list[Call]) -> None:
+        """No window of ``ceil(r) / r`` seconds holds more than ``ceil(r)`` starts."""
+        rate = self._world.runs[call.process].per_second
+        most = math.ceil(rate)
+        if self._world.scenario.clock_step_s and len(own) >= most:
+            within_s = call.started - own[-most].started
+            check(within_s >= most / rate, f"{call.process.name} starts {most + 1} calls in {within_s:.4f} s")
 
     def _is_claimed(self, call: Call) -> None:
         """No call begins without a claim whose writer is alive."""

@@ -11,7 +11,7 @@ from tests.simulation.failures import PASSING_SHAPES, STOPPING, TROUBLES, Troubl
 from tests.simulation.network import Faults
 from tests.simulation.scenario import Blow, Damage, Denial, Run, Scenario, What
 
-__all__ = ["HALF_A_LETTER", "PROFILES", "draw"]
+__all__ = ["HALF_A_LETTER", "PROFILES", "clock_step_s", "draw"]
 
 _USUAL = ("success", "success", "success", "two-pages", "partial", "not-found")
 _ODD = (*ANSWERS, *NO_CALL)
@@ -64,6 +64,7 @@ def draw(seed: int, profile: str | None = None) -> Scenario:
         clear=rng.random() < 0.2,
         alone=profile == "alone",
         folding=Folding(commits=1 + seed % 3, factor=2 + seed % 2),
+        clock_step_s=clock_step_s(seed),
     )
     _add_runs(rng, scenario)
     if profile in ("overlap", "zombie") or (profile == "mixed" and rng.random() < 0.7):
@@ -84,6 +85,11 @@ def draw(seed: int, profile: str | None = None) -> Scenario:
     if seed % 5 == 0:
         scenario.damages.append(Damage("ledger", random.random() * 120, random.choice((5, 60, 1e5))))
     return scenario
+
+
+def clock_step_s(seed: int) -> float:
+    """By how much a look at the clock moves it, at most. In half of all schedules time stands still meanwhile."""
+    return Random(seed + 2).choice((0.0, 0.0, 0.0, 0.00002, 0.0002, 0.001))
 
 
 def _half_a_letter(seed: int) -> Scenario:

@@ -14,17 +14,16 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from datetime import datetime
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
 from typing import Any
 
-__all__ = ["Clock", "Loop", "Process", "Stuck", "WrongClock"]
+__all__ = ["Loop", "Process", "Stuck"]
 
 _PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
-_EPOCH = datetime(2026, 11, 22, tzinfo=UTC)
 _MOST_STEPS = 400_000
 
 
@@ -190,6 +189,12 @@ class Loop(asyncio.AbstractEventLoop):
         if when <= self.now:
             self._due = True
 
+    def move(self, seconds: float) -> None:
+        """Time passes while a step runs."""
+        self.now, self.wall = self.now + seconds, None
+        if self.timers and self.timers[0][0] <= self.now:
+            self._due = True
+
     def run(self, main: Coroutine[Any, Any, Any]) -> Any:
         previous = events._get_running_loop()
         events._set_running_loop(self)
@@ -259,53 +264,3 @@ class Loop(asyncio.AbstractEventLoop):
 
 def _process_of(step: Step) -> Process | None:
     return None if step[2] is None else step[2].get(_PROCESS)
-
-
-class Clock:
-    """``ports.Clock`` of one loop, right."""
-
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-
-    def now(self) -> datetime:
-        now = self._loop.wall
-        if now is None:
-            now = self._loop.wall = _EPOCH + timedelta(seconds=self._loop.now)
-        return now
-
-    def at(self, time: float) -> datetime:
-        """The wall-clock time then."""
-        return _EPOCH + timedelta(seconds=time)
-
-    def second(self) -> datetime:
-        """The date in whole seconds, as a store gives it."""
-        return _second(int(self._loop.now))
-
-    def monotonic(self) -> float:
-        return self._loop.now
-
-    async def sleep(self, seconds: float) -> None:
-        future = self._loop.create_future()
-        self._loop.call_later(seconds, _wake, future)
-        await future
-
-
-class WrongClock(Clock):
-    """That of a machine whose date is ``ahead_s`` off."""
-
-    def __init__(self, loop: Loop, ahead_s: float) -> None:
-        super().__init__(loop)
-        self._ahead = timedelta(seconds=ahead_s)
-
-    def now(self) -> datetime:
-        return super().now() + self._ahead
-
-
-@lru_cache(maxsize=1024)
-def _second(number: int) -> datetime:
-    return _EPOCH + timedelta(seconds=number)
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -85,7 +85,8 @@ class Run:
 class Scenario:
     """``objects`` maps a key under the source to what lies there, ``changes`` are (time, key, what or None). ``alone``:
     nothing comes to be answered beside the documents that fail. ``folding``: the ledger is folded after a few commits,
-    as otherwise hardly any schedule would have one."""
+    as otherwise hardly any schedule would have one. ``clock_step_s``: each look at a process's clock
+    moves it by up to so much; where it is 0, time stands still while a step runs."""
 
     seed: int
     profile: str
@@ -102,6 +103,7 @@ class Scenario:
     real_codecs: bool = True
     clear: bool = True
     rewrite: bool = False
+    clock_step_s: float = 0.0
     folding: Folding = field(default_factory=lambda: Folding(commits=2, factor=2))
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_aigen.pipeline.calls import Caller
+from airflow_provider_aigen.pipeline.heartbeat import Heartbeat
 from tests.simulation import crash_points
 from tests.simulation.campaign import seeds_prepared
 from tests.simulation.draw import draw
@@ -127,6 +129,17 @@ def test_a_deliberate_bug_is_caught_by_the_law_that_it_breaks(name):
 def test_an_error_that_is_no_law_catches_no_bug(monkeypatch):
     monkeypatch.setattr(Caller, "call", lambda self, body: None)
     assert isinstance(_failure(draw(0)), Crashed)
+
+
+def test_a_task_that_never_waits_is_caught(monkeypatch):
+    async def run(self: Heartbeat) -> None:
+        while self._clock.monotonic() < math.inf:
+            await self._clock.sleep(0.0)
+
+    monkeypatch.setattr(Heartbeat, "run", run)
+    scenario = draw(0)
+    scenario.clock_step_s = 0.0002
+    assert "waited for nothing" in str(_failure(scenario))
 
 
 @pytest.mark.parametrize("make", [crash_points.small_plan, crash_points.retake])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from tests.simulation.draw import clock_step_s
 from tests.simulation.endpoint import HEALING
 from tests.simulation.network import Faults
 from tests.simulation.scenario import Blow, Run, Scenario, What
@@ -76,6 +77,7 @@ def draw_upkeep(seed: int) -> Schedule:
     if erased and rng.random() < 0.5:  # calls that are under way for long while an erasure comes
         faults = Faults(until=200.0, call_slow=0.5)
     scenario = Scenario(seed, "upkeep", objects, runs, faults=faults, shuffle=rng.random() < 0.3)
+    scenario.clock_step_s = clock_step_s(seed)
     scenario.real_codecs = bool(erased)  # which are looked through for what is erased
     return Schedule(scenario, works, rng.choice((0.0, rng.random() * 40)), erased)
 

@@ -17,19 +17,22 @@ from typing import Any
 
 from airflow_provider_aigen import pipeline
 from airflow_provider_aigen.adapters.ledger import DiskLedger
+from airflow_provider_aigen.adapters.limits.local import LocalRateLimiter
 from airflow_provider_aigen.adapters.tables.parquet import ParquetTables
 from airflow_provider_aigen.core.config import PipelineConfig
 from airflow_provider_aigen.core.models import OutputSettings, RunIdentity
 from airflow_provider_aigen.core.planning import PlanRequest, parameters_digest
 from airflow_provider_aigen.core.service.codes import DAMAGED_STATE
 from airflow_provider_aigen.pipeline import Ports, Stop
+from airflow_provider_aigen.ports import RateLimiter
 from tests.kit.limiter import EvenLimiter
 from tests.kit.snapshot import Snapshot, snapshot_of
 from tests.kit.store import Buckets
 from tests.kit.world import ports_over
 from tests.simulation import encodings
+from tests.simulation.clocks import Clock, MovingClock
 from tests.simulation.endpoint import NO_CALL, Endpoint
-from tests.simulation.loop import Clock, Loop, Process, WrongClock
+from tests.simulation.loop import Loop, Process
 from tests.simulation.network import Network
 from tests.simulation.scenario import Damage, Denial, Run, Scenario, What, content_of
 from tests.simulation.store import ProcessStore
@@ -65,6 +68,7 @@ class World:
         encodings.use(real=scenario.real_codecs or scenario.real_adapters)
         self.scenario = scenario
         self.rng = Random(scenario.seed ^ 0x5EED)
+        self.clock_rng = Random(scenario.seed ^ 0xC10C)
         self.loop = Loop(self.rng, shuffle=scenario.shuffle)
         self.clock = Clock(self.loop)
         self.network = Network(self.loop, self.rng, scenario.faults, trace)
@@ -217,18 +221,28 @@ class World:
         real: dict[str, Any] = {}
         if self.scenario.real_adapters:
             real = {"tables": ParquetTables(store), "new_ledger": DiskLedger}
+        clock = self._clock(ahead_s)
+        limiter: RateLimiter = EvenLimiter(clock, run.per_second)
+        if self.scenario.clock_step_s:
+            limiter = LocalRateLimiter(run.per_second, clock)
         ports = ports_over(
             store,
             settings(run.dag, run.run_id, run.min_confidence),
             ocr=self.endpoint.client(process),
-            limiter=EvenLimiter(self.clock, run.per_second),
-            clock=WrongClock(self.loop, ahead_s) if ahead_s else self.clock,
+            limiter=limiter,
+            clock=clock,
             writer_id=process.name,
             jitter=self.rng.random,
             **real,
         )
         ports.state.applied_every = self.scenario.folding.commits  # type: ignore[attr-defined]
         return ports
+
+    def _clock(self, ahead_s: float) -> Clock:
+        """That of a new process."""
+        if self.scenario.clock_step_s:
+            return MovingClock(self.loop, ahead_s, self.clock_rng, self.scenario.clock_step_s)
+        return Clock(self.loop, ahead_s) if ahead_s else self.clock
 
 
 def identity(run: Run) -> RunIdentity:
