@@ -168,9 +168,10 @@ class RedisRateLimiter:
         return await self._wait_for(slots[0]) if slots else None
 
     async def _take_local(self) -> LocalTurn | None:
+        local = self._link.local
         await self._sleep(self._link.local_from_s)
-        if (local := self._link.local) is None:
-            return None
+        if local is None or local is not self._link.local:
+            return None  # Redis came back meanwhile: lost again, it has another time from which on turns are given
         turn = await local.acquire()
         return turn if self._link.local is local else None
 

@@ -439,6 +439,30 @@ def test_a_turn_from_a_time_without_redis_is_void_in_the_next_such_time(shared):
     assert run(tasks, scenario) == pytest.approx(1, abs=0.05)
 
 
+def test_one_who_waits_without_redis_waits_anew_when_it_is_lost_again(shared):
+    """Shared slots were used in between: a window after them has to pass."""
+    tasks, server = shared(0.5, 1)
+    limiter = tasks.limiters[0]
+
+    async def scenario():
+        await tasks.enter()
+        turn = await limiter.acquire()
+        server.is_up = False
+        await turn.throttled(0)  # so it notices
+        waiting = asyncio.ensure_future(limiter.acquire())
+        await tasks.clock.sleep(0.5)
+        server.is_up = True
+        await tasks.clock.sleep(0.5)
+        assert limiter._link.local is None
+        server.is_up = False
+        await turn.throttled(0)
+        lost_at_s = tasks.clock.monotonic()
+        await (await waiting).starting()
+        return tasks.clock.monotonic() - lost_at_s
+
+    assert run(tasks, scenario) == pytest.approx(2, abs=0.05)
+
+
 def test_a_clock_that_is_set_back_stops_nobody(shared):
     tasks, server = shared(10, 2)
 
