@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import math
 
-from tests.kit.clock import FakeClock
+from tests.kit.clock import MovingClock
 
 
-class LateClock(FakeClock):
-    """Wakes sleepers a little late, as the timers of an event loop do."""
+class LateClock(MovingClock):
+    """Wakes sleepers a little late, as the timers of an event loop do, or up to a millisecond early, as uvloop's do."""
 
     def __init__(self, rng, most_s):
-        super().__init__()
+        super().__init__(0.00001, early_s=0.0)
         self._rng = rng
         self._most_s = most_s
 
     async def sleep(self, seconds):
-        await super().sleep(seconds + self._rng.uniform(0, self._most_s))
+        early_s = self._rng.choice((0.0, 0.0, 0.001))
+        await super().sleep(seconds + self._rng.uniform(-early_s, self._most_s))
 
 
 def assert_within(rate, starts):
