@@ -38,6 +38,10 @@ async def _nothing_instead() -> None:
     """For a request that shares its document with nobody."""
 
 
+class _MayNotBegin(Exception):
+    """The call was on its way to the wire, and nothing of it has left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One document to be read. ``failures`` counts the requests for it that failed before in this try, ``calls`` the
@@ -123,12 +127,15 @@ class Caller:
         request: Request,
         keep: Callable[[Received], Awaitable[T]],
         instead: Callable[[], Awaitable[T | None]] = _nothing_instead,
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> T | FailedCall:
         """Send the image until there is an answer, and return what ``keep`` made of it, or the call that failed.
 
         ``instead`` is awaited before each call, which may have waited long for its turn: what it returns, unless None,
-        is returned in place of a call. Raises what ends the run: ``AuthenticationError``, ``AccountError``,
-        ``ContractError``, ``SpendLimitError``, ``ServiceUnavailableError``, and what ``keep`` and ``instead`` raise."""
+        is returned in place of a call. ``may_begin`` is asked when the next thing is the first byte on the wire. Where
+        it is False nothing is sent, and the call waits for another turn. Raises what ends the run:
+        ``AuthenticationError``, ``AccountError``, ``ContractError``, ``SpendLimitError``, ``ServiceUnavailableError``,
+        and what ``keep`` and ``instead`` raise."""
         attempts, first_call_at = Attempts(), None
         while True:
             async with self._slots, self._budget.one_call():
@@ -138,11 +145,12 @@ class Caller:
                         return found
                     called_at, began_at = self._clock.now(), self._clock.monotonic()
                     first_call_at = began_at if first_call_at is None else first_call_at
-                    result = await self._send(request.image, turn, repeats=request.may_repeat and attempts.calls == 1)
+                    repeats = request.may_repeat and attempts.calls == 1
+                    result = await self._send(request.image, turn, may_begin, repeats=repeats)
+                    if result is None:
+                        continue
                     record = await self._record(request, result, began_at)
-                    error = self._learn(record)
-                    if record.answered:
-                        await turn.succeeded()
+                    error = await self._learn(record, turn)
                     decision = self._decide(record, attempts, first_call_at)
                     if isinstance(decision, Keep):
                         calls = request.calls + attempts.calls
@@ -172,13 +180,18 @@ class Caller:
         if self._stop.is_set:
             raise asyncio.CancelledError
 
-    async def _send(self, image: bytes, turn: Turn, *, repeats: bool) -> ApiResponse | CallFailure:
+    async def _send(
+        self, image: bytes, turn: Turn, may_begin: Callable[[], bool], *, repeats: bool
+    ) -> ApiResponse | CallFailure | None:
+        """None where the call may not begin any more."""
         self.last_call_at = self._clock.monotonic()
         sent = False
 
         async def starting() -> None:
             nonlocal sent
             await turn.starting()
+            if not may_begin():
+                raise _MayNotBegin
             sent = True
             self._count(repeats=repeats)
 
@@ -186,6 +199,8 @@ class Caller:
         self.sent_at[task] = self.last_call_at
         try:
             result = await self._client.call(image, before_send=starting)
+        except _MayNotBegin:
+            return None
         except asyncio.CancelledError:
             self._budget.paid_calls += sent  # nobody will know what came of it
             raise
@@ -222,12 +237,14 @@ class Caller:
             letter=request.letter,
         )
 
-    def _learn(self, record: CallRecord) -> Exception | None:
+    async def _learn(self, record: CallRecord, turn: Turn) -> Exception | None:
         breaker = self.health.breaker
         was_open = breaker.state(record.ended_at) is BreakerState.OPEN
         error = self.health.record(record)
         if not was_open and breaker.state(record.ended_at) is BreakerState.OPEN:
             self._observer.breaker_opened()
+        if record.answered:
+            await turn.succeeded()
         return error
 
     def _decide(self, record: CallRecord, attempts: Attempts, first_call_at: float) -> Decision:

@@ -267,6 +267,10 @@ class DocumentLine:
                     return reused
             return None
 
+        def may_begin() -> bool:
+            # Connecting may have been long too, or a pause that began after the turn.
+            return claim.writer_id == self._heartbeat.writer_id and not self._heartbeat.is_late
+
         request = Request(
             work.document_id,
             image.body,
@@ -277,7 +281,7 @@ class DocumentLine:
             aged=self.claims.is_aged(claim),
             probe=work.probe,
         )
-        return await self._caller.call(request, keep, instead)
+        return await self._caller.call(request, keep, instead, may_begin)
 
     @asynccontextmanager
     async def _only_one(self, content_sha256: str) -> AsyncIterator[None]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -140,6 +141,34 @@ def test_a_writer_whose_beat_was_late_has_a_new_id_and_claims_again_before_it_ca
     assert len(world.ocr.calls) <= 40 + 4, "what was in flight may be paid twice, no more"
     assert each_once(world)
     assert "writer-0~2" in writers(world) or world.clock.monotonic() < 1120.0, "or it needed no beat any more"
+
+
+@pytest.mark.parametrize("how", ["freeze", "cut_off"])
+def test_a_writer_whose_beat_is_late_while_it_connects_claims_again_before_it_calls(how):
+    """Another run has taken its claims over meanwhile, and all are answered: nothing is paid twice."""
+    world = World()
+    world.scans(12)
+
+    class Connecting:
+        async def call(self, image, *, before_send):
+            await process.ports.clock.sleep(40.0 if how == "cut_off" and not world.ocr.calls else 1.0)
+            return await ocr.call(image, before_send=before_send)
+
+    process = Process(world)
+    ocr, process.ports = process.ports.ocr, replace(process.ports, ocr=Connecting())
+
+    async def scenario() -> list[Any]:
+        first = process.start("one")
+        await world.clock.advance(0.5)
+        getattr(process, how)(60.0)
+        second = asyncio.ensure_future(world.run("two"))
+        return [await world.clock.run(first), await world.clock.run(second)]
+
+    reports = asyncio.run(scenario())
+    assert all(report.extracted == report.documents for report in reports)
+    assert max(map(world.ocr.times, {call.image for call in world.ocr.calls})) == 1
+    assert len(world.ocr.calls) == 12
+    assert each_once(world)
 
 
 def test_no_call_begins_while_a_process_cannot_beat():

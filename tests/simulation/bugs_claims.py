@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_aigen import pipeline
 from airflow_provider_aigen.adapters.state import claims
 from airflow_provider_aigen.adapters.state.claims import ClaimStore
-from airflow_provider_aigen.pipeline import documents, heartbeat, pool
+from airflow_provider_aigen.pipeline import calls, documents, heartbeat, pool
 from airflow_provider_aigen.pipeline.claims import Claims
 from tests.simulation.mutations import Patch, edit, mutation
 
@@ -77,6 +77,16 @@ def _() -> list[Patch]:
 def _() -> list[Patch]:
     again = "while claim.writer_id != await self._heartbeat.alive():"
     return [edit(documents.DocumentLine, "_call", (again, "while not await self._heartbeat.alive():"))]
+
+
+@mutation(
+    "a writer that was frozen on its way to the wire calls",
+    law="after its newest beat|without a claim",
+    profile="zombie",
+)
+def _() -> list[Patch]:
+    asks = "if not may_begin():"
+    return [edit(calls.Caller, "_send", (asks, "if False:"))]
 
 
 @mutation("claims live three minutes", law="nothing waits longer than a claim", profile="crash")

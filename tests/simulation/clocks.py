@@ -10,13 +10,13 @@ from random import Random
 
 from tests.simulation.loop import Loop, Stuck
 
-__all__ = ["Clock", "MovingClock"]
+__all__ = ["HELD_UP", "Clock", "MovingClock"]
 
 _EPOCH = datetime(2026, 11, 22, tzinfo=UTC)
 _MOST_EARLY_S = 0.001
 _MOST_LATE_S = 0.005
-# One look in a hundred takes so many times as long.
-_HELD_UP = 50
+HELD_UP = 50
+"""One look in a hundred takes so many times as long."""
 # A task that wakes up too early may look so often until its time has come; more are a loop that never waits.
 _MOST_LOOKS = 400
 
@@ -78,7 +78,7 @@ class MovingClock(Clock):
 
     def _move(self) -> None:
         share = self._random()
-        self._loop.move(self._step_s * share * (_HELD_UP if share > 0.99 else 1.0))
+        self._loop.move(self._step_s * share * (HELD_UP if share > 0.99 else 1.0))
 
     def _count(self, seconds: float) -> None:
         task = asyncio.current_task()

@@ -103,11 +103,13 @@ class Call(kit.Call):
 
 
 class Endpoint:
-    """``kept`` maps the SHA-256 of contents to the virtual time at which their answer was kept."""
+    """``kept`` maps the SHA-256 of contents to the virtual time at which their answer was kept. It takes up to
+    ``connect_s`` until a request can leave."""
 
-    def __init__(self, network: Network, troubles: list[Trouble]) -> None:
+    def __init__(self, network: Network, troubles: list[Trouble], connect_s: float = 0.0) -> None:
         self.network = network
         self.troubles = troubles
+        self.connect_s = connect_s
         self.calls: list[Call] = []
         self.by_content: dict[str, list[Call]] = {}
         self.kept: dict[str, float] = {}
@@ -186,9 +188,11 @@ class _Client:
     async def call(
         self, image: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None
     ) -> ApiResponse | CallFailure:
+        endpoint, network = self._endpoint, self._endpoint.network
+        if endpoint.connect_s:
+            await network.sleep(endpoint.connect_s * network.rng.random())
         if before_send is not None:
             await before_send()
-        endpoint, network = self._endpoint, self._endpoint.network
         sha256, kind, size = _read_image(image)
         call = Call(sha256, network.loop.now, process=self._process, kind=kind, image_bytes=size)
         call.after_keep = sha256 in endpoint.kept

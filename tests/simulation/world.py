@@ -58,6 +58,7 @@ RETRY_PASSING_S = 20.0
 ROUNDS = 3
 NOTED_EVERY_S = 10.0
 GARBAGE = b"what is this"
+_CONNECT_S = 0.3
 
 
 class World:
@@ -74,7 +75,7 @@ class World:
         self.network = Network(self.loop, self.rng, scenario.faults, trace)
         self.buckets = Buckets(self.clock.second)
         self.bucket = self.buckets[BUCKET]
-        self.endpoint = Endpoint(self.network, list(scenario.troubles))
+        self.endpoint = Endpoint(self.network, list(scenario.troubles), _CONNECT_S if scenario.clock_step_s else 0.0)
         self.denials: list[Denial] = list(scenario.denials)
         self.damaged: dict[str, bytes] = {}  # key → what was there
         self.points_of_runs = 0
