@@ -123,6 +123,24 @@ def test_what_comes_before_sending_is_awaited_with_the_connection_open_and_nothi
     assert result.status == 200
 
 
+def test_what_is_raised_before_sending_is_raised_and_nothing_is_sent():
+    class No(Exception):
+        pass
+
+    async def before_send():
+        raise No
+
+    async def scenario():
+        async with HostileServer() as server, HttpOcrClient(config(server.url), max_in_flight=1) as client:
+            with pytest.raises(No):
+                await client.call(IMAGE, before_send=before_send)
+            return len(server.requests), await client.call(IMAGE)
+
+    before, result = asyncio.run(scenario())
+    assert before == 0
+    assert result.status == 200
+
+
 def test_a_deadline_that_ends_before_the_first_byte_leaves_says_so():
     server = HostileServer()
     [result] = call(server, timeout_s=0.1, before_send=asyncio.Event().wait)
