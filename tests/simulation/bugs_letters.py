@@ -67,7 +67,7 @@ def _() -> list[Patch]:
     "letters are written without looking for newer entries",
     law="letters are those of the newest",
     profile="letters",
-    first=100,
+    first=1690,
 )
 def _() -> list[Patch]:
     later = "async for later in commits_about(self._state, chains.keys(), entry.number):"
@@ -78,7 +78,7 @@ def _() -> list[Patch]:
     "newer entries are looked for only before a letter is written",
     law="letters are those of the newest|when they are written again",
     profile="letters",
-    first=3200,
+    first=4250,
 )
 def _() -> list[Patch]:
     return [edit(effects.Effects, "_settle", ("again = await self._chains(entry, lettered)", "again = chains"))]
