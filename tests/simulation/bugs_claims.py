@@ -66,17 +66,15 @@ def _() -> list[Patch]:
     "a writer that was frozen calls under its old id", law="after its newest beat|without a claim", profile="zombie"
 )
 def _() -> list[Patch]:
-    async def alive(self: Any) -> str:
-        writer_id: str = self.writer_id
-        return writer_id
-
-    return [(heartbeat.Heartbeat, "alive", alive)]
+    return [(heartbeat.Heartbeat, "is_late", property(lambda _: False))]
 
 
 @mutation("a writer that was frozen does not claim again", law="without a claim", profile="zombie")
 def _() -> list[Patch]:
     again = "while claim.writer_id != await self._heartbeat.alive():"
-    return [edit(documents.DocumentLine, "_call", (again, "while not await self._heartbeat.alive():"))]
+    begins = "return claim.writer_id == self._heartbeat.writer_id and"
+    changes = (again, "while not await self._heartbeat.alive():"), (begins, "return")
+    return [edit(documents.DocumentLine, "_call", *changes)]
 
 
 @mutation(

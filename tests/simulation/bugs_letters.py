@@ -84,7 +84,9 @@ def _() -> list[Patch]:
     return [edit(effects.Effects, "_settle", ("again = await self._chains(entry, lettered)", "again = chains"))]
 
 
-@mutation("a failed retake takes over a newer entry", law="names the letter that it retakes", profile="passing")
+@mutation(
+    "a failed retake takes over a newer entry", law="names the letter that it retakes", profile="passing", first=280
+)
 def _() -> list[Patch]:
     names = "return None if is_seen and newest != outcome.retakes else outcome"
     return [edit(commits.Taken, "admit", (names, "return outcome"))]
