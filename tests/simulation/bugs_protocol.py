@@ -79,7 +79,7 @@ def _() -> list[Patch]:
     "the writer's own answer instead of the kept one",
     law="what the answers say|come out differently",
     profile="zombie",
-    first=4500,
+    first=6850,
 )
 def _() -> list[Patch]:
     async def keep_answer(self: Any, answer: Any) -> Any:
