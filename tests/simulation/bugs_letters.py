@@ -78,7 +78,7 @@ def _() -> list[Patch]:
     "newer entries are looked for only before a letter is written",
     law="letters are those of the newest|when they are written again",
     profile="letters",
-    first=4250,
+    first=5150,
 )
 def _() -> list[Patch]:
     return [edit(effects.Effects, "_settle", ("again = await self._chains(entry, lettered)", "again = chains"))]
