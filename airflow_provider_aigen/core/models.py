@@ -5,9 +5,9 @@ listing → :class:`SourceObject` → :class:`PlanBatch` → (one call) :class:`
 :class:`KeptAnswer` → :class:`FieldRows` → :class:`DocumentOutcome` → :class:`CommitEntry` → the tables →
 :class:`RunReport`
 
-Some of them are defined in three other modules. :mod:`~airflow_provider_aigen.core.answers` defines what one call
-gives, :mod:`~airflow_provider_aigen.core.field_rows` the rows of an answer, and
-:mod:`~airflow_provider_aigen.core.identities` what a document and a run are. All values are frozen. All times are aware
+Three other modules define some of them. :mod:`~airflow_provider_aigen.core.answers` has the results of calls.
+:mod:`~airflow_provider_aigen.core.field_rows` has the rows of an answer.
+:mod:`~airflow_provider_aigen.core.identities` has documents and runs. All values are frozen. All times are aware
 UTC datetimes, all durations are seconds, all sizes are bytes, and pages count from 1. ``adapters/state/store.py``
 writes what is stored of them.
 """

@@ -30,7 +30,8 @@ from airflow_provider_aigen.core.service.suspects import MAX_CALLS
 from airflow_provider_aigen.core.service.verdicts import Extracted, Refused, Unknown
 from airflow_provider_aigen.core.service.wire import parse_answer
 from airflow_provider_aigen.pipeline import Stop
-from airflow_provider_aigen.pipeline.calls import Caller, FailedCall, Received, Request
+from airflow_provider_aigen.pipeline.calls import Caller
+from airflow_provider_aigen.pipeline.request import FailedCall, Received, Request
 from airflow_provider_aigen.ports import NoObserver, RateLimiter
 
 __all__ = ["Extractor"]

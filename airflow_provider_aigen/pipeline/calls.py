@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -23,13 +21,14 @@ from airflow_provider_aigen.core.service.classify import classify
 from airflow_provider_aigen.core.service.health import CallRecord, Health
 from airflow_provider_aigen.core.service.retry import Attempts, Decision, EndRun, Keep, Later, Retry, decide
 from airflow_provider_aigen.core.service.spacing import Spacing
-from airflow_provider_aigen.core.service.verdicts import Failed, Verdict, is_paid
+from airflow_provider_aigen.core.service.verdicts import Failed, is_paid
 from airflow_provider_aigen.pipeline.budget import Budget
+from airflow_provider_aigen.pipeline.request import FailedCall, Received, Request
 from airflow_provider_aigen.pipeline.stop import Stop
 from airflow_provider_aigen.pipeline.timing import beside, reading_takes
 from airflow_provider_aigen.ports import Clock, Observer, OcrClient, RateLimiter, Turn
 
-__all__ = ["Caller", "FailedCall", "Received", "Request"]
+__all__ = ["Caller"]
 
 T = TypeVar("T")
 
@@ -40,45 +39,6 @@ async def _nothing_instead() -> None:
 
 class _MayNotBegin(Exception):
     """The call was on its way to the wire, and nothing of it has left."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One document to be read. ``failures`` counts the requests for it that failed before in this try, ``calls`` the
-    calls that they took; ``may_repeat``: one of those may be on the bill. ``letter``: the document is a dead letter of
-    an earlier run. ``aged``: it has failed for long, in many tries. ``probe``: nobody else is left
-    to answer, so that the open breaker holds nothing back."""
-
-    document_id: str
-    image: bytes = field(repr=False)
-    failures: int = 0
-    calls: int = 0
-    may_repeat: bool = False
-    letter: bool = False
-    aged: bool = False
-    probe: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """An answer that stands, about to be kept."""
-
-    result: ApiResponse | CallFailure
-    verdict: Verdict
-    attempts: int
-    received_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class FailedCall:
-    """A call that failed in a way that may pass. ``calls`` counts this request's calls; it began at ``called_at`` and
-    its failure was seen at ``failed_at`` (monotonic)."""
-
-    verdict: Failed
-    calls: int
-    latency_s: float
-    called_at: datetime
-    failed_at: float
 
 
 class Caller:

@@ -29,9 +29,10 @@ from airflow_provider_aigen.core.models import Claim
 from airflow_provider_aigen.core.service.codes import DAMAGED_STATE
 from airflow_provider_aigen.core.service.verdicts import Failed, Unknown
 from airflow_provider_aigen.core.uris import split_object
-from airflow_provider_aigen.pipeline.calls import Caller, FailedCall, Received, Request
+from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.claims import Claims
 from airflow_provider_aigen.pipeline.heartbeat import Heartbeat
+from airflow_provider_aigen.pipeline.request import FailedCall, Received, Request
 from airflow_provider_aigen.pipeline.source import Image, Source, Unsendable
 from airflow_provider_aigen.pipeline.timing import beside, reading_takes
 from airflow_provider_aigen.pipeline.work import (

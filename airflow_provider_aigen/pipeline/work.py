@@ -18,7 +18,7 @@ from airflow_provider_aigen.core.models import (
     Retake,
     SourceObject,
 )
-from airflow_provider_aigen.pipeline.calls import FailedCall, Received
+from airflow_provider_aigen.pipeline.request import FailedCall, Received
 
 __all__ = ["DeniedDocument", "FailedDocument", "FinishedDocument", "HeldDocument", "Result", "Work", "kept_answer"]
 

@@ -21,7 +21,8 @@ from airflow_provider_aigen.core.errors import (
 from airflow_provider_aigen.core.models import ApiResponse, CallFailure, FailureKind
 from airflow_provider_aigen.core.service.breaker import BreakerState
 from airflow_provider_aigen.pipeline import Stop
-from airflow_provider_aigen.pipeline.calls import Caller, FailedCall, Received, Request
+from airflow_provider_aigen.pipeline.calls import Caller
+from airflow_provider_aigen.pipeline.request import FailedCall, Received, Request
 from tests.kit.clock import FakeClock
 from tests.kit.limiter import EvenLimiter
 from tests.kit.observer import RecordingObserver

@@ -295,3 +295,19 @@ def test_rows_of_a_batch_that_waits_for_documents_which_nobody_begins_are_commit
         world.ocr.answers[image] = [long_answer(30)]
     report = world.go(world.run(batch_size=40, config={"max_in_flight": 2}))
     assert (report.extracted, rows(world)) == (40, 40)
+
+
+def test_documents_that_failed_once_wait_for_a_commit_that_is_written_and_follow_together():
+    """While new batches wait for room, each few of them would be a commit of their own."""
+    world = World()
+    for image in world.scans(200)[::2]:
+        world.ocr.answers[image] = [BROKEN, world.ocr.default(image)]
+
+    async def slow(verb: str, key: str) -> None:
+        if verb == "put" and "/commits/" in key and key.endswith(".json.gz"):
+            await world.clock.sleep(20.0)
+
+    world.store.before = slow
+    report = world.go(world.run(batch_size=50, config={"max_in_flight": 4, "max_repeat_ratio": 1.0}))
+    assert report.extracted == 200
+    assert report.commits <= 2 * 4  # what did not fail of each batch, and what failed

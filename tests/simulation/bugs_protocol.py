@@ -16,6 +16,7 @@ from airflow_provider_aigen.core import commits
 from airflow_provider_aigen.core.models import RunIdentity
 from airflow_provider_aigen.core.service.verdicts import Refused
 from airflow_provider_aigen.pipeline import batches, calls, commit, documents, effects, history, pool, source
+from airflow_provider_aigen.pipeline.request import Received
 from tests.simulation import world
 from tests.simulation.mutations import Patch, edit, mutation
 
@@ -146,7 +147,7 @@ def _() -> list[Patch]:
             return received
 
         result = await original(self, request, later, *rest)
-        return await keep(result) if isinstance(result, calls.Received) else result
+        return await keep(result) if isinstance(result, Received) else result
 
     return [(calls.Caller, "call", call)]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verdicts: each says what one call means. :mod:`.classify` chooses the verdict of a call."""
+"""A verdict says what a call means. :mod:`.classify` chooses it."""
 
 from __future__ import annotations
 
