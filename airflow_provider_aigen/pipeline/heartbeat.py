@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sign of life of a process, for which others respect its claims (design §3, Claim).
 
-A writer beats every 10 s. Others take its claims over once the newest beat is older than 30 s. So a writer whose beat
+A writer beats every 15 s. Others take its claims over once the newest beat is older than 30 s. So a writer whose beat
 was late (its process was frozen, or cut off from the store) may have lost them: it goes on under a new id, and has to
 take each claim again before it calls.
 """
@@ -19,7 +19,7 @@ __all__ = ["BEAT_S", "Heartbeat"]
 
 log = logging.getLogger(__name__)
 
-BEAT_S = 10.0
+BEAT_S = 15.0
 # No call begins when the newest beat left longer ago than this: 10 s before others take the claims over.
 _LATE_S = 20.0
 # How often a beat is tried again that the store did not take, and how often it is waited for.

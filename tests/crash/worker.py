@@ -83,7 +83,7 @@ def shorten_lives(writer_lives_s: float) -> None:
     """In this process, so that a trial need not wait for half a minute after each kill. S3 dates in whole seconds."""
     assert claims.WRITER_LIVES == feed.WRITER_LIVES
     claims.WRITER_LIVES = feed.WRITER_LIVES = timedelta(seconds=writer_lives_s)
-    heartbeat.BEAT_S = writer_lives_s / 3
+    heartbeat.BEAT_S = writer_lives_s / 2
     heartbeat._LATE_S = writer_lives_s * 2 / 3
 
 

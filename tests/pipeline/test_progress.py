@@ -188,11 +188,12 @@ def test_a_pause_that_the_endpoint_asked_for_says_when_it_ends(warnings):
 def test_claims_of_a_process_that_is_gone_say_until_when(warnings):
     world = Watched()
     world.scans(4)
+    world.ocr.latency_s = 5.0
 
     async def scenario() -> None:
         dead = Process(world)
         dead.start()
-        await world.clock.advance(0.5)
+        await world.clock.advance(4.0)
         await dead.kill()
         await world.clock.run(world.run())
 

@@ -29,10 +29,10 @@ def far_away(world: World, latency_s: float) -> None:
     world.store.before = wait
 
 
-@pytest.mark.parametrize(("earlier", "beside"), [([], 111), (["earlier.png"], 105)])
+@pytest.mark.parametrize(("earlier", "beside"), [([], 97), (["earlier.png"], 91)])
 def test_a_new_document_costs_three_requests(earlier, beside):
     """GET source, PUT claim, PUT answer. ``beside`` is all else from the plan to the report. At five documents per
-    second more than a third of that are the signs of life. The first run creates the state."""
+    second more than a quarter of that are the signs of life. The first run creates the state."""
     world = World()
     for name in earlier:
         world.scan(name)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Claims, and the writers that hold them (design §3, Claim).
 
-A claim lives as long as its writer, which rewrites ``writers/<writer id>.json`` every 10 s. All ages are differences of
+A claim lives as long as its writer, which rewrites ``writers/<writer id>.json`` every 15 s. All ages are differences of
 the store's own ``Last-Modified``, so no machine's clock matters.
 """
 

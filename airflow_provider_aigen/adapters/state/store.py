@@ -5,7 +5,7 @@
 
     probe.json                                           the proof that the store keeps what is needed of it
     state.json                                           the id of this state, which destinations name
-    writers/<writer id>.json                             when a process was last alive: rewritten every 10 s
+    writers/<writer id>.json                             when a process was last alive: rewritten every 15 s
     plans/<run_key>/<batch>.json.gz                      documents of one batch, in listing order
     plans/<run_key>/plan.json.gz                         written last: the plan is whole
     claims/<document_type>/<hh>/<sha256>.json.gz         the writer that is about to send these bytes, or did

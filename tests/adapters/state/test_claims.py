@@ -42,9 +42,9 @@ class Bench:
         return await self.state.is_held(self.claim(writer), writer, await self.state.beats())
 
     async def later(self, seconds: float, *alive: str) -> None:
-        """So many seconds on, in which ``alive`` beat every 10 s, and at the end."""
+        """So many seconds on, in which ``alive`` beat every 15 s, and at the end."""
         while seconds > 0:
-            step = min(10.0, seconds)
+            step = min(15.0, seconds)
             await self.clock.advance(step)
             seconds -= step
             for writer in alive:
