@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ __all__ = ["LoopRunner"]
 T = TypeVar("T")
 
 _TURN_S = 0.0005
+_THREADS_OF_OBSTORE = "TOKIO_WORKER_THREADS"
 _OLD = 1000  # Python's own value is 10
 
 
@@ -42,7 +44,12 @@ class LoopRunner:
         """Like ``asyncio.run(main(stop))``, except that what a signal handler raises (a timeout, SIGTERM on Airflow 2)
         stops the run in order, with its grace time, before it goes on. A second one cancels it. A stop that was asked
         for before is kept."""
-        with _rare_full_collections(), _short_turns(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with (
+            _rare_full_collections(),
+            _short_turns(),
+            _one_thread_for_s3(),
+            asyncio.Runner(loop_factory=_loop_factory()) as runner,
+        ):
             loop = runner.get_loop()
             self._stop = stop
             loop.set_exception_handler(partial(_stop_for, stop))
@@ -130,6 +137,21 @@ def _short_turns() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before_s)
+
+
+@contextmanager
+def _one_thread_for_s3() -> Iterator[None]:
+    """Let obstore, which starts its threads with its first request, have one. As many as there are processors wake
+    each other for each request, and a third of all switches between threads is that. What the environment says already
+    stands."""
+    if _THREADS_OF_OBSTORE in os.environ:
+        yield
+        return
+    os.environ[_THREADS_OF_OBSTORE] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_THREADS_OF_OBSTORE, None)
 
 
 def _stop_for(stop: Stop, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -242,32 +241,3 @@ def test_a_signal_handler_that_only_stops(handler):
 
     with pytest.raises(StoppedError, match="told to stop"):
         runner.run(main, Stop())
-
-
-def test_garbage_collection_leaves_out_what_was_there_before_while_the_loop_runs():
-    async def main(stop: Stop) -> tuple[int, int]:
-        return gc.get_freeze_count(), gc.get_threshold()[2]
-
-    before = gc.get_threshold()
-    frozen, full = LoopRunner().run(main, Stop())
-    assert frozen > 10_000
-    assert full == 1000
-    assert (gc.get_freeze_count(), gc.get_threshold()) == (0, before)
-
-
-def test_what_a_parent_process_froze_stays_frozen():
-    gc.freeze()
-    try:
-        LoopRunner().run(_at_once, Stop())
-        assert gc.get_freeze_count() > 10_000
-    finally:
-        gc.unfreeze()
-
-
-def test_threads_take_short_turns_while_the_loop_runs():
-    async def main(stop: Stop) -> float:
-        return sys.getswitchinterval()
-
-    before = sys.getswitchinterval()
-    assert LoopRunner().run(main, Stop()) == pytest.approx(0.0005)
-    assert sys.getswitchinterval() == before
