@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import threading
 from dataclasses import replace
@@ -33,6 +32,7 @@ from airflow_provider_aigen.pipeline import Stop
 from airflow_provider_aigen.pipeline.calls import Caller
 from airflow_provider_aigen.pipeline.request import FailedCall, Received, Request
 from airflow_provider_aigen.ports import NoObserver, RateLimiter
+from airflow_provider_aigen.signals import run
 
 __all__ = ["Extractor"]
 
@@ -61,7 +61,7 @@ class Extractor:
         if isinstance(checked, Rejected):
             raise DocumentRefusedError(checked.code, None)
         endpoint = self.connection.endpoint(document_type)
-        said = asyncio.run(self._send(Request("", image), endpoint, self._one_limiter()))
+        said = run(self._send(Request("", image), endpoint, self._one_limiter()))
         if isinstance(said, FailedCall):
             raise _failed(said)
         match said.verdict, said.result:
@@ -109,7 +109,7 @@ class Extractor:
                 return await client.call(b"")
 
         try:
-            return judge(asyncio.run(send(self.connection.endpoint(DEFAULT_DOCUMENT_TYPE))))
+            return judge(run(send(self.connection.endpoint(DEFAULT_DOCUMENT_TYPE))))
         except AigenError as error:
             return False, str(error)
 

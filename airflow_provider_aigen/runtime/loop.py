@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_aigen.core.errors import StoppedError
-from airflow_provider_aigen.runtime.signals import Held, held
+from airflow_provider_aigen.signals import Held, held
 
 if TYPE_CHECKING:
     from airflow_provider_aigen.pipeline import Stop

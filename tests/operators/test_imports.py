@@ -64,7 +64,7 @@ FOR_PARSING = {
     "airflow_provider_aigen.operators.base",
     "airflow_provider_aigen.runtime",
     "airflow_provider_aigen.runtime.loop",
-    "airflow_provider_aigen.runtime.signals",
+    "airflow_provider_aigen.signals",
     "airflow_provider_aigen.runtime.outlets",
     "airflow_provider_aigen.runtime.parameters",
     *FOR_A_DAG_FILE,

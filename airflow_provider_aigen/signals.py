@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a signal handler raises while the event loop runs, held until the run has ended in order.
+"""What a signal handler raises while an event loop runs, held until the run has ended in order.
 
 A handler runs between any two instructions of the main thread, also within the loop's own code. What it raises there
 may end a callback halfway, and then the loop waits for ever; or only a log shows it, and the run goes on.
@@ -7,16 +7,19 @@ may end a callback halfway, and then the loop waits for ever; or only a log show
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["Held", "held"]
+__all__ = ["Held", "held", "run"]
+
+T = TypeVar("T")
 
 _Handler = Callable[[int, FrameType | None], Any]
 
@@ -64,3 +67,18 @@ def held(at_first: Callable[[], None], at_second: Callable[[], None]) -> Iterato
                 signal.signal(given, handler)
         if found.error is not None:
             raise found.error from None
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Like ``asyncio.run(main)``, except that what a signal handler raises, such as a task's timeout, cancels ``main``
+    and is raised when that has ended."""
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(main)
+
+        def cancel() -> None:
+            with suppress(RuntimeError):  # the loop was closed between the look and the call
+                loop.call_soon_threadsafe(task.cancel)
+
+        with held(cancel, cancel):
+            return loop.run_until_complete(task)
