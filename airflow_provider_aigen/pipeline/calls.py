@@ -108,6 +108,7 @@ class Caller:
                     repeats = request.may_repeat and attempts.calls == 1
                     result = await self._send(request.image, turn, may_begin, repeats=repeats)
                     if result is None:
+                        self.raise_if_stopped()
                         continue
                     record = await self._record(request, result, began_at)
                     error = await self._learn(record, turn)
@@ -150,7 +151,7 @@ class Caller:
         async def starting() -> None:
             nonlocal sent
             await turn.starting()
-            if not may_begin():
+            if self._stop.is_set or not may_begin():
                 raise _MayNotBegin
             sent = True
             self._count(repeats=repeats)

@@ -62,12 +62,17 @@ class Bench:
         return received
 
     def call(
-        self, name: str, *script: ApiResponse | CallFailure, **facts: Any
+        self, name: str, *script: ApiResponse | CallFailure, on_its_way_s: float = 0.0, **facts: Any
     ) -> Coroutine[Any, Any, Received | FailedCall]:
         image = png(name)
         if script:
             self.ocr.answers[image] = script
-        return self.caller.call(Request(name, image, **facts), self.keep)
+
+        async def instead() -> None:
+            if on_its_way_s:
+                await self.clock.sleep(on_its_way_s)
+
+        return self.caller.call(Request(name, image, **facts), self.keep, instead)
 
     @property
     def state(self) -> BreakerState:
@@ -477,6 +482,23 @@ def test_a_stop_while_waiting_for_a_turn():
         (result,) = await bench.clock.run(waiting)
         assert isinstance(result, asyncio.CancelledError)
         assert bench.ocr.calls == []
+
+    go(scenario())
+
+
+def test_a_stop_while_a_call_is_on_its_way_to_the_wire():
+    """It waits for S3, or for its connection. Sent now it would hardly be answered within the grace time, and be paid
+    for again."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        task = asyncio.ensure_future(bench.call("a", on_its_way_s=3.0))
+        await bench.clock.advance(1.0)
+        bench.stop.set(StoppedError("told to"))
+        with pytest.raises(asyncio.CancelledError):
+            await bench.clock.run(task)
+        assert bench.ocr.calls == []
+        assert (bench.caller.calls, bench.caller.paid_calls) == (0, 0)
 
     go(scenario())
 

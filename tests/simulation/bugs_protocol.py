@@ -226,8 +226,14 @@ def _() -> list[Patch]:
             task.cancel()
 
     call = edit(calls.Caller, "raise_if_stopped", ("if self._stop.is_set:", "if False:"))
+    send = edit(calls.Caller, "_send", ("self._stop.is_set or ", ""))
     work = edit(pool.Pool, "_work", ("if self._stop.is_set:", "if False:"))
-    return [call, work, (pool.Pool, "_drain", drain)]
+    return [call, send, work, (pool.Pool, "_drain", drain)]
+
+
+@mutation("what is on its way at a stop is sent", law="no call begins after a stop", profile="stop")
+def _() -> list[Patch]:
+    return [edit(calls.Caller, "_send", ("self._stop.is_set or ", ""))]
 
 
 @mutation("what has an outcome at a stop is not committed", law="what a try answered has its rows", profile="stop")

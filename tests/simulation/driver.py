@@ -222,8 +222,7 @@ class Airflow:
         if not process.ended.done():
             self.world.network.say(process, "is told to stop")
             self.world.stops[process].set(StoppedError("SIGTERM"))
-            late = self.world.runs[process].max_in_flight
-            self.journal.stops.append(Stopped(self.world.loop.now, math.inf, process, late))
+            self.journal.stops.append(Stopped(self.world.loop.now, math.inf, process))
             process.lost.append("stopped")
             self.world.loop.later(_GRACE_S, process.kill)
 
