@@ -12,7 +12,7 @@ import asyncio
 import logging
 import math
 
-from airflow_provider_aigen.core.errors import TransientError
+from airflow_provider_aigen.core.errors import StorageUnavailableError, TransientError
 from airflow_provider_aigen.ports import LATER_ID, Clock, StateStore
 
 __all__ = ["BEAT_S", "Heartbeat"]
@@ -24,6 +24,8 @@ BEAT_S = 15.0
 _LATE_S = 20.0
 # How often a beat is tried again that the store did not take, and how often it is waited for.
 _AGAIN_S = 1.0
+# So long a call waits for a beat. Where S3 fails for good, or a token has expired, the next try may have another one.
+_WAITED_S = 300.0
 
 
 class Heartbeat:
@@ -61,13 +63,21 @@ class Heartbeat:
                 await self._clock.sleep(_AGAIN_S)
 
     async def alive(self) -> str:
-        """The present id, once the newest beat is young enough for a call to begin. The first time it beats."""
+        """The present id, once the newest beat is young enough for a call to begin. The first time it beats. Raises
+        ``StorageUnavailableError`` where none comes through for long."""
         if not self._begun.is_set():
             async with self._one_at_a_time:
                 if not self._begun.is_set():  # all workers come at once, and the first of them beats for all
                     await self._beat()
+        waited_s = 0.0  # without the time in which the process was frozen
         while self.is_late:
+            if waited_s >= _WAITED_S:
+                raise StorageUnavailableError(
+                    f"S3 has not taken this process's sign of life for {_WAITED_S:.0f} s, and no call may begin "
+                    "without it: the next try goes on from here"
+                )
             await self._clock.sleep(_AGAIN_S)
+            waited_s += _AGAIN_S
         return self.writer_id
 
     async def _beat(self) -> None:

@@ -16,6 +16,7 @@ import pytest
 from airflow_provider_aigen.adapters.state.codec import CLAIM
 from airflow_provider_aigen.core.errors import StoppedError, StorageUnavailableError
 from airflow_provider_aigen.core.models import Claim, CommitEntry
+from tests.kit.limiter import EvenLimiter
 from tests.kit.world import SETTINGS, World
 from tests.pipeline.processes import Process
 
@@ -220,6 +221,29 @@ def test_a_beat_that_the_store_does_not_take_is_tried_again(caplog):
     assert len(world.ocr.calls) == 60
     assert writers(world) == ["writer-0"], "19 s after the last one the next came through"
     assert "The sign of life could not be written" in caplog.text
+
+
+@pytest.mark.parametrize("takes_s", [0.0, 25.0])
+def test_a_try_that_cannot_show_its_life_for_minutes_ends(takes_s):
+    """A token that has expired, or a store that takes too long. No call is in flight whose answer could not be kept, so
+    nothing else ends the try; the next one may have another token."""
+    world = World()
+    world.scans(30)
+    world.limiter = EvenLimiter(world.clock, 0.02)
+
+    async def fail(verb: str, key: str) -> None:
+        if verb == "put" and "/writers/" in key and world.clock.monotonic() > 1120.0:
+            await world.clock.sleep(takes_s)
+            if not takes_s:
+                raise StorageUnavailableError("the token has expired")
+
+    world.store.before = fail
+    with pytest.raises(StorageUnavailableError, match="sign of life for 300 s"):
+        world.go(world.run())
+    assert 400.0 < world.clock.monotonic() - 1000.0 < 600.0
+    assert len(world.ocr.calls) == 3
+    world.store.before = None
+    assert world.go(world.run()).extracted == 30
 
 
 # --- a zombie and its successor -----------------------------------------------------------------------------------
