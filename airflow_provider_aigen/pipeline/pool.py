@@ -74,7 +74,7 @@ class Pool:
             ending = [asyncio.create_task(self._line.claims.give_back(self._feed.failing()))]
             if self._stop.is_set:
                 ending.append(asyncio.create_task(self._beside.spending.note()))
-            await committing
+            await asyncio.wait([committing])  # awaited itself, it would take a cancellation of this run for its own
             await wait_up_to(self._clock, _RELEASE_S, ending)
             for task in ending:
                 task.cancel()

@@ -117,6 +117,31 @@ def test_at_a_stop_what_was_answered_is_committed_before_the_calls_in_flight_hav
     assert rows(world) == 8
 
 
+def test_a_second_signal_ends_a_try_whose_commit_waits_for_a_slow_store():
+    """It cancels the run. The commit is broken off, and nothing else is begun, such as the run's row."""
+    world = World()
+    world.scans(8)
+
+    async def slow(verb: str, key: str) -> None:
+        if "/commits/" in key:
+            await world.clock.sleep(60.0)
+
+    async def stopped() -> float:
+        running = asyncio.ensure_future(world.run(batch_size=4))
+        await world.clock.advance(1.5)
+        world.store.before = slow
+        world.stop.set(StoppedError("told to stop"))
+        await world.clock.advance(10.0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await world.clock.run(running)
+        return world.clock.monotonic()
+
+    assert asyncio.run(stopped()) == 1011.5
+    world.store.before = None
+    assert world.go(world.run(batch_size=4)).extracted == 8
+
+
 def test_a_claim_whose_answer_is_still_on_its_way_is_not_given_back():
     """A process that took it over before the answer is there would pay for it again."""
     world = World()
