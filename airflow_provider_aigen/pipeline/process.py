@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The plan's documents through the line, many at once, across batches; what has an outcome is committed on the way.
 
-Memory is bounded by the outcomes of two batches and by the documents that the workers hold, whatever the prefix holds.
+Memory is bounded by the outcomes of two batches, and of as many documents as there are workers, twice: those that they
+hold, and those that wait for one. It does not matter how much the prefix holds.
 """
 
 from __future__ import annotations
