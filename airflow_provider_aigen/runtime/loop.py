@@ -10,6 +10,7 @@ import asyncio
 import gc
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 _TURN_S = 0.0005
 _THREADS_OF_OBSTORE = "TOKIO_WORKER_THREADS"
+_LAST_TURN_S = 0.05
 _OLD = 1000  # Python's own value is 10
 
 
@@ -48,7 +50,8 @@ class LoopRunner:
             _rare_full_collections(),
             _short_turns(),
             _one_thread_for_s3(),
-            asyncio.Runner(loop_factory=_loop_factory()) as runner,
+            _last_turn_of_obstore(factory := _loop_factory()),
+            asyncio.Runner(loop_factory=factory) as runner,
         ):
             loop = runner.get_loop()
             self._stop = stop
@@ -152,6 +155,17 @@ def _one_thread_for_s3() -> Iterator[None]:
         yield
     finally:
         os.environ.pop(_THREADS_OF_OBSTORE, None)
+
+
+@contextmanager
+def _last_turn_of_obstore(loop_factory: object | None) -> Iterator[None]:
+    """Let obstore's thread have the interpreter once more. With asyncio's own loop, it wants it again when it has
+    handed over an answer: a process that ends before that is aborted. ``uvloop`` does not take it away."""
+    try:
+        yield
+    finally:
+        if loop_factory is None:
+            time.sleep(_LAST_TURN_S)
 
 
 def _stop_for(stop: Stop, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -76,6 +78,29 @@ def _threads_of_obstore(**said: str) -> int:
     count, is_said = done.stdout.split()
     assert is_said == str(bool(said)), "the environment is as it was"
     return int(count)
+
+
+def test_a_thread_that_waits_for_the_interpreter_has_had_it_when_the_run_is_over(monkeypatch):
+    """As obstore's does after the last answer, with asyncio's own loop."""
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    over = threading.Event()
+    had: list[bool] = []
+
+    def wait() -> None:
+        over.wait()
+        had.append(True)
+
+    def close(loop: asyncio.SelectorEventLoop) -> None:
+        really_close(loop)
+        over.set()
+
+    async def main(stop: Stop) -> None:
+        threading.Thread(target=wait, daemon=True).start()
+
+    really_close = asyncio.SelectorEventLoop.close
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "close", close)
+    LoopRunner().run(main, Stop())
+    assert had == [True]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the names of threads are read from /proc")
